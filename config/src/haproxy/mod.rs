@@ -1,0 +1,5 @@
+//! HAProxy's configuration language.
+
+pub mod model;
+
+pub use model::*;

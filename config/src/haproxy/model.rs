@@ -1,0 +1,766 @@
+//! The typed model of an `haproxy.cfg`, as HAProxy's configuration manual defines its words.
+//!
+//! Every proxy here has its `defaults` already applied. Conditions, rules and expressions stay
+//! [`Word`]s: the daemon compiles them with its own vocabulary.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::source::{Span, Word};
+
+/// A whole HAProxy configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HaproxyConfig {
+    /// All `global` sections together.
+    pub global: Global,
+    /// `frontend`, `backend` and `listen` sections in order of appearance.
+    pub proxies: Vec<ProxyConfig>,
+    /// `userlist` sections.
+    pub userlists: Vec<UserList>,
+}
+
+/// A name of an account in the system, or its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Account {
+    /// `user NAME`, `group NAME`.
+    Name(Word),
+    /// `uid N`, `gid N`.
+    Id(u32),
+}
+
+/// The `global` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Global {
+    /// `log` lines.
+    pub logs: Vec<LogTarget>,
+    /// `log-tag`, `haproxy` by default.
+    pub log_tag: Option<String>,
+    /// `log-send-hostname`; `Some("")` stands for the system's name.
+    pub log_send_hostname: Option<String>,
+    /// `chroot`.
+    pub chroot: Option<Word>,
+    /// `pidfile`.
+    pub pidfile: Option<Word>,
+    /// `maxconn`: connections of a process.
+    pub maxconn: Option<u32>,
+    /// `user` or `uid`.
+    pub user: Option<Account>,
+    /// `group` or `gid`.
+    pub group: Option<Account>,
+    /// `daemon`.
+    pub daemon: bool,
+    /// `master-worker`.
+    pub master_worker: bool,
+    /// `nbthread`: runtimes of the worker; the number of cores by default.
+    pub nbthread: Option<u16>,
+    /// `node`; the host name by default.
+    pub node: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `stats socket` lines.
+    pub stats_sockets: Vec<StatsSocket>,
+    /// `stats timeout`, 10 s by default.
+    pub stats_timeout: Option<Duration>,
+    /// `stats maxconn`, 10 by default.
+    pub stats_maxconn: Option<u32>,
+    /// `ca-base`.
+    pub ca_base: Option<String>,
+    /// `crt-base`.
+    pub crt_base: Option<String>,
+    /// `ssl-default-bind-options` and `ssl-default-bind-ciphers`, `-ciphersuites`: words by keyword.
+    pub ssl_defaults: BTreeMap<String, Vec<Word>>,
+    /// `tune.bufsize` in bytes, 16,384 by default.
+    pub bufsize: Option<u32>,
+    /// `tune.maxrewrite` in bytes, 1,024 by default.
+    pub maxrewrite: Option<u32>,
+    /// `tune.http.maxhdr`, 101 by default.
+    pub max_headers: Option<u16>,
+    /// `spread-checks` in per cent, 0 by default.
+    pub spread_checks: u32,
+    /// `hard-stop-after`.
+    pub hard_stop_after: Option<Duration>,
+    /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Permission level of a stats socket's client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// Reads what is not sensitive.
+    User,
+    /// Reads all, changes nothing (but `clear counters`).
+    #[default]
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// `stats socket PATH …`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatsSocket {
+    /// Where it listens.
+    pub address: BindAddress,
+    /// `level`, operator by default.
+    pub level: Level,
+    /// `mode`, octal.
+    pub mode: Option<u32>,
+    /// `user` or `uid`.
+    pub user: Option<Account>,
+    /// `group` or `gid`.
+    pub group: Option<Account>,
+    /// `expose-fd listeners`: accepted; descriptors are handed over between our own processes.
+    pub expose_fd: bool,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// Severities of syslog, as in RFC 5424 6.2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Emerg = 0,
+    Alert = 1,
+    Crit = 2,
+    Err = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+    Debug = 7,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogAddress {
+    /// A datagram socket in the file system, `/dev/log`. Opened before the chroot.
+    Unix(String),
+    /// Syslog over UDP; the name is resolved when the worker starts.
+    Udp {
+        /// Host name or address.
+        host: String,
+        /// Port, 514 by default.
+        port: u16,
+    },
+    /// `stdout`.
+    Stdout,
+    /// `stderr`.
+    Stderr,
+    /// `fd@N`.
+    Fd(i32),
+}
+
+/// `format` of a `log` line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum LogLineFormat {
+    Local,
+    #[default]
+    Rfc3164,
+    Rfc5424,
+    Priority,
+    Short,
+    Timed,
+    Iso,
+    Raw,
+}
+
+/// A `log ADDRESS [len N] [format F] FACILITY [MAX [MIN]]` line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTarget {
+    /// Where to.
+    pub address: LogAddress,
+    /// Longest line in bytes, 1,024 by default.
+    pub max_length: u32,
+    /// Line format. `stdout`, `stderr` and `fd@` without a format are written as `raw`-like as HAProxy does.
+    pub format: LogLineFormat,
+    /// Facility's number, 0 (kern) to 23 (local7).
+    pub facility: u8,
+    /// Nothing less severe than this is sent; debug by default.
+    pub max_level: LogLevel,
+    /// Nothing is sent as more severe than this; emerg by default.
+    pub min_level: LogLevel,
+}
+
+/// What a proxy section is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum ProxyKind {
+    Frontend,
+    Backend,
+    Listen,
+}
+
+impl ProxyKind {
+    /// Whether it accepts connections.
+    pub fn is_frontend(self) -> bool {
+        matches!(self, Self::Frontend | Self::Listen)
+    }
+
+    /// Whether it has servers.
+    pub fn is_backend(self) -> bool {
+        matches!(self, Self::Backend | Self::Listen)
+    }
+}
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Mode {
+    #[default]
+    Tcp,
+    Http,
+}
+
+/// A line made of the daemon's vocabulary, `http-request deny if x` for instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleLine {
+    /// The words after the keyword (`deny if x`).
+    pub words: Vec<Word>,
+    /// The keyword's place.
+    pub span: Span,
+}
+
+/// `acl NAME CRITERION [flags] [values]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclLine {
+    /// Its name; the same name again means "or".
+    pub name: Word,
+    /// The criterion and all that follows.
+    pub words: Vec<Word>,
+}
+
+/// `use_backend NAME [if|unless CONDITION]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseBackend {
+    /// Its target (a log-format expression is possible in HAProxy).
+    pub backend: Word,
+    /// `if …` or `unless …`, the word itself included; empty means always.
+    pub condition: Vec<Word>,
+}
+
+/// Timeouts of a proxy; `None` is unlimited (or falls back as the manual says).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Timeouts {
+    pub client: Option<Duration>,
+    pub server: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub queue: Option<Duration>,
+    pub check: Option<Duration>,
+    pub http_request: Option<Duration>,
+    pub http_keep_alive: Option<Duration>,
+    pub tunnel: Option<Duration>,
+    pub client_fin: Option<Duration>,
+    pub server_fin: Option<Duration>,
+    pub tarpit: Option<Duration>,
+}
+
+/// `option http-keep-alive`, `http-server-close`, `httpclose`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionMode {
+    /// Both sides are kept, the default.
+    #[default]
+    KeepAlive,
+    /// The server's side is closed after each answer, the client's kept.
+    ServerClose,
+    /// Both are closed.
+    Close,
+}
+
+/// `http-reuse`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum HttpReuse {
+    Never,
+    #[default]
+    Safe,
+    Aggressive,
+    Always,
+}
+
+/// `option forwardfor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardFor {
+    /// `except NET`.
+    pub except: Option<IpNet>,
+    /// `header NAME`, `X-Forwarded-For` by default.
+    pub header: String,
+    /// `if-none`.
+    pub if_none: bool,
+}
+
+/// Which traffic log a frontend writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrafficLog {
+    /// The short default line (`Connect from …`).
+    #[default]
+    Plain,
+    /// `option tcplog`.
+    Tcp,
+    /// `option httplog`.
+    Http,
+    /// `option httplog clf`.
+    HttpClf,
+    /// `option httpslog`.
+    Https,
+    /// `log-format …`.
+    Format(Word),
+}
+
+/// `balance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Balance {
+    /// `roundrobin`: dynamic weights.
+    RoundRobin,
+    /// `static-rr`: weights fixed at start.
+    StaticRr,
+    /// `leastconn`.
+    LeastConn,
+    /// `first`.
+    First,
+    /// `source`: hash of the client's address.
+    Source,
+    /// `uri [whole] [len N] [depth N] [path-only]`.
+    Uri {
+        /// Include the query.
+        whole: bool,
+        /// At most so many characters; 0 means all.
+        length: u32,
+        /// At most so many directories; 0 means all.
+        depth: u32,
+    },
+    /// `url_param NAME [check_post]`; without the parameter: round robin.
+    UrlParam {
+        /// The parameter.
+        name: String,
+        /// Also look into the body of a POST.
+        check_post: bool,
+    },
+    /// `hdr(NAME) [use_domain_only]`; without the header: round robin.
+    Header {
+        /// The header, in lower case.
+        name: String,
+        /// Hash the domain's second level only.
+        use_domain_only: bool,
+    },
+    /// `random [(DRAWS)]`.
+    Random {
+        /// Draws; the least loaded wins. 2 by default.
+        draws: u32,
+    },
+}
+
+/// `hash-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HashMethod {
+    /// `map-based`, the default.
+    #[default]
+    MapBased,
+    /// `consistent`.
+    Consistent,
+}
+
+/// `cookie NAME …` in a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CookieConfig {
+    /// The cookie's name.
+    pub name: String,
+    /// How it is handled.
+    pub mode: CookieMode,
+    /// `indirect`.
+    pub indirect: bool,
+    /// `nocache`.
+    pub nocache: bool,
+    /// `postonly`.
+    pub postonly: bool,
+    /// `preserve`.
+    pub preserve: bool,
+    /// `httponly`.
+    pub httponly: bool,
+    /// `secure`.
+    pub secure: bool,
+    /// `domain`, repeated.
+    pub domains: Vec<String>,
+    /// `maxidle`.
+    pub maxidle: Option<Duration>,
+    /// `maxlife`.
+    pub maxlife: Option<Duration>,
+    /// `attr`, repeated.
+    pub attributes: Vec<String>,
+}
+
+/// `rewrite`, `insert` or `prefix`; without one of them the cookie is only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum CookieMode {
+    Passive,
+    Rewrite,
+    Insert,
+    Prefix,
+}
+
+/// `option httpchk [METHOD] [URI [VERSION [HOST]]]`, with `http-check expect` if written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// Method, `OPTIONS` by default.
+    pub method: String,
+    /// Target, `/` by default.
+    pub uri: String,
+    /// Version with all that follows, `HTTP/1.0` by default.
+    pub version: String,
+    /// `http-check send hdr NAME VALUE`, and what the version's tail carried.
+    pub headers: Vec<(String, String)>,
+    /// `http-check send body …`.
+    pub body: String,
+    /// `http-check expect`; without one any 2xx or 3xx is good.
+    pub expect: Option<HttpExpect>,
+}
+
+/// `http-check expect`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpExpect {
+    /// `!`.
+    pub negated: bool,
+    /// What is expected.
+    pub what: HttpExpectKind,
+}
+
+/// What a check's answer must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpExpectKind {
+    /// `status CODES`: ranges, both ends included.
+    Status(Vec<(u16, u16)>),
+    /// `rstatus REGEX`.
+    StatusRegex(String),
+    /// `string TEXT` in the body.
+    String(String),
+    /// `rstring REGEX` in the body.
+    Regex(String),
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BindAddress {
+    /// TCP; `None` is every address (of IPv4, as HAProxy's `:80` and `*:80`).
+    Tcp {
+        /// Address.
+        address: Option<IpAddr>,
+        /// Port.
+        port: u16,
+    },
+    /// A unix stream socket.
+    Unix(String),
+    /// An abstract unix stream socket.
+    Abstract(String),
+    /// An inherited descriptor.
+    Fd(i32),
+}
+
+/// One address of a `bind` line; a line with several addresses or ports makes several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bind {
+    /// Where.
+    pub address: BindAddress,
+    /// `name`.
+    pub name: Option<String>,
+    /// `ssl` with all that goes with it.
+    pub tls: Option<BindTls>,
+    /// `maxconn` of this socket.
+    pub maxconn: Option<u32>,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// `interface`.
+    pub interface: Option<String>,
+    /// `transparent`: bind although the address is not there (yet).
+    pub transparent: bool,
+    /// `v6only`, `v4v6`.
+    pub v6only: Option<bool>,
+    /// `mode` of a unix socket.
+    pub mode: Option<u32>,
+    /// `user`, `group` of a unix socket.
+    pub user: Option<Account>,
+    /// See `user`.
+    pub group: Option<Account>,
+    /// `accept-proxy`.
+    pub accept_proxy: bool,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// TLS settings of a `bind` line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BindTls {
+    /// `crt` files or directories, `crt-base` already applied; the first certificate is the default one.
+    pub certificates: Vec<Word>,
+    /// `alpn` protocols in order; empty means the default of `h2,http/1.1` as far as supported.
+    pub alpn: Vec<String>,
+    /// `ssl-min-ver`, `no-tlsv12`, …: lowest version allowed, `TLSv1.2` or `TLSv1.3`.
+    pub min_version: Option<String>,
+    /// Highest version allowed.
+    pub max_version: Option<String>,
+    /// `strict-sni`.
+    pub strict_sni: bool,
+    /// `ca-file`.
+    pub ca_file: Option<Word>,
+    /// `verify required|optional|none`.
+    pub verify: Option<String>,
+}
+
+/// Check settings of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckConfig {
+    /// `inter`, 2 s by default.
+    pub inter: Duration,
+    /// `fastinter`; `inter` by default.
+    pub fastinter: Option<Duration>,
+    /// `downinter`; `inter` by default.
+    pub downinter: Option<Duration>,
+    /// `rise`, 2 by default.
+    pub rise: u32,
+    /// `fall`, 3 by default.
+    pub fall: u32,
+    /// `port`; the server's own by default.
+    pub port: Option<u16>,
+    /// `addr`; the server's own by default.
+    pub address: Option<IpAddr>,
+    /// `check-ssl`.
+    pub tls: bool,
+}
+
+/// `init-addr` methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitAddr {
+    /// The last address of the state file.
+    Last,
+    /// The system's resolver.
+    Libc,
+    /// Start without an address, in maintenance for lack of one.
+    None,
+    /// A fixed address.
+    Ip(IpAddr),
+}
+
+/// Address of a server as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerAddress {
+    /// Host name or address, with its port (0: the port on which the client came).
+    Host {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// `+N` or `-N`: relative to the client's port.
+        relative: bool,
+    },
+    /// A unix stream socket.
+    Unix(String),
+}
+
+/// A `server` line, with `default-server` already applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerConfig {
+    /// Its name.
+    pub name: Word,
+    /// `id`, or its position from 1.
+    pub id: u32,
+    /// Its address.
+    pub address: ServerAddress,
+    /// Where the address was written.
+    pub address_span: Span,
+    /// `weight`, 0 to 256, 1 by default.
+    pub weight: u16,
+    /// `maxconn`: requests at a time (connections in TCP).
+    pub maxconn: Option<u32>,
+    /// `maxqueue`.
+    pub maxqueue: Option<u32>,
+    /// `minconn`.
+    pub minconn: Option<u32>,
+    /// `check`.
+    pub check: Option<CheckConfig>,
+    /// `cookie`.
+    pub cookie: Option<String>,
+    /// `backup`.
+    pub backup: bool,
+    /// `disabled`: starts in maintenance.
+    pub disabled: bool,
+    /// `slowstart`.
+    pub slowstart: Option<Duration>,
+    /// `ssl`.
+    pub tls: Option<ServerTls>,
+    /// `send-proxy` (1) or `send-proxy-v2` (2).
+    pub send_proxy: Option<u8>,
+    /// `init-addr`, `last,libc` by default.
+    pub init_addr: Vec<InitAddr>,
+    /// `on-marked-down shutdown-sessions`.
+    pub shutdown_sessions_on_down: bool,
+    /// `source`.
+    pub source: Option<IpAddr>,
+    /// The line's place.
+    pub span: Span,
+}
+
+/// TLS towards a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerTls {
+    /// `verify none`; required by default.
+    pub verify_none: bool,
+    /// `ca-file`.
+    pub ca_file: Option<Word>,
+    /// `sni str(NAME)` with a constant.
+    pub sni: Option<String>,
+    /// `verifyhost`.
+    pub verify_host: Option<String>,
+}
+
+/// `stats …` lines of a proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatsPage {
+    /// `stats uri`, `/haproxy?stats` by default.
+    pub uri: String,
+    /// `stats auth USER:PASSWORD`, repeated.
+    pub auth: Vec<(String, String)>,
+    /// `stats realm`.
+    pub realm: Option<String>,
+    /// `stats refresh`.
+    pub refresh: Option<Duration>,
+    /// `stats admin if|unless CONDITION`, each the words from `if` on.
+    pub admin: Vec<Vec<Word>>,
+    /// `stats http-request …` rules.
+    pub http_request: Vec<RuleLine>,
+    /// `stats hide-version`.
+    pub hide_version: bool,
+    /// `stats show-legends`.
+    pub show_legends: bool,
+    /// `stats show-node [NAME]`; `Some("")` stands for the node's name.
+    pub show_node: Option<String>,
+    /// `stats show-desc [TEXT]`.
+    pub show_desc: Option<String>,
+    /// `stats scope`.
+    pub scope: Vec<String>,
+}
+
+/// `errorfile CODE FILE`, read at load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorFile {
+    /// Status.
+    pub status: u16,
+    /// The raw HTTP answer as the file holds it.
+    pub content: Vec<u8>,
+}
+
+/// A `frontend`, `backend` or `listen` section with its defaults applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProxyConfig {
+    /// What it is.
+    pub kind: ProxyKind,
+    /// Its name.
+    pub name: Word,
+    /// `id`, or a number of its own, from 2 on in order of appearance (as HAProxy counts).
+    pub id: u32,
+    /// `mode`.
+    pub mode: Mode,
+    /// `disabled`.
+    pub disabled: bool,
+    /// `description`.
+    pub description: Option<String>,
+    /// `bind` lines.
+    pub binds: Vec<Bind>,
+    /// `maxconn` of the frontend.
+    pub maxconn: Option<u32>,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// `fullconn` of the backend.
+    pub fullconn: Option<u32>,
+    /// `timeout …`.
+    pub timeouts: Timeouts,
+    /// `log …` lines; `log global` puts the global targets here.
+    pub logs: Vec<LogTarget>,
+    /// `option httplog`, `tcplog`, `log-format`.
+    pub traffic_log: TrafficLog,
+    /// `log-tag`.
+    pub log_tag: Option<String>,
+    /// `option dontlognull`.
+    pub dontlognull: bool,
+    /// `option dontlog-normal`.
+    pub dontlog_normal: bool,
+    /// `option log-separate-errors`.
+    pub log_separate_errors: bool,
+    /// `option logasap`.
+    pub logasap: bool,
+    /// `option log-health-checks`.
+    pub log_health_checks: bool,
+    /// `option http-keep-alive`, …
+    pub connection_mode: ConnectionMode,
+    /// `http-reuse`.
+    pub http_reuse: HttpReuse,
+    /// `option forwardfor`.
+    pub forwardfor: Option<ForwardFor>,
+    /// `option redispatch [N]`: `Some(-1)` is the default of the last retry.
+    pub redispatch: Option<i32>,
+    /// `option abortonclose`.
+    pub abortonclose: bool,
+    /// `option persist`.
+    pub persist: bool,
+    /// `option allbackups`.
+    pub allbackups: bool,
+    /// `option tcpka`, `clitcpka`.
+    pub client_tcp_keepalive: bool,
+    /// `option tcpka`, `srvtcpka`.
+    pub server_tcp_keepalive: bool,
+    /// `option http-no-delay`, `http-pretend-keepalive` and other switches accepted without effect here, by name.
+    pub accepted_options: Vec<String>,
+    /// `retries`, 3 by default.
+    pub retries: u32,
+    /// `retry-on` words, `conn-failure` by default.
+    pub retry_on: Vec<Word>,
+    /// `acl` lines in order.
+    pub acls: Vec<AclLine>,
+    /// `tcp-request connection` rules.
+    pub tcp_request_connection: Vec<RuleLine>,
+    /// `tcp-request content` and `session` rules, and `inspect-delay`; words from the second on.
+    pub tcp_request_content: Vec<RuleLine>,
+    /// `http-request` rules in order, `http-request redirect` among them.
+    pub http_request: Vec<RuleLine>,
+    /// `http-response` rules in order.
+    pub http_response: Vec<RuleLine>,
+    /// `redirect` rules: evaluated after `http-request`.
+    pub redirects: Vec<RuleLine>,
+    /// `use_backend` in order.
+    pub use_backends: Vec<UseBackend>,
+    /// `default_backend`.
+    pub default_backend: Option<Word>,
+    /// `balance`; round robin by default.
+    pub balance: Balance,
+    /// `hash-type`'s method.
+    pub hash_method: HashMethod,
+    /// `cookie`.
+    pub cookie: Option<CookieConfig>,
+    /// `option httpchk`, `http-check`.
+    pub httpchk: Option<HttpCheck>,
+    /// `server` lines.
+    pub servers: Vec<ServerConfig>,
+    /// `stats …`.
+    pub stats: Option<StatsPage>,
+    /// `errorfile`.
+    pub error_files: Vec<ErrorFile>,
+    /// `monitor-uri`.
+    pub monitor_uri: Option<String>,
+    /// `capture request|response header NAME len N`, as words, in order.
+    pub captures: Vec<RuleLine>,
+    /// `unique-id-format`, `unique-id-header`.
+    pub unique_id: Option<(Word, Option<String>)>,
+    /// The section's first line.
+    pub span: Span,
+}
+
+/// `userlist NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserList {
+    /// Its name.
+    pub name: Word,
+    /// Users: name, password as written, whether it is in the clear (`insecure-password`), groups.
+    pub users: Vec<(String, String, bool, Vec<String>)>,
+}

@@ -1,0 +1,5 @@
+//! keepalived's configuration language.
+
+pub mod model;
+
+pub use model::*;

@@ -1,0 +1,231 @@
+//! The typed model of a `keepalived.conf`, as keepalived.conf(5) defines its words.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::{Span, Word};
+
+/// A whole keepalived configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeepalivedConfig {
+    /// `global_defs`.
+    pub global: GlobalDefs,
+    /// `vrrp_script` blocks, in any order relative to their users.
+    pub scripts: Vec<VrrpScript>,
+    /// `vrrp_instance` blocks.
+    pub instances: Vec<VrrpInstance>,
+}
+
+/// `global_defs { … }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalDefs {
+    /// `router_id`; the host name by default.
+    pub router_id: Option<String>,
+    /// `notification_email`: recipients of `smtp_alert`.
+    pub notification_email: Vec<String>,
+    /// `notification_email_from`.
+    pub notification_email_from: Option<String>,
+    /// `smtp_server HOST [PORT]`; the name is kept as written and resolved when used.
+    pub smtp_server: Option<(String, u16)>,
+    /// `smtp_connect_timeout`, 30 s by default.
+    pub smtp_connect_timeout: Duration,
+    /// `smtp_helo_name`; the host name by default.
+    pub smtp_helo_name: Option<String>,
+    /// `smtp_alert` for all that do not say otherwise.
+    pub smtp_alert: bool,
+    /// `vrrp_mcast_group4`, 224.0.0.18 by default.
+    pub vrrp_mcast_group4: std::net::Ipv4Addr,
+    /// `vrrp_garp_master_delay`, 5 s by default: the second burst of gratuitous ARPs.
+    pub garp_master_delay: Duration,
+    /// `vrrp_garp_master_repeat`, 5 by default: messages in a burst.
+    pub garp_master_repeat: u32,
+    /// `vrrp_garp_master_refresh`, 0 (off) by default.
+    pub garp_master_refresh: Duration,
+    /// `vrrp_garp_master_refresh_repeat`, 1 by default.
+    pub garp_master_refresh_repeat: u32,
+    /// `script_user USER [GROUP]`.
+    pub script_user: Option<(String, Option<String>)>,
+    /// `enable_script_security`.
+    pub enable_script_security: bool,
+    /// `vrrp_startup_delay`, 0 by default.
+    pub startup_delay: Duration,
+}
+
+impl Default for GlobalDefs {
+    fn default() -> Self {
+        Self {
+            router_id: None,
+            notification_email: Vec::new(),
+            notification_email_from: None,
+            smtp_server: None,
+            smtp_connect_timeout: Duration::from_secs(30),
+            smtp_helo_name: None,
+            smtp_alert: false,
+            vrrp_mcast_group4: std::net::Ipv4Addr::new(224, 0, 0, 18),
+            garp_master_delay: Duration::from_secs(5),
+            garp_master_repeat: 5,
+            garp_master_refresh: Duration::ZERO,
+            garp_master_refresh_repeat: 1,
+            script_user: None,
+            enable_script_security: false,
+            startup_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// What a tracked script asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptKind {
+    /// Run this command line, split into words, without a shell.
+    Run(Vec<String>),
+    /// "Is the proxy alive" (`killall -0 haproxy`, `pidof haproxy`, `pgrep haproxy`,
+    /// `systemctl is-active haproxy` and their usual spellings): answered from the worker's heartbeat.
+    ProxyAlive,
+}
+
+/// `vrrp_script NAME { … }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VrrpScript {
+    /// Its name.
+    pub name: Word,
+    /// What it asks.
+    pub kind: ScriptKind,
+    /// The command as written, for logs and screens.
+    pub command: String,
+    /// `interval`, 1 s by default.
+    pub interval: Duration,
+    /// `timeout`; the interval by default.
+    pub timeout: Duration,
+    /// `weight`, -253 to 253, 0 by default; 0 means FAULT on failure.
+    pub weight: i32,
+    /// `rise`, 1 by default: successes until it counts as up.
+    pub rise: u32,
+    /// `fall`, 1 by default: failures until it counts as down.
+    pub fall: u32,
+    /// `init_fail`: assume failure until the first result.
+    pub init_fail: bool,
+    /// `user USER [GROUP]`.
+    pub user: Option<(String, Option<String>)>,
+}
+
+/// `state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitialState {
+    /// `MASTER`. No head start below priority 255.
+    Master,
+    /// `BACKUP`, the default.
+    #[default]
+    Backup,
+}
+
+/// `authentication { … }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Authentication {
+    /// `auth_type PASS`: the password's first 8 octets, zero-filled, as keepalived sends them.
+    Pass([u8; 8]),
+}
+
+/// An entry of `virtual_ipaddress`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length; 32 (128 for IPv6) when none is written.
+    pub prefix_length: u8,
+    /// `brd`.
+    pub broadcast: Option<std::net::Ipv4Addr>,
+    /// `dev`; the instance's interface when none is written.
+    pub device: Option<String>,
+    /// `label`.
+    pub label: Option<String>,
+    /// `scope`, as the kernel's number (0 global, 253 link, 254 host).
+    pub scope: u8,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// An entry of `track_script`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackedScript {
+    /// Index into [`KeepalivedConfig::scripts`].
+    pub script: usize,
+    /// `weight` here, else the script's own.
+    pub weight: i32,
+}
+
+/// An entry of `track_interface`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackedInterface {
+    /// The interface's name.
+    pub name: String,
+    /// `weight`, 0 by default: FAULT while it is down.
+    pub weight: i32,
+}
+
+/// Commands run at transitions: command lines split into words, run without a shell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notify {
+    /// `notify_master`.
+    pub master: Option<Vec<String>>,
+    /// `notify_backup`.
+    pub backup: Option<Vec<String>>,
+    /// `notify_fault`.
+    pub fault: Option<Vec<String>>,
+    /// `notify_stop`.
+    pub stop: Option<Vec<String>>,
+    /// `notify`: run with `INSTANCE name STATE priority` appended.
+    pub any: Option<Vec<String>>,
+}
+
+/// `vrrp_instance NAME { … }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VrrpInstance {
+    /// Its name.
+    pub name: Word,
+    /// `state`.
+    pub state: InitialState,
+    /// `interface`.
+    pub interface: String,
+    /// `virtual_router_id`, 1 to 255.
+    pub virtual_router_id: u8,
+    /// `priority`, 1 to 255, 100 by default.
+    pub priority: u8,
+    /// `advert_int`, whole seconds in version 2, 1 s by default.
+    pub advert_int: Duration,
+    /// `authentication`.
+    pub authentication: Option<Authentication>,
+    /// `virtual_ipaddress`, in order: they go into the advertisement.
+    pub virtual_addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: set up, but not in the advertisement.
+    pub excluded_addresses: Vec<VirtualAddress>,
+    /// `nopreempt`, already cleared when `state MASTER` makes keepalived clear it.
+    pub nopreempt: bool,
+    /// `preempt_delay`, 0 by default.
+    pub preempt_delay: Duration,
+    /// `unicast_src_ip`, or `mcast_src_ip`: the source of our advertisements.
+    pub source_address: Option<IpAddr>,
+    /// `unicast_peer`: send to these instead of to the group; empty means multicast.
+    pub unicast_peers: Vec<IpAddr>,
+    /// `track_script`.
+    pub track_scripts: Vec<TrackedScript>,
+    /// `track_interface`.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// `dont_track_primary`.
+    pub dont_track_primary: bool,
+    /// `garp_master_delay`; the global one when none is written.
+    pub garp_master_delay: Duration,
+    /// `garp_master_repeat`; the global one when none is written.
+    pub garp_master_repeat: u32,
+    /// `garp_master_refresh`; the global one when none is written.
+    pub garp_master_refresh: Duration,
+    /// `garp_master_refresh_repeat`; the global one when none is written.
+    pub garp_master_refresh_repeat: u32,
+    /// `notify*`.
+    pub notify: Notify,
+    /// `smtp_alert`.
+    pub smtp_alert: bool,
+    /// The block's first line.
+    pub span: Span,
+}
