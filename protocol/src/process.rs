@@ -1,0 +1,139 @@
+//! What the supervisor and its children say to each other on the channel that a child is born with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// Which child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Role {
+    Vrrp,
+    Worker,
+    Control,
+}
+
+impl Role {
+    /// The word on the command line and in process titles.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vrrp => "vrrp",
+            Self::Worker => "worker",
+            Self::Control => "control",
+        }
+    }
+}
+
+/// Whether the proxy works, as the supervisor sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyHealth {
+    /// A worker is alive, ready, and its heartbeat is fresh.
+    pub alive: bool,
+    /// Why not, or since when.
+    pub detail: String,
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptOutcome {
+    /// It exited with this status.
+    Exited(i32),
+    /// A signal ended it.
+    Signaled(i32),
+    /// It ran longer than allowed and was killed.
+    TimedOut,
+    /// It could not be started, or was refused: why.
+    Failed(String),
+}
+
+/// Told by the supervisor to a child. Descriptors that belong to a message travel with its frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToChild {
+    /// Worker: stop accepting, let what runs end, then exit. `hard_stop_ms` cuts it short.
+    Drain {
+        /// Milliseconds until what is left is cut.
+        hard_stop_ms: Option<u64>,
+    },
+    /// End in order, now: vrrp says priority 0 and removes addresses.
+    Stop,
+    /// Vrrp: the proxy's health changed.
+    ProxyHealth(ProxyHealth),
+    /// Vrrp: a script that it asked for has ended.
+    ScriptDone {
+        /// Number of the request.
+        id: u64,
+        /// How.
+        outcome: ScriptOutcome,
+    },
+    /// Control: a new worker or vrrp process; one descriptor comes along, its end of their channel.
+    Peer {
+        /// Which.
+        role: Role,
+        /// Its process id.
+        pid: u32,
+    },
+    /// Control: that process is gone.
+    PeerGone {
+        /// Which.
+        role: Role,
+        /// Its process id.
+        pid: u32,
+    },
+    /// Control: an event of the supervisor's own or one passed on.
+    Event(Event),
+    /// Control: send this mail (`smtp_alert`).
+    Mail {
+        /// Subject line.
+        subject: String,
+        /// Body, lines ended by `\n`.
+        body: String,
+    },
+    /// Control: an operation that it passed up has ended.
+    OperationDone {
+        /// Number of the request.
+        id: u64,
+        /// Outcome.
+        result: Result<String, String>,
+    },
+}
+
+/// Told by a child to the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromChild {
+    /// It does its work from now on.
+    Ready,
+    /// It is alive; a worker sends one every [`HEARTBEAT_MS`] if all its runtimes turned since the last one.
+    Heartbeat,
+    /// It cannot start: why. It exits after this.
+    Failed(String),
+    /// Something happened.
+    Event(Event),
+    /// Vrrp: run a script as its user.
+    RunScript {
+        /// Comes back in [`ToChild::ScriptDone`].
+        id: u64,
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// `script_user`, with group; the default one if absent.
+        user: Option<(String, Option<String>)>,
+        /// Killed after this, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Vrrp: send this mail (`smtp_alert`).
+    Mail {
+        /// Subject line.
+        subject: String,
+        /// Body.
+        body: String,
+    },
+    /// Control: reload the configuration, for this request.
+    Reload {
+        /// Comes back in [`ToChild::OperationDone`].
+        id: u64,
+    },
+}
+
+/// Interval of a worker's heartbeat in milliseconds.
+pub const HEARTBEAT_MS: u64 = 250;
+/// A worker without a heartbeat for this long is held for dead, in milliseconds.
+pub const HEARTBEAT_LIMIT_MS: u64 = 2_000;
