@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The system's doors: the only crate with unsafe code.
+//!
+//! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
+
+pub mod channel;
