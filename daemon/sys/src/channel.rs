@@ -47,7 +47,8 @@ impl Channel {
             &descriptor,
             nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
         )?;
-        let descriptor = Arc::new(AsyncFd::register(descriptor)?);
+        // SAFETY: an `OwnedFd` is open for as long as the `AsyncFd` owns it, and always gives the same number.
+        let descriptor = Arc::new(unsafe { AsyncFd::register(descriptor) }?);
         Ok(Self {
             sender: Sender {
                 descriptor: Arc::clone(&descriptor),
