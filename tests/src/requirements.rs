@@ -21,7 +21,7 @@ impl From<&'static str> for Requirement {
         match name {
             "root" => Requirement::Root,
             "users" => Requirement::Users,
-            "tandemd" | "tandem" => Requirement::Ours(name),
+            "tandemd" | "tandem" | "tandem-origin" => Requirement::Ours(name),
             _ => Requirement::Program(name),
         }
     }
