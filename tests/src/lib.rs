@@ -14,6 +14,7 @@
 
 pub mod article;
 pub mod browser;
+pub mod certificate;
 pub mod control;
 pub mod failure;
 pub mod host;

@@ -7,6 +7,7 @@ use crate::failure::Outcome;
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::process::Process;
+use crate::requirements::users_are_mapped;
 use crate::wait::wait_until;
 
 /// A running nginx on port 80 of its host; killed when dropped.
@@ -17,11 +18,13 @@ pub struct Nginx {
 }
 
 /// The paths every web server of the tests answers:
-/// `/` its name, `/echo` what it got of the request, `/slow` 20 kB in about two seconds, `/status/404`, `500` and `503`.
+/// `/` its name, `/cacheable` the same with leave to cache it, `/echo` what it got of the request, `/slow` 20 kB in about two seconds, `/status/404`, `500` and `503`.
 fn configuration(name: &str, folder: &str) -> String {
+    // Where root is the only user there is, the worker cannot become another, nor root anew.
+    let user = if users_are_mapped() { "user root;" } else { "master_process off;" };
     format!(
         r#"daemon off;
-user root;
+{user}
 worker_processes 1;
 pid {folder}/pid;
 error_log stderr;
@@ -40,6 +43,7 @@ http {{
         add_header X-Server {name} always;
         location / {{ return 200 "{name}\n"; }}
         location = /echo {{ return 200 "server={name}\nmethod=$request_method\nuri=$request_uri\nhost=$http_host\nforwarded-for=$http_x_forwarded_for\ncookie=$http_cookie\nport=$remote_port\n"; }}
+        location = /cacheable {{ add_header Cache-Control max-age=60; add_header X-Server {name}; return 200 "{name}\n"; }}
         location = /slow {{ limit_rate 10k; }}
         location = /status/404 {{ return 404; }}
         location = /status/500 {{ return 500; }}

@@ -185,7 +185,8 @@ impl Node {
 
     fn launch_peers(&mut self) -> Outcome {
         if self.files.haproxy.is_some() {
-            self.processes.push(self.host.spawn("haproxy", &["-db", "-f", HAPROXY_FILE])?);
+            // haproxy refuses to start where it may not open the descriptors of the file's maxconn; -n goes before it.
+            self.processes.push(self.host.spawn("haproxy", &["-db", "-n", "4000", "-f", HAPROXY_FILE])?);
         }
         if self.files.keepalived.is_some() {
             let arguments = ["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file", KEEPALIVED_FILE];
@@ -211,11 +212,12 @@ impl Node {
     fn wait_for_listener(&mut self) -> Outcome {
         let table = format!("/proc/{}/net/tcp", self.host.init());
         let wants_listener = self.files.haproxy.is_some();
+        let processes = &mut self.processes;
         wait_until(&format!("the peers on {} to be ready", self.host.name()), READY, || {
             // State 0A is LISTEN.
             let text = std::fs::read_to_string(&table).unwrap_or_default();
             let listening = text.lines().any(|line| line.split_whitespace().nth(3) == Some("0A"));
-            listening || !wants_listener
+            listening || !wants_listener || processes.iter_mut().any(|one| !one.is_running())
         })?;
         let stopped = self.processes.iter_mut().find_map(|one| (!one.is_running()).then(|| one.log()));
         match stopped {

@@ -26,9 +26,17 @@ pub struct Syslog {
 impl Syslog {
     /// Listens on `/dev/log` inside of the host.
     pub fn on_dev_log(host: &Host) -> Outcome<Syslog> {
-        let path = host.path("/dev/log");
+        Syslog::on_path(host, "/dev/log")
+    }
+
+    /// Listens on another path inside of the host.
+    pub fn on_path(host: &Host, inside: &str) -> Outcome<Syslog> {
+        let path = host.path(inside);
         let _ = std::fs::remove_file(&path);
-        let socket = UnixDatagram::bind(&path).context("/dev/log")?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let socket = UnixDatagram::bind(&path).context(inside)?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
         socket.set_read_timeout(Some(LOOK))?;
         Ok(Syslog::run(move |buffer| socket.recv(buffer)))
