@@ -16,6 +16,7 @@ pub mod article;
 pub mod browser;
 pub mod certificate;
 pub mod control;
+pub mod demo;
 pub mod failure;
 pub mod host;
 pub mod http;

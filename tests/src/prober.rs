@@ -1,6 +1,6 @@
 //! A client that asks the virtual address every few milliseconds and knows afterwards how long it was not answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,8 @@ use crate::wait::wait_until;
 
 /// Requests under way at once; a tick that finds more waits for the next.
 const IN_FLIGHT_LIMIT: usize = 64;
+/// Samples kept; the oldest are forgotten first.
+const KEEP_LIMIT: usize = 200_000;
 
 /// What to ask, and how.
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ impl Sample {
 /// A running prober; stops when dropped.
 pub struct Prober {
     began: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
+    samples: Arc<Mutex<VecDeque<Sample>>>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -74,7 +76,7 @@ impl Prober {
     /// Starts asking from a host.
     pub fn start(host: &Host, options: ProbeOptions) -> Outcome<Prober> {
         let began = Instant::now();
-        let samples = Arc::new(Mutex::new(Vec::new()));
+        let samples = Arc::new(Mutex::new(VecDeque::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (into, ended) = (Arc::clone(&samples), Arc::clone(&stop));
         let thread = host.background(move || {
@@ -92,7 +94,8 @@ impl Prober {
 
     /// What is known so far.
     pub fn report(&self) -> Report {
-        let mut samples = self.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let samples = self.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut samples: Vec<Sample> = samples.iter().cloned().collect();
         samples.sort_by_key(|sample| sample.sent);
         Report { samples }
     }
@@ -166,7 +169,7 @@ impl Report {
     }
 }
 
-async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<Vec<Sample>>>, stop: Arc<AtomicBool>) {
+async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<VecDeque<Sample>>>, stop: Arc<AtomicBool>) {
     let mut ticks = tokio::time::interval(options.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let in_flight = Arc::new(tokio::sync::Semaphore::new(IN_FLIGHT_LIMIT));
@@ -182,7 +185,11 @@ async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<Vec<Sa
                 Err(_) => Err("no answer in time".to_owned()),
             };
             let sample = Sample { sent, ended: began.elapsed(), outcome };
-            samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(sample);
+            let mut samples = samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if samples.len() == KEEP_LIMIT {
+                samples.pop_front();
+            }
+            samples.push_back(sample);
             drop(permit);
         });
     }

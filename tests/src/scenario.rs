@@ -162,3 +162,65 @@ pub fn summary(report: &Report) -> String {
     }
     format!("{} requests, answers {:?}, failures {reasons:?}", report.samples.len(), report.servers())
 }
+
+/// The address of node a, where no virtual address is wanted.
+pub const NODE: &str = "10.230.137.1";
+
+/// Node a's web port.
+pub fn node_address() -> SocketAddr {
+    SocketAddr::new(NODE.parse().expect("the address is written correctly"), 80)
+}
+
+/// One node with the three web servers behind it.
+pub struct Single {
+    /// web1, web2 and web3, in this order.
+    pub webs: Vec<Nginx>,
+    /// The node, on host a.
+    pub node: Node,
+    /// The network.
+    pub lab: Lab,
+}
+
+impl Single {
+    /// Starts a configuration on node a.
+    pub fn start(kind: NodeKind, files: NodeFiles) -> Outcome<Single> {
+        let lab = Lab::start()?;
+        let webs = ["web1", "web2", "web3"].into_iter().map(|name| Nginx::start(&lab, name)).collect::<Outcome<Vec<_>>>()?;
+        let node = Node::start(&lab, "a", kind, files)?;
+        Ok(Single { webs, node, lab })
+    }
+
+    /// Asks with curl, from the client's address of this number (1 to 4).
+    pub fn ask(&self, from: u8, arguments: &[&str]) -> Outcome<http::Answer> {
+        let interface = format!("10.230.200.{from}");
+        http::curl(self.lab.host("client"), &[&["--interface", &interface], arguments].concat())
+    }
+
+    /// One plain request to node a.
+    pub fn get(&self, path: &str) -> Outcome<http::Answer> {
+        http::get(self.lab.host("client"), node_address(), path, &[])
+    }
+}
+
+/// Writes the tests of a file twice: on `tandemd`, and on haproxy as the reference (what fails there is a mistake of the test).
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod tandem {
+            use tandem_tests::{NodeKind, Outcome, require};
+            $(#[test]
+            fn $name() -> Outcome {
+                require!("root", "users", "tandemd", "nginx", "curl");
+                super::$name(NodeKind::Tandem)
+            })+
+        }
+        mod peer {
+            use tandem_tests::{NodeKind, Outcome, require};
+            $(#[test]
+            fn $name() -> Outcome {
+                require!("root", "users", "haproxy", "nginx", "curl");
+                super::$name(NodeKind::Peer)
+            })+
+        }
+    };
+}
