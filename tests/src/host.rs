@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::SockaddrStorage;
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::process::{Process, children, is_alive, title};
@@ -283,19 +285,23 @@ impl Host {
             .collect()
     }
 
-    /// The addresses of the host's interfaces but `lo`, without their prefix lengths.
-    pub fn addresses(&self) -> Outcome<Vec<std::net::IpAddr>> {
-        let text = self.exec("ip", &["-j", "addr", "show"])?;
-        let links: serde_json::Value = serde_json::from_str(&text)?;
-        let of_link =
-            |link: &serde_json::Value| link["addr_info"].as_array().cloned().unwrap_or_default();
-        let links = links.as_array().cloned().unwrap_or_default();
-        let infos = links
-            .iter()
-            .filter(|link| link["ifname"] != "lo")
-            .flat_map(of_link);
-        Ok(infos
-            .filter_map(|info| info["local"].as_str()?.parse().ok())
+    /// The addresses of the host's interfaces but `lo`. Asks the kernel itself: it is asked often while others are measured.
+    pub fn addresses(&self) -> Outcome<Vec<IpAddr>> {
+        let interfaces =
+            self.in_network(|| nix::ifaddrs::getifaddrs().map(Iterator::collect::<Vec<_>>))??;
+        let address_of = |address: SockaddrStorage| {
+            let v4 = address.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+            v4.or_else(|| {
+                address
+                    .as_sockaddr_in6()
+                    .map(|found| IpAddr::V6(found.ip()))
+            })
+        };
+        let others = interfaces
+            .into_iter()
+            .filter(|interface| interface.interface_name != "lo");
+        Ok(others
+            .filter_map(|interface| address_of(interface.address?))
             .collect())
     }
 }

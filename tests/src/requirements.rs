@@ -64,12 +64,16 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// One of the workspace's programs: named by `TANDEMD_BIN` and the like (`tandem-hold`: `TANDEM_HOLD_BIN`), or built beside
-/// the running one.
+/// One of the workspace's programs: named by `TANDEMD_BIN` and the like (`tandem-hold`: `TANDEM_HOLD_BIN`), in the folder
+/// `TANDEM_BIN_DIR`, or built beside the running one.
 pub fn our_program(name: &str) -> Option<PathBuf> {
     let variable = format!("{}_BIN", name.to_uppercase().replace('-', "_"));
     if let Some(path) = std::env::var_os(variable) {
         return Some(PathBuf::from(path));
+    }
+    let given = std::env::var_os("TANDEM_BIN_DIR").map(|folder| PathBuf::from(folder).join(name));
+    if let Some(path) = given.filter(|path| path.is_file()) {
+        return Some(path);
     }
     let running = std::env::current_exe().ok()?;
     running
