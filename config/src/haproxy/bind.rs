@@ -107,6 +107,7 @@ const TLS13: &str = "TLSv1.3";
 
 /// `bind ADDRESSES [OPTIONS]`.
 pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    draft.bind_seen = true;
     let span = args.span();
     let word = args.value(cx, "an address and a port")?;
     let addresses = bind_addresses(word, "bind", cx);

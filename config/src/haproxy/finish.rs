@@ -28,7 +28,7 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
         } else {
             None
         };
-        if proxy.kind == ProxyKind::Frontend && proxy.binds.is_empty() && !proxy.disabled {
+        if proxy.kind == ProxyKind::Frontend && !draft.bind_seen && !proxy.disabled {
             let message = format!("frontend '{}' has no 'bind' line", proxy.name.text);
             cx.diagnostics.push(
                 Diagnostic::warning(DiagnosticKind::Pointless, proxy.span, message)

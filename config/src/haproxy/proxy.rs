@@ -45,6 +45,8 @@ pub(super) struct Draft {
     pub(super) server_ids: Vec<Option<u32>>,
     /// The statistics page is still the one of the `defaults` section.
     pub(super) stats_inherited: bool,
+    /// There is a `bind` line, be it a wrong one.
+    pub(super) bind_seen: bool,
 }
 
 impl Draft {
@@ -59,6 +61,7 @@ impl Draft {
             explicit_id: None,
             server_ids: Vec::new(),
             stats_inherited: false,
+            bind_seen: false,
         }
     }
 

@@ -166,6 +166,7 @@ pub(super) fn instance(
     );
     let authentication = finish_authentication(&pending, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);
+    let preempt_delay = finish_preempt_delay(&pending, nopreempt, complaints);
     let track_scripts = finish_track_scripts(&pending, config, complaints);
     let unique_peers = pending.unicast_peers;
     let mut lacks = |what: &str, missing: bool| {
@@ -191,10 +192,7 @@ pub(super) fn instance(
         virtual_addresses: pending.virtual_addresses,
         excluded_addresses: pending.excluded_addresses,
         nopreempt,
-        preempt_delay: pending
-            .preempt_delay
-            .map(|(delay, _)| delay)
-            .unwrap_or_default(),
+        preempt_delay,
         source_address: pending.source_address,
         unicast_peers: unique_peers,
         track_scripts,
@@ -323,11 +321,9 @@ fn finish_authentication(
         .as_ref()
         .filter(|word| !word.text.is_empty())
     else {
-        complaints.error(
-            DiagnosticKind::InvalidValue,
-            kind.span,
-            "'auth_type PASS' needs an 'auth_pass'",
-        );
+        let message =
+            "'auth_type PASS' without an 'auth_pass': advertisements are not authenticated";
+        complaints.warning(DiagnosticKind::Pointless, kind.span, message);
         return None;
     };
     let bytes = password.text.as_bytes();
@@ -356,6 +352,27 @@ fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool 
         return false;
     }
     true
+}
+
+/// As keepalived does: the delay needs an instance that begins as BACKUP and preempts.
+fn finish_preempt_delay(
+    pending: &Pending,
+    nopreempt: bool,
+    complaints: &mut Complaints<'_>,
+) -> Duration {
+    let Some((delay, span)) = pending.preempt_delay else {
+        return Duration::ZERO;
+    };
+    let why = match (pending.state, nopreempt) {
+        (InitialState::Master, _) => "'state MASTER'",
+        (InitialState::Backup, true) => "'nopreempt'",
+        (InitialState::Backup, false) => return delay,
+    };
+    if !delay.is_zero() {
+        let message = format!("'preempt_delay' does nothing with {why}");
+        complaints.warning(DiagnosticKind::Pointless, span, message);
+    }
+    Duration::ZERO
 }
 
 fn finish_track_scripts(
