@@ -347,9 +347,10 @@ impl Instance {
     pub fn elapsed(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         let due = |timer: &mut Option<Moment>| timer.take_if(|at| *at <= now).is_some();
-        if due(&mut self.advert_at) {
+        if let Some(at) = self.advert_at.filter(|at| *at <= now) {
             actions.push(Action::Advertise(self.effective));
-            self.advert_at = Some(now + self.rules.advert_interval);
+            // Counted from when it was due, so that lateness does not add up; but nothing is made good in a burst.
+            self.advert_at = Some((at + self.rules.advert_interval).max(now));
         }
         if due(&mut self.yield_at) | due(&mut self.announce_at) {
             actions.push(Action::Announce(Burst::Full));
