@@ -175,5 +175,6 @@ fn variables_that_double_themselves_end() {
         text.push_str(&format!("$A{n}=${{A{0}}}${{A{0}}}\n", n - 1));
     }
     text.push_str("vrrp_instance ${A39} {\n}\n$B= \\\n${B} \\\n${B}\n${B}\n");
-    read_both(&text);
+    let loaded = load(&[Input::text("t", text)], &|_| None);
+    assert!(loaded.diagnostics.has_errors());
 }

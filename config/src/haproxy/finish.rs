@@ -328,7 +328,13 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
                 cx.error(DiagnosticKind::InvalidValue, name.span, message);
                 continue;
             }
-            if backend.mode != proxy.mode && (proxy.mode, backend.mode) != (Mode::Tcp, Mode::Http) {
+            if (proxy.mode, backend.mode) == (Mode::Tcp, Mode::Http) {
+                // HAProxy begins to speak HTTP on the connection then.
+                cx.not_yet(
+                    name.span,
+                    &format!("{keyword} of an http backend in a tcp frontend"),
+                );
+            } else if backend.mode != proxy.mode {
                 let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));
                 let message = format!(
                     "{ours} frontend '{}' tries to use incompatible {theirs} backend '{}' as its {keyword}",

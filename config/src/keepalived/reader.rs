@@ -39,7 +39,7 @@ const MAX_SUBSTITUTIONS: usize = 32;
 /// Most characters of one line after substitution.
 const MAX_LINE_CHARS: usize = 1 << 16;
 /// Most lines in all after substitution.
-const MAX_LINES: usize = 1 << 18;
+const MAX_LINES: usize = 1 << 17;
 
 pub(super) struct Reader<'a> {
     pub(super) sources: &'a mut SourceMap,
