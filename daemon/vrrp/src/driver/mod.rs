@@ -51,8 +51,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 enum Message {
     Supervisor(ToChild, Vec<OwnedFd>),
     SupervisorGone,
-    Control { generation: u64, request: VrrpRequest },
-    ControlGone { generation: u64 },
+    Control {
+        generation: u64,
+        request: VrrpRequest,
+    },
+    ControlGone {
+        generation: u64,
+    },
 }
 
 /// The control process that listens to us.
@@ -116,7 +121,10 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         }
     };
     let mut driver = Driver {
-        setup: Setup { config: Default::default(), ..setup.clone() },
+        setup: Setup {
+            config: Default::default(),
+            ..setup.clone()
+        },
         started: Instant::now(),
         starting: !setup.config.global.startup_delay.is_zero(),
         units: Vec::new(),
@@ -139,7 +147,11 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     if let Some(control) = control {
         driver.attach(control);
     }
-    let inbox = Inbox { messages: message_inbox, arrivals: arrival_inbox, changes: change_inbox };
+    let inbox = Inbox {
+        messages: message_inbox,
+        arrivals: arrival_inbox,
+        changes: change_inbox,
+    };
     driver.live(setup, inbox).await
 }
 
@@ -149,10 +161,14 @@ impl Driver {
     }
 
     async fn live(mut self, setup: Setup, mut inbox: Inbox) -> ExitCode {
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        let (mut terminate, mut interrupt) = match (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
-                self.supervisor.send(&FromChild::Failed(format!("cannot watch signals: {error}")));
+                self.supervisor
+                    .send(&FromChild::Failed(format!("cannot watch signals: {error}")));
                 self.supervisor.flush().await;
                 return ExitCode::FAILURE;
             }
@@ -193,12 +209,21 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let delay = self.starting.then_some(self.setup.config.global.startup_delay);
+        let delay = self
+            .starting
+            .then_some(self.setup.config.global.startup_delay);
         let units = self.units.iter().filter_map(|unit| unit.core.deadline());
         let scripts = self.scripts.iter().filter_map(Script::deadline);
-        let notifications = self.notifications.values().filter_map(Notifications::deadline);
+        let notifications = self
+            .notifications
+            .values()
+            .filter_map(Notifications::deadline);
         let others = [self.proxy.deadline(), self.refresh_at, delay];
-        units.chain(scripts).chain(notifications).chain(others.into_iter().flatten()).min()
+        units
+            .chain(scripts)
+            .chain(notifications)
+            .chain(others.into_iter().flatten())
+            .min()
     }
 
     async fn run_timers(&mut self) {
@@ -230,7 +255,9 @@ impl Driver {
         for queue in self.notifications.values_mut() {
             queue.turn(now, &mut self.numbers, &self.supervisor);
         }
-        self.notifications.retain(|name, queue| !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name));
+        self.notifications.retain(|name, queue| {
+            !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name)
+        });
     }
 
     /// Reads the kernel's tables and lets every instance know.
@@ -249,14 +276,19 @@ impl Driver {
     fn open_ports(&mut self) {
         for unit in &mut self.units {
             let interface = &unit.config.interface;
-            let Some(found) = self.network.view.get(interface) else { continue };
+            let Some(found) = self.network.view.get(interface) else {
+                continue;
+            };
             unit.port_error = match self.ports.ensure(interface, found.index, unit.group()) {
                 Ok(()) => None,
                 Err(error) => Some(format!("cannot listen for advertisements: {error}")),
             };
         }
         let (units, view) = (&self.units, &self.network.view);
-        self.ports.keep(|interface| view.contains_key(interface) && units.iter().any(|unit| unit.config.interface == interface));
+        self.ports.keep(|interface| {
+            view.contains_key(interface)
+                && units.iter().any(|unit| unit.config.interface == interface)
+        });
     }
 
     /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
@@ -265,32 +297,49 @@ impl Driver {
         for at in 0..self.units.len() {
             let now = self.now();
             let unit = &mut self.units[at];
-            let items =
-                unit.items(&self.network.view, &self.scripts, &proxy, |address| self.virtual_addresses.contains(&address));
+            let items = unit.items(&self.network.view, &self.scripts, &proxy, |address| {
+                self.virtual_addresses.contains(&address)
+            });
             let mut verdict = weigh(unit.config.priority, &items);
-            if verdict.standing == Standing::Well && self.starting && now < self.setup.config.global.startup_delay {
+            if verdict.standing == Standing::Well
+                && self.starting
+                && now < self.setup.config.global.startup_delay
+            {
                 verdict.standing = Standing::Waiting("vrrp_startup_delay".to_owned());
             }
             let before = unit.core.effective_priority();
             unit.shares = verdict.shares;
-            let actions = unit.core.judge(now, &verdict.standing, verdict.effective, cause);
+            let actions = unit
+                .core
+                .judge(now, &verdict.standing, verdict.effective, cause);
             if before != verdict.effective {
                 let change = format!("priority {before} -> {}", verdict.effective);
                 let name = unit.name().to_owned();
-                self.event(EventSeverity::Notice, EventKind::VrrpTracking, &name, &change, cause);
+                self.event(
+                    EventSeverity::Notice,
+                    EventKind::VrrpTracking,
+                    &name,
+                    &change,
+                    cause,
+                );
             }
             self.perform(at, actions).await;
         }
     }
 
     async fn arrived(&mut self, arrival: &Arrival) {
-        let Ok(datagram) = Datagram::read(&arrival.bytes) else { return };
+        let Ok(datagram) = Datagram::read(&arrival.bytes) else {
+            return;
+        };
         let vrid = datagram.vrid();
         let ours = |unit: &Unit| {
-            *unit.config.interface == *arrival.interface && Some(unit.config.virtual_router_id) == vrid
+            *unit.config.interface == *arrival.interface
+                && Some(unit.config.virtual_router_id) == vrid
         };
         // Advertisements of groups that are not ours are none of our business.
-        let Some(at) = self.units.iter().position(ours) else { return };
+        let Some(at) = self.units.iter().position(ours) else {
+            return;
+        };
         let now = self.now();
         let unit = &mut self.units[at];
         match datagram.check(&unit.form, &unit.reach, unit.source) {
@@ -305,7 +354,13 @@ impl Driver {
                 if let Some(reason) = unit.refuse(now, datagram.source, &refused) {
                     let name = unit.name().to_owned();
                     let change = "advertisement refused";
-                    self.event(EventSeverity::Warning, EventKind::VrrpPacketRefused, &name, change, &reason);
+                    self.event(
+                        EventSeverity::Warning,
+                        EventKind::VrrpPacketRefused,
+                        &name,
+                        change,
+                        &reason,
+                    );
                 }
             }
         }
@@ -319,10 +374,16 @@ impl Driver {
                 return Some("the supervisor is gone");
             }
             Message::Supervisor(ToChild::Stop, _) => return Some("the daemon stops"),
-            Message::Supervisor(message, descriptors) => self.supervised(message, descriptors).await,
-            Message::Control { generation, request } => self.asked(generation, request).await,
+            Message::Supervisor(message, descriptors) => {
+                self.supervised(message, descriptors).await
+            }
+            Message::Control {
+                generation,
+                request,
+            } => self.asked(generation, request).await,
             Message::ControlGone { generation } => {
-                self.control.take_if(|control| control.generation == generation);
+                self.control
+                    .take_if(|control| control.generation == generation);
             }
         }
         None
@@ -342,14 +403,25 @@ impl Driver {
                 Ok(setup) => self.apply(setup, "reloaded").await,
                 Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
             },
-            ToChild::Peer { role: Role::Control, .. } => {
-                let channel = descriptors.into_iter().next().ok_or_else(|| std::io::Error::other("no descriptor"));
+            ToChild::Peer {
+                role: Role::Control,
+                ..
+            } => {
+                let channel = descriptors
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| std::io::Error::other("no descriptor"));
                 match channel.and_then(Channel::new) {
                     Ok(channel) => self.attach(channel),
-                    Err(error) => tracing::error!("vrrp: new control process not reachable: {error}"),
+                    Err(error) => {
+                        tracing::error!("vrrp: new control process not reachable: {error}")
+                    }
                 }
             }
-            ToChild::PeerGone { role: Role::Control, .. } => {
+            ToChild::PeerGone {
+                role: Role::Control,
+                ..
+            } => {
                 // The end of its channel says so more exactly: a successor may be attached already.
             }
             other => tracing::debug!("vrrp: not for us: {other:?}"),
@@ -359,27 +431,49 @@ impl Driver {
     fn attach(&mut self, channel: Channel) {
         self.generation += 1;
         let generation = self.generation;
-        tokio::spawn(read_control(channel.receiver, generation, self.messages.clone()));
-        self.control = Some(Control { generation, outbox: Outbox::new("control", channel.sender) });
+        tokio::spawn(read_control(
+            channel.receiver,
+            generation,
+            self.messages.clone(),
+        ));
+        self.control = Some(Control {
+            generation,
+            outbox: Outbox::new("control", channel.sender),
+        });
     }
 
     async fn proxy_told(&mut self, health: &ProxyHealth) {
         let now = self.now();
-        let shortest = self.units.iter().map(|unit| unit.config.advert_int / 2).min();
+        let shortest = self
+            .units
+            .iter()
+            .map(|unit| unit.config.advert_int / 2)
+            .min();
         let grace = shortest.unwrap_or(MAX_PROXY_GRACE).min(MAX_PROXY_GRACE);
         if self.proxy.told(now, health.alive, &health.detail, grace) {
-            let cause = if health.alive { "the proxy is alive" } else { health.detail.as_str() };
+            let cause = if health.alive {
+                "the proxy is alive"
+            } else {
+                health.detail.as_str()
+            };
             self.judge_all(cause).await;
         }
     }
 
     async fn script_ended(&mut self, at: usize, outcome: &protocol::process::ScriptOutcome) {
         let script = &mut self.scripts[at];
-        let first = matches!(script.track.report(), crate::core::tracking::Report::Unknown(_));
+        let first = matches!(
+            script.track.report(),
+            crate::core::tracking::Report::Unknown(_)
+        );
         let changed = script.track.ended(outcome);
         let (severity, change, detail) = match script.track.report() {
-            crate::core::tracking::Report::Up(detail) => (EventSeverity::Notice, "succeeds", detail),
-            crate::core::tracking::Report::Down(detail) => (EventSeverity::Warning, "fails", detail),
+            crate::core::tracking::Report::Up(detail) => {
+                (EventSeverity::Notice, "succeeds", detail)
+            }
+            crate::core::tracking::Report::Down(detail) => {
+                (EventSeverity::Warning, "fails", detail)
+            }
             crate::core::tracking::Report::Unknown(_) => return,
         };
         let name = script.config.name.as_str().to_owned();
@@ -395,7 +489,11 @@ impl Driver {
         match request.ask {
             VrrpAsk::Show => {
                 let now = self.now();
-                let instances = self.units.iter().map(|unit| unit.snapshot(now, &self.network)).collect();
+                let instances = self
+                    .units
+                    .iter()
+                    .map(|unit| unit.snapshot(now, &self.network))
+                    .collect();
                 self.tell(&VrrpTell::Instances { id, instances });
             }
             VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
@@ -425,7 +523,12 @@ impl Driver {
                 }
             }
             VrrpAsk::Do(other) => {
-                self.done(id, Err(Refusal::Invalid(format!("not an operation of VRRP: {other:?}"))));
+                self.done(
+                    id,
+                    Err(Refusal::Invalid(format!(
+                        "not an operation of VRRP: {other:?}"
+                    ))),
+                );
             }
         }
     }
@@ -463,7 +566,13 @@ impl Driver {
 
     /// Says what the kernel refused.
     fn network_failed(&mut self, name: &str, change: &str, error: &NetworkError) {
-        self.event(EventSeverity::Alert, EventKind::Other, name, change, &error.to_string());
+        self.event(
+            EventSeverity::Alert,
+            EventKind::Other,
+            name,
+            change,
+            &error.to_string(),
+        );
     }
 
     fn collect_virtual_addresses(&mut self) {
@@ -482,11 +591,17 @@ async fn read_supervisor(mut receiver: Receiver, messages: mpsc::Sender<Message>
     while let Ok(Some((bytes, descriptors))) = receiver.receive().await {
         match protocol::wire::decode(&bytes) {
             Ok(message) => {
-                if messages.send(Message::Supervisor(message, descriptors)).await.is_err() {
+                if messages
+                    .send(Message::Supervisor(message, descriptors))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
-            Err(error) => tracing::error!("vrrp: message of the supervisor not understood: {error}"),
+            Err(error) => {
+                tracing::error!("vrrp: message of the supervisor not understood: {error}")
+            }
         }
     }
     let _ = messages.send(Message::SupervisorGone).await;
@@ -496,11 +611,20 @@ async fn read_control(mut receiver: Receiver, generation: u64, messages: mpsc::S
     while let Ok(Some((bytes, _))) = receiver.receive().await {
         match protocol::wire::decode(&bytes) {
             Ok(request) => {
-                if messages.send(Message::Control { generation, request }).await.is_err() {
+                if messages
+                    .send(Message::Control {
+                        generation,
+                        request,
+                    })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
-            Err(error) => tracing::error!("vrrp: message of the control process not understood: {error}"),
+            Err(error) => {
+                tracing::error!("vrrp: message of the control process not understood: {error}")
+            }
         }
     }
     let _ = messages.send(Message::ControlGone { generation }).await;
