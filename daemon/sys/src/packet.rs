@@ -133,9 +133,8 @@ impl FrameSocket {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
-        Ok(Self {
-            descriptor: unsafe { OwnedFd::from_raw_fd(raw) },
-        })
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { descriptor })
     }
 
     /// Sends one frame out of an interface at once.

@@ -3,6 +3,7 @@
 //! One task owns all state and waits for the next of: a timer, the supervisor, the control process, an
 //! advertisement, a change of the kernel's tables, a signal. It never waits for a reader.
 
+mod messages;
 mod outbox;
 mod perform;
 mod ports;
@@ -13,15 +14,12 @@ mod unit;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use protocol::operation::Operation;
-use protocol::process::{FromChild, ProxyHealth, Role, ToChild};
-use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
-use protocol::{EventKind, EventSeverity, Refusal};
-use sys::channel::{Channel, Receiver};
+use protocol::process::{FromChild, ToChild};
+use protocol::{EventKind, EventSeverity};
+use sys::channel::Channel;
 use sys::packet::FrameSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -29,14 +27,15 @@ use tokio::time::Instant;
 
 use crate::Setup;
 use crate::core::Moment;
-use crate::core::tracking::{MAX_PROXY_GRACE, ProxyTrack, Standing, weigh};
+use crate::core::tracking::{ProxyTrack, Standing, weigh};
 use crate::network::{Network, NetworkError};
 use crate::packet::{Datagram, Reach};
 
+use messages::{Message, read_supervisor};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
 use scripts::{Notifications, Numbers, Script};
-use unit::{Asked, Unit};
+use unit::Unit;
 
 /// Messages of other processes that wait for their turn.
 const INBOX_MESSAGES: usize = 256;
@@ -46,19 +45,6 @@ const INBOX_PACKETS: usize = 256;
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
 /// Longest that `notify_stop` scripts are waited for.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// A message of another process.
-enum Message {
-    Supervisor(ToChild, Vec<OwnedFd>),
-    SupervisorGone,
-    Control {
-        generation: u64,
-        request: VrrpRequest,
-    },
-    ControlGone {
-        generation: u64,
-    },
-}
 
 /// The control process that listens to us.
 struct Control {
@@ -366,177 +352,6 @@ impl Driver {
         }
     }
 
-    /// Takes a message; the reason to stop, if it is one.
-    async fn message(&mut self, message: Message) -> Option<&'static str> {
-        match message {
-            Message::SupervisorGone => {
-                self.supervisor_gone = true;
-                return Some("the supervisor is gone");
-            }
-            Message::Supervisor(ToChild::Stop, _) => return Some("the daemon stops"),
-            Message::Supervisor(message, descriptors) => {
-                self.supervised(message, descriptors).await
-            }
-            Message::Control {
-                generation,
-                request,
-            } => self.asked(generation, request).await,
-            Message::ControlGone { generation } => {
-                self.control
-                    .take_if(|control| control.generation == generation);
-            }
-        }
-        None
-    }
-
-    async fn supervised(&mut self, message: ToChild, descriptors: Vec<OwnedFd>) {
-        match message {
-            ToChild::ProxyHealth(health) => self.proxy_told(&health).await,
-            ToChild::ScriptDone { id, outcome } => {
-                if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
-                    self.script_ended(at, &outcome).await;
-                } else if !self.notifications.values_mut().any(|queue| queue.done(id)) {
-                    tracing::debug!("vrrp: script run {id} ended after it was given up");
-                }
-            }
-            ToChild::NewVrrpConfig(bytes) => match protocol::wire::decode::<Setup>(&bytes) {
-                Ok(setup) => self.apply(setup, "reloaded").await,
-                Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
-            },
-            ToChild::Peer {
-                role: Role::Control,
-                ..
-            } => {
-                let channel = descriptors
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| std::io::Error::other("no descriptor"));
-                match channel.and_then(Channel::new) {
-                    Ok(channel) => self.attach(channel),
-                    Err(error) => {
-                        tracing::error!("vrrp: new control process not reachable: {error}")
-                    }
-                }
-            }
-            ToChild::PeerGone {
-                role: Role::Control,
-                ..
-            } => {
-                // The end of its channel says so more exactly: a successor may be attached already.
-            }
-            other => tracing::debug!("vrrp: not for us: {other:?}"),
-        }
-    }
-
-    fn attach(&mut self, channel: Channel) {
-        self.generation += 1;
-        let generation = self.generation;
-        tokio::spawn(read_control(
-            channel.receiver,
-            generation,
-            self.messages.clone(),
-        ));
-        self.control = Some(Control {
-            generation,
-            outbox: Outbox::new("control", channel.sender),
-        });
-    }
-
-    async fn proxy_told(&mut self, health: &ProxyHealth) {
-        let now = self.now();
-        let shortest = self
-            .units
-            .iter()
-            .map(|unit| unit.config.advert_int / 2)
-            .min();
-        let grace = shortest.unwrap_or(MAX_PROXY_GRACE).min(MAX_PROXY_GRACE);
-        if self.proxy.told(now, health.alive, &health.detail, grace) {
-            let cause = if health.alive {
-                "the proxy is alive"
-            } else {
-                health.detail.as_str()
-            };
-            self.judge_all(cause).await;
-        }
-    }
-
-    async fn script_ended(&mut self, at: usize, outcome: &protocol::process::ScriptOutcome) {
-        let script = &mut self.scripts[at];
-        let first = matches!(
-            script.track.report(),
-            crate::core::tracking::Report::Unknown(_)
-        );
-        let changed = script.track.ended(outcome);
-        let (severity, change, detail) = match script.track.report() {
-            crate::core::tracking::Report::Up(detail) => {
-                (EventSeverity::Notice, "succeeds", detail)
-            }
-            crate::core::tracking::Report::Down(detail) => {
-                (EventSeverity::Warning, "fails", detail)
-            }
-            crate::core::tracking::Report::Unknown(_) => return,
-        };
-        let name = script.config.name.as_str().to_owned();
-        if changed && !(first && severity == EventSeverity::Notice) {
-            self.event(severity, EventKind::VrrpTracking, &name, change, &detail);
-        }
-        // Also when nothing changed: the shares show the last result.
-        self.judge_all(&format!("script {name}: {detail}")).await;
-    }
-
-    async fn asked(&mut self, generation: u64, request: VrrpRequest) {
-        let id = request.id;
-        match request.ask {
-            VrrpAsk::Show => {
-                let now = self.now();
-                let instances = self
-                    .units
-                    .iter()
-                    .map(|unit| unit.snapshot(now, &self.network))
-                    .collect();
-                self.tell(&VrrpTell::Instances { id, instances });
-            }
-            VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
-                let Some(at) = self.find(&instance) else {
-                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
-                };
-                let now = self.now();
-                match self.units[at].core.failover(now, force) {
-                    Ok(actions) => {
-                        self.units[at].asked = Some(Asked { generation, id });
-                        self.perform(at, actions).await;
-                    }
-                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
-                }
-            }
-            VrrpAsk::Do(Operation::VrrpFailback { instance }) => {
-                let Some(at) = self.find(&instance) else {
-                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
-                };
-                let now = self.now();
-                match self.units[at].core.failback(now) {
-                    Ok((text, actions)) => {
-                        self.perform(at, actions).await;
-                        self.done(id, Ok(format!("{instance}: {text}")));
-                    }
-                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
-                }
-            }
-            VrrpAsk::Do(other) => {
-                self.done(
-                    id,
-                    Err(Refusal::Invalid(format!(
-                        "not an operation of VRRP: {other:?}"
-                    ))),
-                );
-            }
-        }
-    }
-
-    fn find(&self, instance: &str) -> Option<usize> {
-        self.units.iter().position(|unit| unit.name() == instance)
-    }
-
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
     async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
         for at in 0..self.units.len() {
@@ -585,47 +400,4 @@ impl Driver {
             })
             .collect();
     }
-}
-
-async fn read_supervisor(mut receiver: Receiver, messages: mpsc::Sender<Message>) {
-    while let Ok(Some((bytes, descriptors))) = receiver.receive().await {
-        match protocol::wire::decode(&bytes) {
-            Ok(message) => {
-                if messages
-                    .send(Message::Supervisor(message, descriptors))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::error!("vrrp: message of the supervisor not understood: {error}")
-            }
-        }
-    }
-    let _ = messages.send(Message::SupervisorGone).await;
-}
-
-async fn read_control(mut receiver: Receiver, generation: u64, messages: mpsc::Sender<Message>) {
-    while let Ok(Some((bytes, _))) = receiver.receive().await {
-        match protocol::wire::decode(&bytes) {
-            Ok(request) => {
-                if messages
-                    .send(Message::Control {
-                        generation,
-                        request,
-                    })
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::error!("vrrp: message of the control process not understood: {error}")
-            }
-        }
-    }
-    let _ = messages.send(Message::ControlGone { generation }).await;
 }
