@@ -6,15 +6,17 @@
 //!
 //! Words: `name interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
-//! `proxy up|down`, `set WORD=VALUE …` (a reload), `stop`. Whatever happens is printed, a line each.
+//! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
+//! control process), `stop`. Whatever happens is printed, a line each.
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use config::keepalived::*;
 use config::{Span, Word};
 use protocol::Operation;
-use protocol::process::{FromChild, ProxyHealth, ScriptOutcome, ToChild};
+use protocol::process::{FromChild, ProxyHealth, Role, ScriptOutcome, ToChild};
 use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
 use sys::channel::{Channel, Sender, pair};
 use tandem_vrrp::Setup;
@@ -209,8 +211,22 @@ async fn control(mut receiver: sys::channel::Receiver) {
     }
 }
 
+/// Plays a new control process, whose channel the supervisor passes on.
+async fn new_control(supervisor: &Sender) -> Sender {
+    let (ours, theirs) = pair().expect("a socketpair");
+    let ours = Channel::new(ours).expect("a channel");
+    tokio::spawn(control(ours.receiver));
+    let message = ToChild::Peer {
+        role: Role::Control,
+        pid: 1,
+    };
+    let bytes = protocol::wire::encode(&message).expect("small");
+    let _ = supervisor.send(&bytes, &[theirs.as_fd()]).await;
+    ours.sender
+}
+
 /// Obeys standard input.
-async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
+async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
     let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     let instance = setup(&words).config.instances[0].name.text.clone();
     let mut id = 0;
@@ -249,6 +265,7 @@ async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
                 )
                 .await;
             }
+            "control" => control = new_control(&supervisor).await,
             "stop" => send(&supervisor, &ToChild::Stop).await,
             set => {
                 words.extend(set.split_whitespace().skip(1).map(str::to_owned));

@@ -43,6 +43,10 @@ const INBOX_MESSAGES: usize = 256;
 const INBOX_PACKETS: usize = 256;
 /// Least time between two readings of the kernel's tables: changes often come in groups.
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
+/// Pause after the kernel's tables could not be read.
+const REFRESH_ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// A timer so late means that we did not run: what arrived meanwhile is heard before the timer counts.
+const LATE: Duration = Duration::from_millis(100);
 /// Longest that `notify_stop` scripts are waited for.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -162,6 +166,9 @@ impl Driver {
         self.apply(setup, "started").await;
         self.supervisor.send(&FromChild::Ready);
         let reason = loop {
+            if self.is_late() {
+                self.catch_up(&mut inbox.arrivals).await;
+            }
             // What is due comes before what arrived: no flood may keep us from advertising.
             self.run_timers().await;
             let deadline = self.deadline().map(|at| self.started + at);
@@ -212,6 +219,28 @@ impl Driver {
             .min()
     }
 
+    /// Whether a protocol timer ran out long ago: the process was frozen or starved.
+    fn is_late(&self) -> bool {
+        let first = self
+            .units
+            .iter()
+            .filter_map(|unit| unit.core.deadline())
+            .min();
+        first.is_some_and(|at| at + LATE < self.now())
+    }
+
+    /// Hears what waited while we did not run. A backup that slept must not take the silence for the master's.
+    async fn catch_up(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
+        // Lets the sockets be read.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for _ in 0..INBOX_PACKETS {
+            match arrivals.try_recv() {
+                Ok(arrival) => self.arrived(&arrival).await,
+                Err(_) => return,
+            }
+        }
+    }
+
     async fn run_timers(&mut self) {
         for at in 0..self.units.len() {
             let now = self.now();
@@ -251,7 +280,7 @@ impl Driver {
         self.refreshed_at = self.now();
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
-            self.plan_refresh();
+            self.refresh_at = Some(self.refreshed_at + REFRESH_ERROR_PAUSE);
             return;
         }
         self.open_ports();

@@ -6,7 +6,7 @@ use config::keepalived::Notify;
 use protocol::vrrp::VrrpState;
 use protocol::{EventKind, EventSeverity, Refusal};
 
-use super::unit::{Unit, ipv4};
+use super::unit::{REPORT_SPACING, Unit, ipv4};
 use super::{Driver, Reach};
 use crate::core::{Action, Burst};
 use crate::packet::encode;
@@ -39,6 +39,7 @@ impl Driver {
 
     /// Sends an advertisement to the group or to every peer.
     pub(super) fn advertise(&mut self, at: usize, priority: u8) {
+        let now = self.now();
         let unit = &mut self.units[at];
         let bytes = encode(&unit.form, priority);
         unit.counters.adverts_sent += 1;
@@ -47,16 +48,25 @@ impl Driver {
             Reach::Multicast(group) => std::slice::from_ref(group),
             Reach::Unicast(peers) => peers.as_slice(),
         };
+        let mut failure = None;
         for receiver in receivers {
-            if let Err(error) =
-                self.ports
-                    .send(&unit.config.interface, unit.source, *receiver, &bytes)
-            {
-                tracing::debug!(
-                    "{}: advertisement to {receiver} not sent: {error}",
-                    unit.config.name.as_str()
-                );
+            let sent = self
+                .ports
+                .send(&unit.config.interface, unit.source, *receiver, &bytes);
+            if let Err(error) = sent {
+                failure = Some(format!("to {receiver}: {error}"));
             }
+        }
+        let Some(failure) = failure else { return };
+        // Who cannot be heard is not master for the others, whatever it believes.
+        if unit
+            .unsent_at
+            .is_none_or(|last| last + REPORT_SPACING <= now)
+        {
+            unit.unsent_at = Some(now);
+            let name = unit.name().to_owned();
+            let (severity, change) = (EventSeverity::Warning, "advertisement not sent");
+            self.event(severity, EventKind::Other, &name, change, &failure);
         }
     }
 

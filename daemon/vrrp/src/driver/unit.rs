@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use config::keepalived::{
-    Authentication, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript,
+    Authentication, InitialState, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript,
 };
 use protocol::event::now_ms;
 use protocol::vrrp::{
@@ -19,8 +19,8 @@ use crate::packet::{Form, Reach, Refused};
 
 use super::scripts::Script;
 
-/// Least time between two events about refused packets of one kind.
-const REFUSAL_EVENT_SPACING: Duration = Duration::from_secs(60);
+/// Least time between two events about refused packets of one kind, or about packets not sent.
+pub(super) const REPORT_SPACING: Duration = Duration::from_secs(60);
 
 /// Refused packets of one kind.
 #[derive(Default)]
@@ -61,6 +61,8 @@ pub(super) struct Unit {
     pub(super) owned: Vec<IpAddr>,
     /// When addresses that vanished were last put back.
     pub(super) restored_at: Option<Moment>,
+    /// When it was last told that an advertisement could not be sent.
+    pub(super) unsent_at: Option<Moment>,
     /// Why its socket could not be opened.
     pub(super) port_error: Option<String>,
     refusals: BTreeMap<&'static str, Refusal>,
@@ -75,7 +77,7 @@ impl Unit {
             base_priority: config.priority,
             advert_interval: config.advert_int,
             nopreempt: config.nopreempt,
-            preempt_delay: config.preempt_delay,
+            preempt_delay: preempt_delay(&config),
             announce_again: config.garp_master_delay,
             announce_refresh: config.garp_master_refresh,
         });
@@ -115,6 +117,7 @@ impl Unit {
             asked: None,
             owned: Vec::new(),
             restored_at: None,
+            unsent_at: None,
             port_error: None,
             refusals: BTreeMap::new(),
             history: VecDeque::new(),
@@ -269,10 +272,7 @@ impl Unit {
     ) -> Option<String> {
         let refusal = self.refusals.entry(refused.reason()).or_default();
         refusal.count += 1;
-        if refusal
-            .told_at
-            .is_some_and(|at| now < at + REFUSAL_EVENT_SPACING)
-        {
+        if refusal.told_at.is_some_and(|at| now < at + REPORT_SPACING) {
             return None;
         }
         let silent = refusal.count - refusal.told - 1;
@@ -316,7 +316,7 @@ impl Unit {
             advert_interval_ms: u64::try_from(self.config.advert_int.as_millis())
                 .unwrap_or(u64::MAX),
             nopreempt: self.config.nopreempt,
-            preempt_delay_ms: u64::try_from(self.config.preempt_delay.as_millis())
+            preempt_delay_ms: u64::try_from(preempt_delay(&self.config).as_millis())
                 .unwrap_or(u64::MAX),
             addresses: addresses.collect(),
             addresses_present: self
@@ -331,6 +331,14 @@ impl Unit {
             counters,
         }
     }
+}
+
+/// keepalived clears the delay where preemption is off, and for `state MASTER`.
+fn preempt_delay(config: &VrrpInstance) -> Duration {
+    if config.nopreempt || config.state == InitialState::Master {
+        return Duration::ZERO;
+    }
+    config.preempt_delay
 }
 
 /// The IPv4 address, if it is one.

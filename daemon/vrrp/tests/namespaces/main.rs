@@ -25,7 +25,9 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 14] = [
+const SCENARIOS: [(&str, fn()); 16] = [
+    ("a_backup_that_was_frozen_hears_its_master_first", frozen),
+    ("a_control_process_is_replaced", control),
     (
         "a_failover_goes_to_the_peer_and_a_failback_returns",
         failover,
@@ -404,6 +406,40 @@ fn reload() {
     assert!(lab.ip("a", "-4 -o addr show").contains("10.230.137.101/24"));
     assert_eq!(a.stop(), Some(0));
     assert!(!lab.ip("b", "-4 -o addr show").contains("10.230.137.101"));
+}
+
+fn frozen() {
+    let lab = Lab::new();
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    a.forget();
+    b.forget();
+    b.signal("STOP");
+    stays("a is master", MASTER_DOWN * 2, || lab.has("a"));
+    b.signal("CONT");
+    b.tell("show");
+    b.hears("SHOW", SOON);
+    stays("a alone is master", SOON, || lab.has("a") && !lab.has("b"));
+    assert_eq!((a.count("->"), b.count("->")), (0, 0));
+    // The other way round: a frozen master keeps its address, and must not lose its clients when it wakes.
+    a.signal("STOP");
+    b.hears("BACKUP -> MASTER", MASTER_DOWN);
+    a.signal("CONT");
+    wait("a is master again", SOON, || lab.has("a") && !lab.has("b"));
+}
+
+fn control() {
+    let lab = Lab::new();
+    let mut a = lab.ours("a", A);
+    a.hears("EVENT Notice VrrpTransition R1: INIT -> BACKUP", SOON);
+    a.tell("control");
+    a.hears(
+        "EVENT Warning VrrpTransition R1: BACKUP -> MASTER",
+        MASTER_DOWN,
+    );
+    a.forget();
+    a.tell("show");
+    a.hears("SHOW", SOON);
 }
 
 fn removed() {
