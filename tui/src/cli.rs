@@ -56,7 +56,10 @@ impl Arguments {
     /// The nodes asked for, or the local one.
     pub fn nodes(&self) -> Vec<NodeAddress> {
         if self.node.is_empty() {
-            return vec![NodeAddress { name: None, path: PathBuf::from(DEFAULT_SOCKET) }];
+            return vec![NodeAddress {
+                name: None,
+                path: PathBuf::from(DEFAULT_SOCKET),
+            }];
         }
         self.node.clone()
     }
@@ -182,13 +185,35 @@ mod tests {
 
     #[test]
     fn the_classic_calls_are_read() {
-        let arguments = Arguments::try_parse_from(["tandem", "drain", "web/web1", "--wait", "--timeout", "5m", "--json"]).expect("valid");
-        let Some(Command::Drain { server, wait }) = arguments.command else { panic!("drain") };
+        let arguments = Arguments::try_parse_from([
+            "tandem",
+            "drain",
+            "web/web1",
+            "--wait",
+            "--timeout",
+            "5m",
+            "--json",
+        ])
+        .expect("valid");
+        let Some(Command::Drain { server, wait }) = arguments.command else {
+            panic!("drain")
+        };
         assert_eq!(server.to_string(), "web/web1");
         assert!(wait.wait && arguments.json);
         assert_eq!(wait.timeout, Duration::from_secs(300));
-        for wrong in [&["tandem", "drain", "web1"][..], &["tandem", "weight", "w/s", "257"], &["tandem", "--node", "", "status"], &["tandem", "ready", "w/s", "--timeout", "5s"]] {
-            assert_eq!(Arguments::try_parse_from(wrong).expect_err("wrong").exit_code(), 2, "{wrong:?}");
+        for wrong in [
+            &["tandem", "drain", "web1"][..],
+            &["tandem", "weight", "w/s", "257"],
+            &["tandem", "--node", "", "status"],
+            &["tandem", "ready", "w/s", "--timeout", "5s"],
+        ] {
+            assert_eq!(
+                Arguments::try_parse_from(wrong)
+                    .expect_err("wrong")
+                    .exit_code(),
+                2,
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -38,7 +38,13 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         // The kernel's own words, without Rust's `(os error 111)`.
         let words = error.to_string();
-        Self::Unreachable(words.split(" (os error").next().unwrap_or(&words).to_owned())
+        Self::Unreachable(
+            words
+                .split(" (os error")
+                .next()
+                .unwrap_or(&words)
+                .to_owned(),
+        )
     }
 }
 
@@ -72,7 +78,9 @@ impl Replies {
                 }
             }
             if self.half.read_buf(&mut self.buffer).await? == 0 {
-                return Err(ClientError::Unreachable("the node closed the connection".to_owned()));
+                return Err(ClientError::Unreachable(
+                    "the node closed the connection".to_owned(),
+                ));
             }
         }
     }
@@ -92,7 +100,10 @@ impl Requests {
     /// `Unreachable` when the connection broke.
     pub async fn send(&mut self, body: ClientAsk) -> Result<u64, ClientError> {
         self.last_id += 1;
-        let frame = wire::frame(&ClientRequest { id: self.last_id, body })?;
+        let frame = wire::frame(&ClientRequest {
+            id: self.last_id,
+            body,
+        })?;
         self.half.write_all(&frame).await?;
         Ok(self.last_id)
     }
@@ -118,7 +129,10 @@ impl Client {
     pub async fn connect(address: &NodeAddress) -> Result<Self, ClientError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, Self::greet(address)).await {
             Ok(result) => result,
-            Err(_) => Err(ClientError::Unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+            Err(_) => Err(ClientError::Unreachable(format!(
+                "no answer within {} s",
+                CONNECT_TIMEOUT.as_secs()
+            ))),
         }
     }
 
@@ -129,12 +143,27 @@ impl Client {
         let mut client = Self {
             node: String::new(),
             level: Level::User,
-            requests: Requests { half: write, last_id: 0 },
-            replies: Replies { half: read, buffer: Vec::new() },
+            requests: Requests {
+                half: write,
+                last_id: 0,
+            },
+            replies: Replies {
+                half: read,
+                buffer: Vec::new(),
+            },
             pushes: VecDeque::new(),
         };
-        match client.ask(ClientAsk::Hello { version: PROTOCOL_VERSION }).await? {
-            ClientTell::Welcome { version, node, level } if version == PROTOCOL_VERSION => {
+        match client
+            .ask(ClientAsk::Hello {
+                version: PROTOCOL_VERSION,
+            })
+            .await?
+        {
+            ClientTell::Welcome {
+                version,
+                node,
+                level,
+            } if version == PROTOCOL_VERSION => {
                 client.node = node;
                 client.level = level;
                 Ok(client)
@@ -169,7 +198,10 @@ impl Client {
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(Ok(ClientTell::Refused(refusal))) => Err(ClientError::Refused(refusal)),
             Ok(result) => result,
-            Err(_) => Err(ClientError::Unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+            Err(_) => Err(ClientError::Unreachable(format!(
+                "no answer within {} s",
+                ANSWER_TIMEOUT.as_secs()
+            ))),
         }
     }
 
