@@ -58,6 +58,8 @@ pub enum ToChild {
     Stop,
     /// Vrrp: the proxy's health changed.
     ProxyHealth(ProxyHealth),
+    /// Vrrp: the configuration changed; the bytes are its new setup, encoded as [`crate::wire`] does.
+    NewVrrpConfig(Vec<u8>),
     /// Vrrp: a script that it asked for has ended.
     ScriptDone {
         /// Number of the request.
@@ -65,7 +67,8 @@ pub enum ToChild {
         /// How.
         outcome: ScriptOutcome,
     },
-    /// Control: a new worker or vrrp process; one descriptor comes along, its end of their channel.
+    /// Control: a new worker or vrrp process. Vrrp: a new control process. One descriptor comes along, the
+    /// receiver's end of their channel.
     Peer {
         /// Which.
         role: Role,
