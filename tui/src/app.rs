@@ -319,12 +319,17 @@ impl App {
         Some((place, instance.name.clone()))
     }
 
-    /// The node that a failback of the selected router would ask: the one that gave them away.
+    /// The node that a failback of the selected router would ask.
     pub fn failback_target(&self) -> Option<(usize, String)> {
         let routers = problems::virtual_routers(&self.nodes);
         let router = routers.get(self.router.min(routers.len().checked_sub(1)?))?;
-        let held = router.members.iter().find(|(_, instance)| instance.held);
-        held.map(|(index, instance)| (*index, instance.name.clone()))
+        plan::failback_candidate(&self.nodes, |instance| {
+            instance.vrid == router.vrid
+                && instance
+                    .addresses
+                    .iter()
+                    .any(|address| router.addresses.contains(address))
+        })
     }
 
     /// Says something in the last line.

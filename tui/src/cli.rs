@@ -32,7 +32,8 @@ const EXIT_CODES: &str = "Exit codes:
   5  'status' found something wrong; notices alone are no problem
 
 Several nodes: reading commands show all of them. drain, ready, maint and weight change all of them, so
-that a pair stays the same. failover asks the node that is MASTER, failback the one that gave its addresses away.";
+that a pair stays the same. failover asks the node that is MASTER, failback the one that gave its addresses
+away, else a backup that outranks the master.";
 
 /// Shows and steers the nodes of Tandem. Without a command: the dashboard.
 #[derive(Debug, Parser)]
@@ -128,18 +129,18 @@ pub enum Command {
     Failover {
         /// VRRP instance
         instance: String,
-        /// Even if nobody is there to take them
+        /// Even if nobody takes them: without this they come back after about a second
         #[arg(long)]
         force: bool,
         /// Until another node holds them
         #[command(flatten)]
         wait: Wait,
     },
-    /// End a failover: the better priority wins again
+    /// The node that gave an instance's addresses away takes them back at once, if it outranks the master
     Failback {
         /// VRRP instance
         instance: String,
-        /// Until the node holds them again, where its priority and nopreempt let it
+        /// Until the node holds them again
         #[command(flatten)]
         wait: Wait,
     },

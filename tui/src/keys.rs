@@ -25,7 +25,7 @@ pub const HELP: [(&str, &str); 20] = [
     ("m", "maintenance: no requests, no checks"),
     ("w", "weight: 0 to 256, or 50% of the configured"),
     ("f", "failover: give the addresses to the peer"),
-    ("b", "failback: end that, the better priority wins"),
+    ("b", "failback: take them back, if it outranks"),
     ("y Enter, n Esc", "in a dialog: do it, leave it"),
     ("Ctrl-L", "draw the screen anew"),
     ("?", "this help"),
@@ -296,7 +296,7 @@ fn failback(app: &mut App) {
     match app.failback_target() {
         Some((node, instance)) => open(app, Action::Failback { node, instance }, false),
         None => app.say(
-            "no node gave these addresses away: nothing to fail back",
+            "no node gave these addresses away or outranks their master",
             true,
         ),
     }

@@ -284,6 +284,32 @@ fn leaves(plan: &mut Plan, node: &str, proxy: &ProxySnapshot, server: &ServerSta
     }
 }
 
+/// The node that may take an instance's addresses back: the one that gave them away, else a backup that
+/// outranks the master that it hears (as `nopreempt` leaves behind).
+pub fn failback_candidate(
+    nodes: &[NodeView],
+    is_it: impl Fn(&InstanceSnapshot) -> bool,
+) -> Option<(usize, String)> {
+    let candidates = nodes.iter().enumerate().filter_map(|(index, node)| {
+        let instance = node.live()?.vrrp.iter().find(|instance| is_it(instance))?;
+        let master = instance.master.as_ref().map_or(0, |master| master.priority);
+        let outranks = instance.state == VrrpState::Backup
+            && master > 0
+            && instance.effective_priority > master;
+        (instance.held || outranks).then(|| {
+            (
+                instance.held,
+                instance.effective_priority,
+                index,
+                instance.name.clone(),
+            )
+        })
+    });
+    candidates
+        .max_by_key(|(held, priority, _, _)| (*held, *priority))
+        .map(|(_, _, index, name)| (index, name))
+}
+
 /// A peer that was heard within this many advertisement intervals is there.
 const PEER_INTERVALS: u64 = 4;
 
@@ -339,8 +365,12 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
             ));
         }
         None => {
-            plan.warn(format!("{addresses} leaves {node}, and nobody was heard as peer to take it: the address is GONE!"));
-            plan.must_type = Some(name.to_owned());
+            plan.warn(format!(
+                "Nobody was heard as peer! {addresses} leaves {node}; if no other node takes it"
+            ));
+            plan.warn(format!(
+                "within about a second, {node} takes it back and says so."
+            ));
         }
     }
     let connections = nodes[index]
@@ -358,7 +388,7 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
         index,
         Operation::VrrpFailover {
             instance: name.to_owned(),
-            force: taker.is_none(),
+            force: false,
         },
     ));
     plan
@@ -378,31 +408,32 @@ pub fn failback(nodes: &[NodeView], index: usize, name: &str) -> Plan {
         ));
         return plan;
     };
-    if !instance.held {
-        plan.say(format!("{node} gives nothing away: nothing changes."));
-    }
     let addresses = instance.addresses.join(" ");
-    let master = instance.master.as_ref().map_or(0, |master| master.priority);
-    if instance.nopreempt && instance.master.is_some() {
-        plan.say(format!(
-            "{node} has nopreempt: {addresses} stays where it is; {node} is ready to take it again."
-        ));
-    } else if instance.effective_priority > master {
-        let delay = if instance.preempt_delay_ms > 0 {
-            format!(" after {} s", instance.preempt_delay_ms / 1000)
-        } else {
-            String::new()
-        };
-        plan.say(format!(
-            "{node} has priority {} against {master}: {addresses} moves back to {node}{delay}.",
-            instance.effective_priority
-        ));
-        plan.say("Current connections to the address break.");
-    } else {
-        plan.say(format!(
-            "{node} has priority {} against {master}: {addresses} stays where it is.",
-            instance.effective_priority
-        ));
+    let own = instance.effective_priority;
+    match &instance.master {
+        _ if instance.state == VrrpState::Master => plan.say(format!(
+            "{node} holds {addresses} already: nothing changes."
+        )),
+        _ if instance.state != VrrpState::Backup => {
+            plan.warn(format!(
+                "{node} is {} and cannot take {addresses}: it will refuse.",
+                instance.state
+            ));
+        }
+        Some(master) if master.priority > own => {
+            plan.warn(format!(
+                "{node} has priority {own} against {}: it would lose, and will refuse.",
+                master.priority
+            ));
+            plan.say("A failover of the other node moves the addresses.");
+        }
+        master => {
+            let against = master
+                .as_ref()
+                .map_or("nobody".to_owned(), |master| master.priority.to_string());
+            plan.say(format!("{node} has priority {own} against {against}: {addresses} moves back to {node} at once,"));
+            plan.say("in spite of nopreempt and preempt_delay. Current connections to the address break.");
+        }
     }
     plan.asks.push((
         index,

@@ -239,7 +239,7 @@ async fn what_a_node_refuses_is_1_and_says_which() {
         (code, stderr.as_str()),
         (
             1,
-            "tandem: no node gave the addresses of R1 away: a is MASTER, b is BACKUP\n"
+            "tandem: no node gave the addresses of R1 away or outranks their master: a is MASTER, b is BACKUP\n"
         )
     );
     for wrong in [

@@ -448,7 +448,7 @@ fn a_failover_names_where_the_address_goes_and_what_breaks() {
 }
 
 #[test]
-fn a_failover_into_nothing_must_be_typed() {
+fn a_failover_into_nothing_warns_and_is_never_forced() {
     let mut pair = Pair::new();
     pair.link(
         1,
@@ -458,16 +458,15 @@ fn a_failover_into_nothing_must_be_typed() {
     );
     pair.press(KeyCode::Char('f'));
     pair.shows(&[
-        "nobody was heard as peer to take it: the address is GONE!",
-        "type R1 to confirm:",
+        "!! Nobody was heard as peer!",
+        "within about a second, a takes it back and says so.",
     ]);
-    pair.types("R1");
     let effects = pair.press(KeyCode::Enter);
     assert!(matches!(
         &effects[..],
         [Effect::Ask {
             node: 0,
-            operation: Operation::VrrpFailover { force: true, .. },
+            operation: Operation::VrrpFailover { force: false, .. },
             ..
         }]
     ));
@@ -483,7 +482,7 @@ fn a_failback_asks_the_node_that_gave_the_address_away() {
     pair.press(KeyCode::Char('b'));
     pair.shows(&[
         "Failback of R1 on b",
-        "b has priority 98 against 100: 10.230.137.100/32 stays where it is.",
+        "b has priority 98 against 100: it would lose, and will refuse.",
     ]);
     assert!(matches!(
         &pair.press(KeyCode::Char('y'))[..],
@@ -493,6 +492,32 @@ fn a_failback_asks_the_node_that_gave_the_address_away() {
             ..
         }]
     ));
+}
+
+#[test]
+fn a_backup_that_outranks_its_master_can_be_failed_back() {
+    let mut pair = Pair::new();
+    // What nopreempt leaves behind: the better node came back and b kept the address.
+    let masters = pair.nodes[1].snapshot.vrrp.clone();
+    let mut better = pair.nodes[0].snapshot.vrrp.clone();
+    better[0].state = VrrpState::Backup;
+    better[0].nopreempt = true;
+    better[0].master = masters[0]
+        .master
+        .clone()
+        .map(|master| protocol::vrrp::PeerSeen {
+            priority: 98,
+            ..master
+        });
+    pair.nodes[0].snapshot.vrrp = better;
+    pair.nodes[1].instance().state = VrrpState::Master;
+    pair.nodes[1].instance().addresses_present = true;
+    pair.look();
+    pair.press(KeyCode::Char('b'));
+    pair.shows(&[
+        "a has priority 100 against 98: 10.230.137.100/32 moves back to a at once,",
+        "in spite of nopreempt",
+    ]);
 }
 
 #[test]
@@ -691,7 +716,11 @@ fn bad_day() -> Pair {
         let worker = pair.nodes[0].snapshot.worker.as_mut().expect("runs");
         let frontend = worker.proxies[0].frontend.as_mut().expect("a frontend");
         frontend.requests_total += 25 + second * 7 % 19;
-        for server in worker.proxies[1].servers.iter_mut().filter(|server| server.status == "UP") {
+        for server in worker.proxies[1]
+            .servers
+            .iter_mut()
+            .filter(|server| server.status == "UP")
+        {
             server.sessions_total += 12 + second * 5 % 9;
         }
         if second == 30 {

@@ -10,6 +10,7 @@ use super::shape::{Change, Changes, Failure};
 use super::wait::{Look, wait_until};
 use crate::cli::Wait;
 use crate::node::NodeView;
+use crate::plan;
 use crate::rows;
 use crate::words::plural;
 
@@ -352,48 +353,38 @@ pub(super) async fn failover(
 }
 
 pub(super) async fn failback(session: &mut Session, output: &Output, name: &str, wait: Wait) -> u8 {
-    let held = nodes_with(session, name, |instance| instance.held);
-    if held.is_empty() {
-        return nobody(
-            session,
-            output,
-            name,
-            &format!("no node gave the addresses of {name} away"),
-        );
-    }
+    let Some((place, _)) =
+        plan::failback_candidate(&session.nodes, |instance| instance.name == name)
+    else {
+        let why = format!("no node gave the addresses of {name} away or outranks their master");
+        return nobody(session, output, name, &why);
+    };
     let operation = Operation::VrrpFailback {
         instance: name.to_owned(),
     };
     let results = ask(
         session,
-        &held,
+        &[place],
         &operation,
         &format!("{name} may take its addresses back"),
     )
     .await;
     if wait.wait && results.iter().any(|result| result.done) {
         wait_until(session, output, wait.timeout, |nodes| {
-            let mut waiting = Vec::new();
-            for place in &held {
-                let Some(instance) = nodes[*place]
-                    .live()
-                    .and_then(|snapshot| rows::instance(snapshot, name))
-                else {
-                    waiting.push(format!("{} is not reachable", nodes[*place].label));
-                    continue;
-                };
-                // RFC 9568 6.4.2: without preemption, or with a lower priority, it stays a backup.
-                let stays = instance.master.as_ref().is_some_and(|master| {
-                    instance.nopreempt || master.priority >= instance.effective_priority
-                });
-                if instance.held || instance.state != VrrpState::Master && !stays {
-                    waiting.push(format!("{} is {}", nodes[*place].label, instance.state));
+            let instance = nodes[place]
+                .live()
+                .and_then(|snapshot| rows::instance(snapshot, name));
+            match instance {
+                Some(instance)
+                    if instance.state == VrrpState::Master && instance.addresses_present =>
+                {
+                    Look::Done
                 }
-            }
-            if waiting.is_empty() {
-                Look::Done
-            } else {
-                Look::Waiting(format!("{name}: {}", waiting.join(", ")))
+                Some(instance) => Look::Waiting(format!(
+                    "{name}: {} is {}",
+                    nodes[place].label, instance.state
+                )),
+                None => Look::Waiting(format!("{name}: {} is not reachable", nodes[place].label)),
             }
         })
         .await;

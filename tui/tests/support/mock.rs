@@ -167,12 +167,20 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
             Transition {
                 at_ms: at_ms - 194_000,
                 from: VrrpState::Init,
-                to: if master { VrrpState::Backup } else { VrrpState::Init },
+                to: if master {
+                    VrrpState::Backup
+                } else {
+                    VrrpState::Init
+                },
                 reason: "started".to_owned(),
             },
             Transition {
                 at_ms: at_ms - 190_000,
-                from: if master { VrrpState::Backup } else { VrrpState::Init },
+                from: if master {
+                    VrrpState::Backup
+                } else {
+                    VrrpState::Init
+                },
                 to: state,
                 reason: if master {
                     "no master was heard for 3.6 s"
@@ -279,7 +287,11 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         EventSeverity::Notice,
         EventKind::VrrpTransition,
         "R1",
-        if master { "BACKUP -> MASTER" } else { "INIT -> BACKUP" },
+        if master {
+            "BACKUP -> MASTER"
+        } else {
+            "INIT -> BACKUP"
+        },
         if master {
             "no master was heard for 3.6 s"
         } else {
@@ -596,14 +608,12 @@ impl World {
                     return Err(Refusal::NoSuchInstance(instance.clone()));
                 }
                 self.nodes[place].instance().held = false;
-                if place == 0 {
-                    self.move_to(
-                        0,
-                        at_ms,
-                        "a better master speaks",
-                        "better priority than the master's",
-                    );
+                if place != 0 {
+                    return Err(Refusal::Unsafe(
+                        "the master has priority 100, this node has 98: it would lose".to_owned(),
+                    ));
                 }
+                self.move_to(0, at_ms, "a better master speaks", "operator: failback");
                 Ok(String::new())
             }
             Operation::Reload => Ok("the new worker runs".to_owned()),
