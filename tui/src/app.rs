@@ -11,7 +11,7 @@ use tui_input::Input;
 use crate::link::LinkEvent;
 use crate::node::{self, NodeAddress, NodeView, Reach};
 use crate::plan::{self, Plan};
-use crate::problems::{self, RouterState};
+use crate::routers::{self, RouterState};
 use crate::rows::{self, Row, ServerRow, Sort};
 use crate::words;
 
@@ -307,7 +307,7 @@ impl App {
 
     /// The node that a failover of the selected router would ask: the one that holds the addresses.
     pub fn failover_target(&self) -> Option<(usize, String)> {
-        let routers = problems::virtual_routers(&self.nodes);
+        let routers = routers::virtual_routers(&self.nodes);
         let router = routers.get(self.router.min(routers.len().checked_sub(1)?))?;
         let place = match (self.chosen, router.state(&self.nodes)) {
             (Some(chosen), _) if router.members.iter().any(|(index, _)| *index == chosen) => chosen,
@@ -321,7 +321,7 @@ impl App {
 
     /// The node that a failback of the selected router would ask.
     pub fn failback_target(&self) -> Option<(usize, String)> {
-        let routers = problems::virtual_routers(&self.nodes);
+        let routers = routers::virtual_routers(&self.nodes);
         let router = routers.get(self.router.min(routers.len().checked_sub(1)?))?;
         plan::failback_candidate(&self.nodes, |instance| {
             instance.vrid == router.vrid
@@ -415,6 +415,8 @@ fn link(app: &mut App, index: usize, event: LinkEvent) {
                 since_ms,
                 why: words::printable(&why),
             };
+            // Nobody knows how its drains go on.
+            app.drains.retain(|drain| drain.node != index);
         }
         LinkEvent::Snapshot(snapshot) => {
             let renamed = node

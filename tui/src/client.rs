@@ -17,6 +17,8 @@ use crate::node::NodeAddress;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a reload may take: the node checks the configuration and starts a worker.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(70);
 /// Pushes that are kept while an answer is awaited; older ones are dropped.
 const MAX_WAITING_PUSHES: usize = 64;
 
@@ -180,6 +182,10 @@ impl Client {
     /// # Errors
     /// All of [`ClientError`].
     pub async fn ask(&mut self, body: ClientAsk) -> Result<ClientTell, ClientError> {
+        let limit = match body {
+            ClientAsk::Do(Operation::Reload) => RELOAD_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        };
         let id = self.requests.send(body).await?;
         let answer = async {
             loop {
@@ -195,12 +201,12 @@ impl Client {
                 }
             }
         };
-        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        match tokio::time::timeout(limit, answer).await {
             Ok(Ok(ClientTell::Refused(refusal))) => Err(ClientError::Refused(refusal)),
             Ok(result) => result,
             Err(_) => Err(ClientError::Unreachable(format!(
                 "no answer within {} s",
-                ANSWER_TIMEOUT.as_secs()
+                limit.as_secs()
             ))),
         }
     }

@@ -6,8 +6,9 @@ use protocol::{Event, ServerName, Snapshot};
 
 /// Samples that a ring keeps: five minutes at one a second.
 pub const RING_SAMPLES: usize = 300;
-/// Milliseconds between two samples; snapshots in between refresh the figures, not the history.
-pub const SAMPLE_INTERVAL_MS: u64 = 1_000;
+/// Shortest time between two samples; snapshots in between refresh the figures, not the history. A little
+/// less than a second, so that a push that comes early is not passed over.
+pub const SAMPLE_INTERVAL_MS: u64 = 900;
 /// Servers of a node whose history is kept.
 pub const MAX_SERVERS: usize = 2_000;
 /// Events of a node that are kept.

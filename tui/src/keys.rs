@@ -6,8 +6,8 @@ use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler as _;
 
 use crate::app::{Action, App, Dialog, Effect, Screen};
-use crate::problems;
 use crate::rows::Row;
+use crate::{problems, routers};
 
 /// Lines that page up and page down move.
 const PAGE: usize = 10;
@@ -196,7 +196,7 @@ fn walk(app: &mut App, walk: Walk) {
         Screen::Overview => app.scroll = walk.to(app.scroll, problems::problems(&app.nodes).len()),
         Screen::Events => app.scroll = walk.to(app.scroll, app.shown_events().len()),
         Screen::Vrrp => {
-            app.router = walk.to(app.router, problems::virtual_routers(&app.nodes).len())
+            app.router = walk.to(app.router, routers::virtual_routers(&app.nodes).len())
         }
         Screen::Servers => {
             let names = server_names(app);

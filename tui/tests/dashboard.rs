@@ -13,6 +13,7 @@ use tandem_client::app::{App, Effect, Event, Screen, update};
 use tandem_client::link::LinkEvent;
 use tandem_client::node::NodeAddress;
 use tandem_client::problems::{self, ProblemKind, Severity};
+use tandem_client::routers;
 use tandem_client::view::{self, theme::Theme};
 
 /// The moment at which all of this happens.
@@ -239,7 +240,7 @@ fn a_takeover_seen_between_two_pictures_is_no_split_brain() {
     assert_eq!(pair.kinds(), []);
     pair.shows(&["10.230.137.100/32 is on b"]);
     // The old one's word stays: then it is one.
-    pair.later(problems::SETTLE_MS);
+    pair.later(routers::SETTLE_MS);
     pair.look();
     assert_eq!(pair.kinds(), [ProblemKind::VrrpSplitBrain]);
 }
@@ -780,5 +781,56 @@ fn the_manual_shows_the_screens_as_they_are() {
             current == manual,
             "the screens changed; run this test with UPDATE_MANUAL=1 and look at the difference"
         );
+    }
+}
+
+#[test]
+fn a_lost_nodes_drains_are_not_told_further() {
+    let mut pair = Pair::new();
+    pair.nodes[0].server("web1").admin = ServerAdmin::Drain;
+    pair.look();
+    assert_eq!(pair.app.drains.len(), 1);
+    pair.link(
+        0,
+        LinkEvent::Lost {
+            why: "Connection refused".to_owned(),
+        },
+    );
+    assert_eq!(pair.app.drains, []);
+}
+
+#[test]
+fn what_the_processes_miss_is_critical() {
+    let mut pair = Pair::new();
+    pair.nodes[0].snapshot.worker = None;
+    pair.nodes[0].snapshot.worker_detail = "killed by signal 9".to_owned();
+    pair.nodes[1].snapshot.vrrp_running = false;
+    pair.nodes[1].snapshot.vrrp.clear();
+    pair.look();
+    assert_eq!(
+        pair.kinds(),
+        [ProblemKind::NoWorker, ProblemKind::VrrpNotRunning]
+    );
+    pair.shows(&[
+        "worker no worker runs: killed by signal 9",
+        "the vrrp process does not answer",
+    ]);
+}
+
+#[test]
+fn a_growing_queue_is_a_warning_and_a_steady_one_a_notice() {
+    let mut pair = Pair::new();
+    for (waiting, kind) in [
+        (4, ProblemKind::QueueGrowing),
+        (4, ProblemKind::QueueGrowing),
+        (4, ProblemKind::QueueGrowing),
+        (4, ProblemKind::QueueWaiting),
+        (9, ProblemKind::QueueGrowing),
+    ] {
+        pair.later(1_000);
+        let backend = pair.nodes[0].backend().backend.as_mut();
+        backend.expect("a backend").queue.current = waiting;
+        pair.look();
+        assert_eq!(pair.kinds(), [kind], "{waiting} wait");
     }
 }

@@ -10,7 +10,8 @@ use super::shape::{
     Answer, Answers, BackendShape, Failure, InstanceShape, NodeShape, ServerShape, Servers, Status,
     Vrrp,
 };
-use crate::problems::{self, RouterState, Severity};
+use crate::problems::{self, Severity};
+use crate::routers::{self, RouterState};
 use crate::rows::{self, Health};
 use crate::words::{self, count, moment, printable, span};
 
@@ -42,7 +43,7 @@ pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
         return code;
     }
     let mut text = String::new();
-    for router in problems::virtual_routers(&session.nodes) {
+    for router in routers::virtual_routers(&session.nodes) {
         let addresses = printable(&router.addresses.join(" "));
         let (words, health) = match router.state(&session.nodes) {
             RouterState::HeldBy(index) => (

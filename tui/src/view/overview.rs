@@ -10,7 +10,8 @@ use super::theme::Theme;
 use super::{drain_lines, sparkline};
 use crate::app::App;
 use crate::node::{NodeView, Reach};
-use crate::problems::{self, Problem, RouterState, Severity};
+use crate::problems::{self, Problem, Severity};
+use crate::routers::{self, RouterState};
 use crate::words::{self, count, span};
 
 pub(super) fn draw(
@@ -42,17 +43,20 @@ pub(super) fn draw(
 }
 
 fn address_lines<'a>(app: &App, theme: &Theme) -> Vec<Line<'a>> {
-    let routers = problems::virtual_routers(&app.nodes);
+    let routers = routers::virtual_routers(&app.nodes);
     if routers.is_empty() {
         let configured = app
             .nodes
             .iter()
             .filter_map(NodeView::live)
             .any(|snapshot| snapshot.vrrp_configured);
-        let text = if configured {
-            " no instance is known yet"
-        } else {
-            " no virtual addresses are configured"
+        let text = match (
+            configured,
+            app.nodes.iter().any(|node| node.live().is_some()),
+        ) {
+            (true, _) => " no instance is known yet",
+            (false, true) => " no virtual addresses are configured",
+            (false, false) => " unknown: no node answers",
         };
         return vec![Line::styled(text, theme.dim())];
     }
@@ -152,7 +156,7 @@ fn problem_list(frame: &mut Frame<'_>, area: Rect, app: &App, problems: &[Proble
         let text = if connecting {
             " no answer yet"
         } else {
-            " All clear: every node answers, every server is up, every address is held."
+            " All clear: every node answers, and nothing is wrong."
         };
         frame.render_widget(Paragraph::new(Line::styled(text, theme.good())), inner);
         return;

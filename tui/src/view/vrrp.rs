@@ -8,11 +8,11 @@ use ratatui::widgets::{Block, Paragraph};
 
 use super::theme::Theme;
 use crate::app::App;
-use crate::problems::{self, RouterState};
+use crate::routers::{self, RouterState};
 use crate::words::{self, clock, printable, span};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let routers = problems::virtual_routers(&app.nodes);
+    let routers = routers::virtual_routers(&app.nodes);
     let Some(router) = routers.get(app.router.min(routers.len().saturating_sub(1))) else {
         let text = " no VRRP instance is known";
         frame.render_widget(
