@@ -41,13 +41,14 @@ impl Ring {
             .collect()
     }
 
-    /// The sample so many samples ago, if it is that old.
+    /// The sample so many samples ago, or the oldest; nothing with a single sample.
     pub fn ago(&self, samples: usize) -> Option<u64> {
-        self.0
-            .len()
-            .checked_sub(samples + 1)
-            .and_then(|index| self.0.get(index))
-            .copied()
+        let index = self.0.len().saturating_sub(samples + 1);
+        if self.0.len() < 2 {
+            None
+        } else {
+            self.0.get(index).copied()
+        }
     }
 }
 

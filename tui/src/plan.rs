@@ -353,9 +353,10 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
     let addresses = instance.addresses.join(" ");
     if instance.state != VrrpState::Master {
         plan.warn(format!(
-            "{node} is {}, not MASTER: it holds no address now and will not take {addresses}.",
+            "{node} is {}, not MASTER: it has nothing to give away.",
             instance.state
         ));
+        return plan;
     }
     let taker = somebody(nodes, index, instance);
     match &taker {
@@ -366,10 +367,8 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
         }
         None => {
             plan.warn(format!(
-                "Nobody was heard as peer! {addresses} leaves {node}; if no other node takes it"
-            ));
-            plan.warn(format!(
-                "within about a second, {node} takes it back and says so."
+                "Nobody was heard as peer! {addresses} leaves {node}; if no other node takes it within about a \
+                 second, {node} takes it back and says so."
             ));
         }
     }
@@ -431,8 +430,11 @@ pub fn failback(nodes: &[NodeView], index: usize, name: &str) -> Plan {
             let against = master
                 .as_ref()
                 .map_or("nobody".to_owned(), |master| master.priority.to_string());
-            plan.say(format!("{node} has priority {own} against {against}: {addresses} moves back to {node} at once,"));
-            plan.say("in spite of nopreempt and preempt_delay. Current connections to the address break.");
+            plan.say(format!(
+                "{node} has priority {own} against {against}: {addresses} moves back to {node} at once, in spite of \
+                 nopreempt and preempt_delay."
+            ));
+            plan.say("Current connections to the address break.");
         }
     }
     plan.asks.push((

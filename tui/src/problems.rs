@@ -295,12 +295,8 @@ fn backend(node: &NodeView, snapshot: &Snapshot, proxy: &ProxySnapshot, list: &m
         .as_ref()
         .map_or(0, |stats| stats.queue.current);
     if waiting > 0 {
-        let before = node.history.backends.get(&proxy.name).and_then(|history| {
-            history
-                .queue
-                .ago(QUEUE_SAMPLES)
-                .or_else(|| history.queue.ago(1))
-        });
+        let history = node.history.backends.get(&proxy.name);
+        let before = history.and_then(|history| history.queue.ago(QUEUE_SAMPLES));
         let why = "all usable servers are at their maxconn";
         match before {
             Some(before) if waiting > before => {

@@ -474,6 +474,16 @@ fn a_failover_into_nothing_warns_and_is_never_forced() {
 }
 
 #[test]
+fn a_node_that_holds_nothing_is_not_asked_to_give_it_away() {
+    let mut pair = Pair::new();
+    pair.press(KeyCode::Char('n'));
+    pair.press(KeyCode::Char('n'));
+    pair.press(KeyCode::Char('f'));
+    pair.shows(&["b is BACKUP, not MASTER: it has nothing to give away."]);
+    assert_eq!(pair.press(KeyCode::Enter), []);
+}
+
+#[test]
 fn a_failback_asks_the_node_that_gave_the_address_away() {
     let mut pair = Pair::new();
     assert_eq!(pair.press(KeyCode::Char('b')), []);

@@ -213,11 +213,13 @@ fn problem_lines<'a>(app: &App, problem: &Problem, theme: &Theme, width: usize) 
 
 fn traffic(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let width = usize::from(area.width).saturating_sub(2);
-    let graph = width.saturating_sub(49).max(8);
+    // Half of what the figures leave shows requests, a quarter each shows errors and sessions.
+    let graphs = width.saturating_sub(52).max(16);
+    let (wide, narrow) = (graphs / 2, graphs / 4);
     let mut lines = vec![Line::styled(
         format!(
-            " {:<12}{:>7} {:<graph$} {:>6} {:>9} {:>9}",
-            "node", "req/s", "", "err/s", "sessions", "uptime"
+            " {:<12}{:>6} {:wide$} {:>5} {:narrow$} {:>8} {:narrow$} {:>9}",
+            "node", "req/s", "", "err/s", "", "sessions", "", "uptime"
         ),
         theme.dim(),
     )];
@@ -243,23 +245,26 @@ fn traffic(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             (_, Some(snapshot)) => {
                 let history = &node.history;
                 let errors = history.errors.latest();
+                let errors_style = if errors > 0 { theme.bad() } else { theme.dim() };
                 Line::from(vec![
                     Span::raw(format!(
-                        " {:<12}{:>7} ",
+                        " {:<12}{:>6} ",
                         words::cut(&node.label, 12),
                         count(history.requests.latest())
                     )),
+                    Span::styled(sparkline(&history.requests.tail(wide), wide), theme.good()),
                     Span::styled(
-                        sparkline(&history.requests.tail(graph), graph),
-                        theme.good(),
-                    ),
-                    Span::styled(
-                        format!(" {:>6}", count(errors)),
-                        if errors > 0 { theme.bad() } else { theme.dim() },
+                        format!(
+                            " {:>5} {}",
+                            count(errors),
+                            sparkline(&history.errors.tail(narrow), narrow)
+                        ),
+                        errors_style,
                     ),
                     Span::raw(format!(
-                        " {:>9} {:>9}",
+                        " {:>8} {} {:>9}",
                         count(history.sessions.latest()),
+                        sparkline(&history.sessions.tail(narrow), narrow),
                         span(snapshot.uptime_seconds * 1000)
                     )),
                 ])
