@@ -4,7 +4,7 @@
 //! vrrp_alone priority=100 vip=10.230.137.100/32 pass=passwd
 //! ```
 //!
-//! Words: `name interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
+//! Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
 //! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
 //! control process), `stop`. Whatever happens is printed, a line each.
@@ -136,6 +136,14 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         smtp_alert: has("mail"),
         span: Span::default(),
     });
+    for number in 1..=number("also", 0) as u8 {
+        let mut instance = config.instances[0].clone();
+        instance.name = word(&format!("also{number}"));
+        instance.virtual_router_id = number;
+        instance.virtual_addresses[0].address = std::net::Ipv4Addr::new(10, 231, 0, number).into();
+        instance.virtual_addresses.truncate(1);
+        config.instances.push(instance);
+    }
     Setup {
         config,
         proxy_configured: has("proxy"),

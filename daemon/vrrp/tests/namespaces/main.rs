@@ -399,10 +399,25 @@ fn reload() {
     a.tell("show");
     a.hears("SHOW", SOON);
     assert_eq!(a.count("->"), 0, "the same configuration changes nothing");
+    a.tell("set also=2");
+    a.hears("also2: BACKUP -> MASTER", MASTER_DOWN);
+    assert_eq!(a.count("R1: "), 0, "a new instance leaves the others alone");
+    assert!(lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
+    a.tell("set also=1");
+    a.hears(
+        "also2: MASTER -> INIT: its configuration changed or is gone",
+        SOON,
+    );
+    assert_eq!(a.count("R1: ") + a.count("also1: MASTER ->"), 0);
+    assert!(!lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
+    a.forget();
     a.tell("set vip=10.230.137.101/24");
-    a.hears("MASTER -> INIT: its configuration changed or is gone", SOON);
+    a.hears(
+        "R1: MASTER -> INIT: its configuration changed or is gone",
+        SOON,
+    );
     wait("the old address is gone", SOON, || !lab.has("a"));
-    a.hears("BACKUP -> MASTER", MASTER_DOWN);
+    a.hears("R1: BACKUP -> MASTER", MASTER_DOWN);
     assert!(lab.ip("a", "-4 -o addr show").contains("10.230.137.101/24"));
     assert_eq!(a.stop(), Some(0));
     assert!(!lab.ip("b", "-4 -o addr show").contains("10.230.137.101"));
