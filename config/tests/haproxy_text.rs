@@ -456,6 +456,25 @@ fn an_error_page_is_read_with_the_configuration() {
 }
 
 #[test]
+fn certificates_are_found_from_the_default_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cfg = folder.path().join("h.cfg");
+    let text = format!(
+        "global\n default-path config\nlisten l\n mode http\n bind :443 ssl crt a.pem crt /b.pem\n{TIMEOUTS}"
+    );
+    std::fs::write(&cfg, text).expect("written");
+    let config = load(&[Input::path(&cfg)], &|_| None)
+        .haproxy
+        .expect("a configuration");
+    let tls = config.proxies[0].binds[0].tls.as_ref().expect("TLS");
+    let names: Vec<&str> = tls.certificates.iter().map(|word| word.as_str()).collect();
+    assert_eq!(
+        names,
+        [&folder.path().join("a.pem").to_string_lossy(), "/b.pem"]
+    );
+}
+
+#[test]
 fn userlists_join_users_and_groups() {
     let config = good(
         "userlist u\n group g users a\n user a insecure-password p groups h\n group h\n user b password $6$x\n",

@@ -145,8 +145,6 @@ fn known_words() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn known_words_in_any_order(text in known_words()) {
         read_both(&text);

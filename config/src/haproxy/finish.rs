@@ -35,7 +35,7 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
                     .with_help("declare it as a backend if this was intended"),
             );
         }
-        resolve_paths(&mut proxy, &config.global, cx);
+        resolve_paths(&mut proxy, &config.global, &draft.file_name, cx);
         config.proxies.push(proxy);
     }
     check_references(config, cx);
@@ -248,17 +248,19 @@ fn logs(entries: Vec<LogEntry>, global: &Global) -> Vec<LogTarget> {
         .collect()
 }
 
-/// `crt-base`, `ca-base` and the TLS defaults.
-fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, cx: &mut Context<'_>) {
+/// `crt-base`, `ca-base`, `default-path` and the TLS defaults.
+fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: &mut Context<'_>) {
+    let default_path = cx.default_path.clone();
     let rebase = |word: &mut Word, base: Option<&String>| {
-        if let Some(base) = base
-            && !word.text.starts_with(['/', '@'])
-        {
-            word.text = Path::new(base)
-                .join(&word.text)
-                .to_string_lossy()
-                .into_owned();
+        // `@system-ca` is no path.
+        if word.text.starts_with('@') {
+            return;
         }
+        let path = base.map_or_else(
+            || Path::new(&word.text).to_path_buf(),
+            |base| Path::new(base).join(&word.text),
+        );
+        word.text = default_path.apply(&path.to_string_lossy(), file_name);
     };
     for bind in &mut proxy.binds {
         let Some(tls) = &mut bind.tls else { continue };
