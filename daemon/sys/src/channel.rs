@@ -38,7 +38,7 @@ impl Channel {
     /// Takes an end over. Must be called within a tokio runtime.
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
         nix::fcntl::fcntl(&descriptor, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-        let descriptor = Arc::new(AsyncFd::new(descriptor)?);
+        let descriptor = Arc::new(AsyncFd::register(descriptor)?);
         Ok(Self {
             sender: Sender { descriptor: Arc::clone(&descriptor), turn: Arc::new(Mutex::new(())) },
             receiver: Receiver { descriptor, bytes: Vec::new(), descriptors: VecDeque::new() },
