@@ -38,7 +38,8 @@ impl Channel {
     /// Takes an end over. Must be called within a tokio runtime.
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
         nix::fcntl::fcntl(&descriptor, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-        let descriptor = Arc::new(AsyncFd::register(descriptor)?);
+        // SAFETY: the AsyncFd owns the descriptor, which stays open and the same until both are dropped.
+        let descriptor = Arc::new(unsafe { AsyncFd::register(descriptor) }.map_err(|error| error.into_parts().1)?);
         Ok(Self {
             sender: Sender { descriptor: Arc::clone(&descriptor), turn: Arc::new(Mutex::new(())) },
             receiver: Receiver { descriptor, bytes: Vec::new(), descriptors: VecDeque::new() },
