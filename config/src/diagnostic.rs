@@ -54,12 +54,24 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at a place.
     pub fn error(kind: DiagnosticKind, span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, kind, message: message.into(), span: Some(span), help: None }
+        Self {
+            severity: Severity::Error,
+            kind,
+            message: message.into(),
+            span: Some(span),
+            help: None,
+        }
     }
 
     /// A warning at a place.
     pub fn warning(kind: DiagnosticKind, span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, kind, message: message.into(), span: Some(span), help: None }
+        Self {
+            severity: Severity::Warning,
+            kind,
+            message: message.into(),
+            span: Some(span),
+            help: None,
+        }
     }
 
     /// The same with a suggestion.
@@ -82,12 +94,16 @@ impl Diagnostics {
 
     /// Whether one of them refuses the configuration.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.0
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
     /// Whether there is at least one warning.
     pub fn has_warnings(&self) -> bool {
-        self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Warning)
+        self.0
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Warning)
     }
 
     /// All complaints as text for a terminal: `file:line:column`, the line, a caret, the suggestion.

@@ -31,7 +31,10 @@ pub struct Word {
 impl Word {
     /// A word with a place.
     pub fn new(text: impl Into<String>, span: Span) -> Self {
-        Self { text: text.into(), span }
+        Self {
+            text: text.into(),
+            span,
+        }
     }
 
     /// The word's text.
@@ -60,18 +63,26 @@ impl SourceMap {
     /// Adds a file and returns its id. At most 65,535 files.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        self.files.push(SourceFile {
+            name: name.into(),
+            text: text.into(),
+        });
         id
     }
 
     /// The name of a file, or `?` for a place without one.
     pub fn name(&self, file: FileId) -> &str {
-        self.files.get(usize::from(file.0)).map_or("?", |file| file.name.as_str())
+        self.files
+            .get(usize::from(file.0))
+            .map_or("?", |file| file.name.as_str())
     }
 
     /// The text of a line, without its end; empty if there is no such line.
     pub fn line(&self, file: FileId, line: u32) -> &str {
         let wanted = (line as usize).saturating_sub(1);
-        self.files.get(usize::from(file.0)).and_then(|file| file.text.lines().nth(wanted)).unwrap_or("")
+        self.files
+            .get(usize::from(file.0))
+            .and_then(|file| file.text.lines().nth(wanted))
+            .unwrap_or("")
     }
 }

@@ -26,9 +26,10 @@ impl ServerName {
     /// Reads `backend/server`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         match text.split_once('/') {
-            Some((backend, server)) if !backend.is_empty() && !server.is_empty() => {
-                Ok(Self { backend: backend.to_owned(), server: server.to_owned() })
-            }
+            Some((backend, server)) if !backend.is_empty() && !server.is_empty() => Ok(Self {
+                backend: backend.to_owned(),
+                server: server.to_owned(),
+            }),
             _ => Err(Refusal::RequireServer),
         }
     }

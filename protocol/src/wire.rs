@@ -45,7 +45,8 @@ fn codec() -> bincode::config::Configuration<
 
 /// Encodes a value without a length.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
-    bincode::serde::encode_to_vec(value, codec()).map_err(|error| WireError::Encode(error.to_string()))
+    bincode::serde::encode_to_vec(value, codec())
+        .map_err(|error| WireError::Encode(error.to_string()))
 }
 
 /// Encodes a value as a whole frame, length first.
@@ -56,17 +57,23 @@ pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
     let announced = u32::try_from(length)
         .ok()
         .filter(|_| length <= MAX_FRAME_BYTES)
-        .ok_or(WireError::TooLong { length, limit: MAX_FRAME_BYTES })?;
+        .ok_or(WireError::TooLong {
+            length,
+            limit: MAX_FRAME_BYTES,
+        })?;
     bytes[..LENGTH_BYTES].copy_from_slice(&announced.to_le_bytes());
     Ok(bytes)
 }
 
 /// Decodes a value that fills `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, codec()).map_err(|error| WireError::Decode(error.to_string()))?;
+    let (value, used) = bincode::serde::decode_from_slice(bytes, codec())
+        .map_err(|error| WireError::Decode(error.to_string()))?;
     if used != bytes.len() {
-        return Err(WireError::Decode(format!("{} bytes left over", bytes.len() - used)));
+        return Err(WireError::Decode(format!(
+            "{} bytes left over",
+            bytes.len() - used
+        )));
     }
     Ok(value)
 }

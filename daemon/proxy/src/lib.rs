@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The worker: listeners, TLS, HTTP/1, rules, balancing, servers, health and traffic logs.
+//!
+//! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
+
+pub mod http;
+pub mod state;
+pub mod txn;

@@ -1,0 +1,5 @@
+//! The version-free HTTP message.
+
+mod head;
+
+pub use head::{Field, Head, Text};

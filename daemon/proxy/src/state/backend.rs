@@ -1,0 +1,101 @@
+//! A backend's facts and counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+use super::server::Server;
+
+/// Index of a backend in the runtime's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BackendId(pub u32);
+
+/// A backend (or the back half of a `listen`).
+#[derive(Debug)]
+pub struct Backend {
+    /// Its index.
+    pub id: BackendId,
+    /// Index of its configuration in `HaproxyConfig::proxies`.
+    pub config_index: usize,
+    /// HAProxy's number.
+    pub iid: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether it speaks HTTP.
+    pub http: bool,
+    /// Its servers in order.
+    pub servers: Vec<Arc<Server>>,
+    /// Grows whenever a server's usability or weight changes; balancers compare it and rebuild.
+    generation: AtomicU64,
+    /// Wakes those who wait in the queue when a place is free or a server comes up.
+    pub wake: tokio::sync::Notify,
+    /// Figures.
+    pub counters: BackendCounters,
+}
+
+impl Backend {
+    /// A backend of given servers.
+    pub fn new(
+        id: BackendId,
+        config_index: usize,
+        iid: u32,
+        name: String,
+        http: bool,
+        servers: Vec<Arc<Server>>,
+    ) -> Self {
+        Self {
+            id,
+            config_index,
+            iid,
+            name,
+            http,
+            servers,
+            generation: AtomicU64::new(1),
+            wake: tokio::sync::Notify::new(),
+            counters: BackendCounters::default(),
+        }
+    }
+
+    /// The state that balancers have to follow.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    /// Called after a server's usability or weight has changed.
+    pub fn servers_changed(&self) {
+        self.generation.fetch_add(1, Relaxed);
+        self.wake.notify_waiters();
+    }
+}
+
+/// A backend's counters; see `protocol::snapshot::BackendStats` for their meaning.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct BackendCounters {
+    pub sessions: MaxGauge,
+    pub sessions_total: Counter,
+    pub chosen_total: Counter,
+    pub rate: RateMeter,
+    pub queue: MaxGauge,
+    pub requests_total: Counter,
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
+    pub denied_requests: Counter,
+    pub denied_responses: Counter,
+    pub connection_errors: Counter,
+    pub response_errors: Counter,
+    pub retries: Counter,
+    pub redispatches: Counter,
+    pub client_aborts: Counter,
+    pub server_aborts: Counter,
+    pub connects: Counter,
+    pub reuses: Counter,
+    pub internal_errors: Counter,
+    pub down_transitions: Counter,
+    pub last_session_ms: AtomicU64,
+    pub responses: ResponseCounters,
+    pub queue_time: Average,
+    pub connect_time: Average,
+    pub response_time: Average,
+    pub total_time: Average,
+}

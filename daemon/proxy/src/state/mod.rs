@@ -1,0 +1,14 @@
+//! Frontends, backends and servers: ids, administrative and operational state, counters.
+//!
+//! One owner for each fact: configuration is fixed, counters are atomics, and what checks and
+//! operators change goes through [`Server`]'s methods, which tell the backend.
+
+mod backend;
+mod counters;
+mod frontend;
+mod server;
+
+pub use backend::{Backend, BackendCounters, BackendId};
+pub use counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+pub use frontend::{Frontend, FrontendCounters, FrontendId};
+pub use server::{Health, Server, ServerCounters, ServerId, Usability};

@@ -1,0 +1,214 @@
+//! A server's facts, state and counters.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwapOption;
+use config::haproxy::ServerConfig;
+use protocol::operation::ServerAdmin;
+use protocol::snapshot::{AdminCause, Operational};
+
+use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+
+/// Index of a server in its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId(pub u32);
+
+/// What may be sent to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Usability {
+    /// Nothing.
+    Down = 0,
+    /// What persistence sends (drain, or weight 0).
+    PersistentOnly = 1,
+    /// Everything.
+    Up = 2,
+}
+
+/// What checks and operators say of a server; guarded by its lock, published as [`Usability`].
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// What the operator wants.
+    pub admin: ServerAdmin,
+    /// Who set that.
+    pub admin_cause: AdminCause,
+    /// What the checks say.
+    pub operational: Operational,
+    /// 0 to rise + fall - 1, as HAProxy counts.
+    pub health: u32,
+    /// Milliseconds of the worker's clock of the last change.
+    pub changed_at_ms: u64,
+    /// Milliseconds spent down before `changed_at_ms`.
+    pub downtime_ms: u64,
+    /// Whether checks run (`disable health`).
+    pub checks_enabled: bool,
+    /// Short word of the last check (`L4OK`); empty before the first.
+    pub check_status: &'static str,
+    /// HTTP status of the last check.
+    pub check_code: Option<u16>,
+    /// Duration of the last check.
+    pub check_duration_ms: u64,
+    /// What the last check found.
+    pub check_detail: String,
+    /// Latest results, oldest first; at most 20.
+    pub check_history: VecDeque<bool>,
+}
+
+/// A server of a backend.
+#[derive(Debug)]
+pub struct Server {
+    /// Its index in the backend.
+    pub id: ServerId,
+    /// HAProxy's number.
+    pub sid: u32,
+    /// Its name.
+    pub name: String,
+    /// Its backend's name, for messages.
+    pub backend: String,
+    /// Its line.
+    pub config: ServerConfig,
+    /// Resolved address; `None` while it has none (or for a unix socket).
+    pub address: ArcSwapOption<SocketAddr>,
+    /// State behind [`Server::usability`].
+    pub health: Mutex<Health>,
+    usability: AtomicU8,
+    /// Weight set by the operator, 0 to 256.
+    pub user_weight: AtomicU32,
+    /// `maxconn` now, 0 for none; operators change it.
+    pub maxconn: AtomicU32,
+    /// Figures.
+    pub counters: ServerCounters,
+    /// Grows when its sessions are to be shut down; a session compares with the value at its start.
+    pub shutdown_generation: AtomicU64,
+    /// Wakes sessions to look at `shutdown_generation`.
+    pub shutdown: tokio::sync::Notify,
+}
+
+impl Server {
+    /// A server at the start of a worker.
+    pub fn new(
+        id: ServerId,
+        backend: String,
+        config: ServerConfig,
+        address: Option<SocketAddr>,
+        now_ms: u64,
+    ) -> Self {
+        let check = config.check.as_ref();
+        let admin = if config.disabled {
+            ServerAdmin::Maint
+        } else {
+            ServerAdmin::Ready
+        };
+        let unresolved = address.is_none()
+            && matches!(config.address, config::haproxy::ServerAddress::Host { .. });
+        let health = Health {
+            admin: if unresolved {
+                ServerAdmin::Maint
+            } else {
+                admin
+            },
+            admin_cause: match (config.disabled, unresolved) {
+                (true, _) => AdminCause::Configuration,
+                (_, true) => AdminCause::Resolution,
+                _ => AdminCause::None,
+            },
+            operational: if check.is_some() {
+                Operational::Up
+            } else {
+                Operational::NoCheck
+            },
+            // HAProxy starts a server up, one failure away from going down.
+            health: check.map_or(1, |check| check.rise),
+            changed_at_ms: now_ms,
+            downtime_ms: 0,
+            checks_enabled: check.is_some(),
+            check_status: if check.is_some() { "INI" } else { "" },
+            check_code: None,
+            check_duration_ms: 0,
+            check_detail: String::new(),
+            check_history: VecDeque::new(),
+        };
+        let server = Self {
+            id,
+            sid: config.id,
+            name: config.name.text.clone(),
+            backend,
+            address: ArcSwapOption::from_pointee(address),
+            usability: AtomicU8::new(0),
+            user_weight: AtomicU32::new(u32::from(config.weight)),
+            maxconn: AtomicU32::new(config.maxconn.unwrap_or(0)),
+            counters: ServerCounters::default(),
+            shutdown_generation: AtomicU64::new(0),
+            shutdown: tokio::sync::Notify::new(),
+            health: Mutex::new(health),
+            config,
+        };
+        server.publish();
+        server
+    }
+
+    /// What may be sent here now: one atomic load.
+    pub fn usability(&self) -> Usability {
+        match self.usability.load(Relaxed) {
+            2 => Usability::Up,
+            1 => Usability::PersistentOnly,
+            _ => Usability::Down,
+        }
+    }
+
+    /// Recomputes [`Server::usability`] after `health` or the weight has changed; says whether it changed.
+    /// The caller then calls [`super::Backend::servers_changed`].
+    pub fn publish(&self) -> bool {
+        let usability = {
+            let health = self
+                .health
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let alive = !matches!(health.operational, Operational::Down | Operational::GoingUp);
+            match (health.admin, alive) {
+                (ServerAdmin::Maint, _) | (_, false) => Usability::Down,
+                (ServerAdmin::Drain, true) => Usability::PersistentOnly,
+                (ServerAdmin::Ready, true) if self.user_weight.load(Relaxed) == 0 => {
+                    Usability::PersistentOnly
+                }
+                (ServerAdmin::Ready, true) => Usability::Up,
+            }
+        };
+        self.usability.swap(usability as u8, Relaxed) != usability as u8
+    }
+}
+
+/// A server's counters; see `protocol::snapshot::ServerStats` for their meaning.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct ServerCounters {
+    pub sessions: MaxGauge,
+    pub sessions_total: Counter,
+    pub chosen_total: Counter,
+    pub rate: RateMeter,
+    pub queue: MaxGauge,
+    pub requests_total: Counter,
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
+    pub denied_responses: Counter,
+    pub connection_errors: Counter,
+    pub response_errors: Counter,
+    pub retries: Counter,
+    pub redispatches: Counter,
+    pub client_aborts: Counter,
+    pub server_aborts: Counter,
+    pub connects: Counter,
+    pub reuses: Counter,
+    pub idle_connections: MaxGauge,
+    pub failed_checks: Counter,
+    pub down_transitions: Counter,
+    pub last_session_ms: AtomicU64,
+    pub responses: ResponseCounters,
+    pub queue_time: Average,
+    pub connect_time: Average,
+    pub response_time: Average,
+    pub total_time: Average,
+}

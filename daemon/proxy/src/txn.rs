@@ -1,0 +1,186 @@
+//! A session (one client connection), a transaction (one request or one relayed stream), their
+//! timings, and how they end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::http::Head;
+use crate::state::{Backend, Frontend, Server};
+
+/// What TLS told of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct TlsInfo {
+    /// Name asked for by SNI.
+    pub sni: Option<String>,
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    /// Cipher suite's name as OpenSSL writes it.
+    pub cipher: &'static str,
+    /// Protocol chosen by ALPN.
+    pub alpn: Option<String>,
+    /// Whether the session was resumed.
+    pub resumed: bool,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Its number in this worker.
+    pub id: u64,
+    /// Where it was accepted.
+    pub frontend: Arc<Frontend>,
+    /// `name` of the bind line, or its number.
+    pub listener: Arc<str>,
+    /// Client; `0.0.0.0:0` for a unix socket.
+    pub source: SocketAddr,
+    /// Our end.
+    pub destination: SocketAddr,
+    /// Microseconds since 1970 of the accept.
+    pub accepted_wall_us: u64,
+    /// Microseconds of the worker's clock of the accept.
+    pub accepted_us: u64,
+    /// TLS, if it is.
+    pub tls: Option<Box<TlsInfo>>,
+}
+
+/// First letter of the termination state (manual, "8.5. Session state at disconnection").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Cause {
+    #[default]
+    Normal,
+    Client,
+    ClientTimeout,
+    Server,
+    ServerTimeout,
+    /// Refused by the proxy: rule, limit, syntax.
+    Proxy,
+    /// A resource ran out.
+    Resource,
+    Internal,
+    /// The server was marked down (`on-marked-down`).
+    Down,
+    /// Killed by an operator.
+    Killed,
+    /// Answered by ourselves: redirect, statistics, `return`.
+    Local,
+}
+
+impl Cause {
+    /// The letter in logs.
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Normal => b'-',
+            Self::Client => b'C',
+            Self::ClientTimeout => b'c',
+            Self::Server => b'S',
+            Self::ServerTimeout => b's',
+            Self::Proxy => b'P',
+            Self::Resource => b'R',
+            Self::Internal => b'I',
+            Self::Down => b'D',
+            Self::Killed => b'K',
+            Self::Local => b'L',
+        }
+    }
+}
+
+/// Second letter: how far it had come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Stage {
+    #[default]
+    Done,
+    Request,
+    Queue,
+    Connect,
+    Headers,
+    Data,
+    Last,
+    Tarpit,
+}
+
+impl Stage {
+    /// The letter in logs.
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Done => b'-',
+            Self::Request => b'R',
+            Self::Queue => b'Q',
+            Self::Connect => b'C',
+            Self::Headers => b'H',
+            Self::Data => b'D',
+            Self::Last => b'L',
+            Self::Tarpit => b'T',
+        }
+    }
+}
+
+/// How a transaction ended. It alone decides the log letters, the counters and the error page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// Who or what ended it.
+    pub cause: Cause,
+    /// How far it was.
+    pub stage: Stage,
+}
+
+/// Times of a transaction in microseconds of the worker's clock; 0 where a step was not reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Accept, or the end of the previous transaction.
+    pub start_us: u64,
+    /// First byte of the request (`%TR` counts from here; `%Ti` until here).
+    pub first_byte_us: u64,
+    /// The request's head was complete.
+    pub request_us: u64,
+    /// It left the queue (a server's place was free).
+    pub dequeued_us: u64,
+    /// The server's connection was there.
+    pub connected_us: u64,
+    /// The answer's head was complete.
+    pub response_us: u64,
+    /// The end.
+    pub end_us: u64,
+}
+
+/// One request with its answer, or one relayed stream.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The request's head (empty in TCP).
+    pub request: Head,
+    /// The answer's head.
+    pub response: Head,
+    /// The request line as the client sent it, for logs; at most 1,024 bytes.
+    pub request_line: Vec<u8>,
+    /// Chosen backend.
+    pub backend: Option<Arc<Backend>>,
+    /// Chosen server.
+    pub server: Option<Arc<Server>>,
+    /// Times.
+    pub timings: Timings,
+    /// End.
+    pub termination: Termination,
+    /// Third and fourth letter: persistence cookie in the request, and in the answer.
+    pub cookie_letters: [u8; 2],
+    /// Status sent to the client; 0 for none (`-1` in logs).
+    pub status: u16,
+    /// Bytes read from the client.
+    pub bytes_in: u64,
+    /// Bytes sent to the client, head included (`%B`).
+    pub bytes_out: u64,
+    /// Connection retries.
+    pub retries: u32,
+    /// Whether it was redispatched (`+` before the retries in logs).
+    pub redispatched: bool,
+    /// Requests before it in the server's and the backend's queue.
+    pub queue_positions: (u32, u32),
+    /// Values captured from the request, by capture slot.
+    pub captured_request: Vec<Vec<u8>>,
+    /// Values captured from the answer, by capture slot.
+    pub captured_response: Vec<Vec<u8>>,
+    /// Variables of scope `txn`, `req`, `res` by name.
+    pub variables: Vec<(String, Vec<u8>)>,
+    /// `http-request set-log-level silent`.
+    pub silent: bool,
+}
