@@ -484,6 +484,7 @@ impl Supervisor {
         }
         if child.leaving || self.stop.is_some() {
             tracing::info!("{} (process {pid}) ended: {reason}", role.as_str());
+            self.tick_stop(Instant::now());
             return;
         }
         self.update_health();
