@@ -54,7 +54,8 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
     if paths.is_empty() {
         return Err("no configuration: name files with -f, or put them into /etc/tandem/".to_owned());
     }
-    let read = config::load(&paths);
+    let inputs: Vec<config::Input> = paths.into_iter().map(config::Input::path).collect();
+    let read = config::load(&inputs, &|name| std::env::var(name).ok());
     let mut configuration =
         Configuration { haproxy: read.haproxy, keepalived: read.keepalived, sources: read.sources };
     let mut diagnostics = read.diagnostics;

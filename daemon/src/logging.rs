@@ -139,6 +139,8 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {
-        Line { severity: severity(metadata.level()), ..self.make_writer() }
+        let mut line = self.make_writer();
+        line.severity = severity(metadata.level());
+        line
     }
 }

@@ -3,7 +3,7 @@
 /// Our own version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The HAProxy whose configuration language and commands we speak; tools compare it (`^\d+\.\d+`).
-pub const HAPROXY_VERSION: &str = "2.6.12";
+pub use config::haproxy::COMPATIBLE_VERSION as HAPROXY_VERSION;
 /// `Release_date` of `show info`.
 pub const RELEASE_DATE: &str = "2026/11/23";
 
