@@ -7,7 +7,7 @@ use protocol::Event;
 use tokio::sync::broadcast;
 
 /// Events that are kept.
-pub const MAX_EVENTS: usize = 1_000;
+pub(super) const MAX_EVENTS: usize = 1_000;
 /// Events that may wait for a subscriber; one that is slower misses the oldest.
 const MAX_PENDING_EVENTS: usize = 256;
 

@@ -47,7 +47,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Writes an event into the daemon's log.
-pub fn log_event(event: &Event) {
+pub(super) fn log_event(event: &Event) {
     let Event { subject, change, reason, .. } = event;
     match event.severity {
         EventSeverity::Info | EventSeverity::Notice => tracing::info!("{subject} {change}: {reason}"),
@@ -301,7 +301,7 @@ impl Drop for Subscription {
 }
 
 /// Renews the picture for all subscribers at once; a task of its own.
-pub async fn poll(hub: Arc<Hub>) {
+pub(super) async fn poll(hub: Arc<Hub>) {
     loop {
         hub.snapshot().await;
         let interval_ms = lock(&hub.intervals).values().copied().min().unwrap_or(IDLE_POLL_MS).min(IDLE_POLL_MS);

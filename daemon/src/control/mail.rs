@@ -49,7 +49,7 @@ impl MailSetup {
 
 /// Why mail was not sent.
 #[derive(Debug, thiserror::Error)]
-pub enum MailError {
+pub(super) enum MailError {
     /// The server cannot be reached, or goes away.
     #[error("{server}: {error}")]
     Io {
@@ -71,7 +71,7 @@ pub enum MailError {
 }
 
 /// Sends one mail to all recipients.
-pub async fn send(setup: &MailSetup, subject: &str, body: &str) -> Result<(), MailError> {
+pub(super) async fn send(setup: &MailSetup, subject: &str, body: &str) -> Result<(), MailError> {
     let server = format!("{}:{}", setup.server.0, setup.server.1);
     let io = |error| MailError::Io { server: server.clone(), error };
     let connecting = tokio::net::TcpStream::connect((setup.server.0.as_str(), setup.server.1));

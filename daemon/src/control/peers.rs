@@ -15,12 +15,12 @@ use super::history::History;
 use super::hub::log_event;
 
 /// How long a process may take to answer.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Questions that may wait for a process.
 const MAX_QUESTIONS: usize = 128;
 
 /// A question for either.
-pub enum Ask {
+pub(super) enum Ask {
     /// For a worker.
     Worker(WorkerAsk),
     /// For vrrp.
@@ -28,7 +28,7 @@ pub enum Ask {
 }
 
 /// An answer of either.
-pub enum Tell {
+pub(super) enum Tell {
     /// Of a worker.
     Worker(WorkerTell),
     /// Of vrrp.
@@ -37,7 +37,7 @@ pub enum Tell {
 
 /// A process that can be asked.
 #[derive(Clone)]
-pub struct Peer {
+pub(super) struct Peer {
     /// Its process id.
     pub pid: u32,
     /// It has answered once: it works.
@@ -47,7 +47,7 @@ pub struct Peer {
 
 impl Peer {
     /// Takes a channel over; the task ends with the channel or with the last clone of the peer.
-    pub fn start(pid: u32, channel: Channel, is_worker: bool, history: Arc<History>) -> Self {
+    pub(super) fn start(pid: u32, channel: Channel, is_worker: bool, history: Arc<History>) -> Self {
         let (questions, queue) = mpsc::channel(MAX_QUESTIONS);
         let proven = Arc::new(AtomicBool::new(false));
         tokio::spawn(converse(channel, is_worker, queue, history, Arc::clone(&proven)));
@@ -55,7 +55,7 @@ impl Peer {
     }
 
     /// Asks; `None` if there is no answer in time.
-    pub async fn ask(&self, ask: Ask) -> Option<Tell> {
+    pub(super) async fn ask(&self, ask: Ask) -> Option<Tell> {
         let (sender, answer) = oneshot::channel();
         self.questions.try_send((ask, sender)).ok()?;
         tokio::time::timeout(ANSWER_LIMIT, answer).await.ok()?.ok()

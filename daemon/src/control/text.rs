@@ -11,7 +11,7 @@ use super::hub::Hub;
 use super::Stream;
 
 /// Longest line of commands in bytes.
-pub const MAX_LINE_BYTES: usize = 16 << 10;
+pub(super) const MAX_LINE_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 4 << 10;
 
 /// Serves one client; `first` is the byte that was read already.

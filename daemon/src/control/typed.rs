@@ -13,7 +13,7 @@ use super::hub::Hub;
 use super::{Stream, text};
 
 /// Frames that may wait for a client; one that lets more wait is dropped.
-pub const MAX_QUEUED_FRAMES: usize = 64;
+pub(super) const MAX_QUEUED_FRAMES: usize = 64;
 /// Requests of one client that are under way at a time.
 const MAX_REQUESTS: usize = 16;
 /// How long a client may take to read one frame.

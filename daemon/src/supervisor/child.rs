@@ -16,12 +16,12 @@ use super::listeners::borrowed;
 use crate::birth;
 
 /// Messages that may wait for a child; one that lets so many wait is held for hung.
-pub const MAX_QUEUED_MESSAGES: usize = 1_024;
+pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
 
 type Outgoing = (Vec<u8>, Vec<Arc<OwnedFd>>);
 
 /// A running child.
-pub struct Child {
+pub(super) struct Child {
     /// What it is.
     pub role: Role,
     /// Its process id.
@@ -41,7 +41,7 @@ pub struct Child {
 
 impl Child {
     /// Starts a process in a role and gives it its setup. `descriptors` follow its end of the supervisor's channel.
-    pub fn start(
+    pub(super) fn start(
         role: Role,
         setup: Vec<u8>,
         descriptors: Vec<Arc<OwnedFd>>,
@@ -110,12 +110,12 @@ impl Child {
     }
 
     /// Sends a message. A child that does not read is killed by the caller's next look at [`Child::hung`].
-    pub fn tell(&self, message: &ToChild) {
+    pub(super) fn tell(&self, message: &ToChild) {
         self.tell_with(message, Vec::new());
     }
 
     /// Sends a message with descriptors.
-    pub fn tell_with(&self, message: &ToChild, descriptors: Vec<Arc<OwnedFd>>) {
+    pub(super) fn tell_with(&self, message: &ToChild, descriptors: Vec<Arc<OwnedFd>>) {
         match wire::encode(message) {
             Ok(payload) => {
                 if self.outgoing.try_send((payload, descriptors)).is_err() {
@@ -127,12 +127,12 @@ impl Child {
     }
 
     /// Whether its queue of messages is full.
-    pub fn hung(&self) -> bool {
+    pub(super) fn hung(&self) -> bool {
         self.outgoing.capacity() == 0
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {
         if let Ok(pid) = i32::try_from(self.pid) {
             // It is gone if this fails, and its end is told elsewhere.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);

@@ -19,7 +19,7 @@ pub const DEFAULT_BACKLOG: i32 = 4_096;
 
 /// What makes a socket the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketKey {
+pub(super) struct SocketKey {
     address: BindAddress,
     interface: Option<String>,
     transparent: bool,
@@ -28,20 +28,20 @@ pub struct SocketKey {
 
 /// An open socket.
 #[derive(Clone, Debug)]
-pub struct ListeningSocket {
+pub(super) struct ListeningSocket {
     key: SocketKey,
     descriptor: Arc<OwnedFd>,
 }
 
 /// All sockets of a configuration, in the order in which their user expects them.
 #[derive(Clone, Debug, Default)]
-pub struct Listeners {
+pub(super) struct Listeners {
     sockets: Vec<ListeningSocket>,
 }
 
 /// How a socket in the file system is given away.
 #[derive(Clone, Debug, Default)]
-pub struct FileAccess<'a> {
+pub(super) struct FileAccess<'a> {
     /// Mode, octal.
     pub mode: Option<u32>,
     /// Owner.
@@ -52,12 +52,12 @@ pub struct FileAccess<'a> {
 
 impl Listeners {
     /// The descriptors in order.
-    pub fn descriptors(&self) -> Vec<Arc<OwnedFd>> {
+    pub(super) fn descriptors(&self) -> Vec<Arc<OwnedFd>> {
         self.sockets.iter().map(|socket| Arc::clone(&socket.descriptor)).collect()
     }
 
     /// Opens the sockets of all `bind` lines; those that `kept` holds stay as they are. All failures are told.
-    pub fn open(
+    pub(super) fn open(
         config: &HaproxyConfig,
         sources: &SourceMap,
         kept: &Self,
@@ -109,7 +109,7 @@ impl Listeners {
 }
 
 /// The borrowed form of descriptors, for a frame.
-pub fn borrowed(descriptors: &[Arc<OwnedFd>]) -> Vec<BorrowedFd<'_>> {
+pub(super) fn borrowed(descriptors: &[Arc<OwnedFd>]) -> Vec<BorrowedFd<'_>> {
     descriptors.iter().map(|descriptor| descriptor.as_fd()).collect()
 }
 
@@ -131,7 +131,7 @@ fn plain(error: &io::Error) -> String {
 }
 
 /// Opens a socket for a stats socket or a `bind` line without special wishes.
-pub fn open_plain(address: &BindAddress, access: &FileAccess<'_>) -> io::Result<OwnedFd> {
+pub(super) fn open_plain(address: &BindAddress, access: &FileAccess<'_>) -> io::Result<OwnedFd> {
     let key = SocketKey { address: address.clone(), interface: None, transparent: false, v6only: None };
     open_address(&key, access, DEFAULT_BACKLOG)
 }

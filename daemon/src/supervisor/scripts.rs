@@ -14,15 +14,15 @@ use protocol::process::ScriptOutcome;
 use tokio::sync::Semaphore;
 
 /// Scripts that run at a time.
-pub const MAX_RUNNING_SCRIPTS: usize = 32;
+pub(super) const MAX_RUNNING_SCRIPTS: usize = 32;
 /// Scripts that run or wait; more are refused.
-pub const MAX_PENDING_SCRIPTS: usize = 256;
+pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
 /// The user that keepalived takes when none is configured, if the system has it.
 const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
 
 /// Runs scripts; clones share the limits.
 #[derive(Clone)]
-pub struct ScriptRunner {
+pub(super) struct ScriptRunner {
     turns: Arc<Semaphore>,
     pending: Arc<AtomicUsize>,
     default_user: Option<(String, Option<String>)>,
@@ -31,7 +31,7 @@ pub struct ScriptRunner {
 
 impl ScriptRunner {
     /// A runner with the configuration's `script_user` and `enable_script_security`.
-    pub fn new(default_user: Option<(String, Option<String>)>, security: bool) -> Self {
+    pub(super) fn new(default_user: Option<(String, Option<String>)>, security: bool) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(MAX_RUNNING_SCRIPTS)),
             pending: Arc::new(AtomicUsize::new(0)),
@@ -41,7 +41,7 @@ impl ScriptRunner {
     }
 
     /// Runs one script to its end, or to the end of its time.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         argv: Vec<String>,
         user: Option<(String, Option<String>)>,

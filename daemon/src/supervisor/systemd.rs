@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 /// The line to systemd; silent where nobody listens.
-pub struct Systemd {
+pub(super) struct Systemd {
     watchdog: Option<Duration>,
     pinged: Instant,
     status: String,
@@ -25,19 +25,19 @@ fn tell(states: &[NotifyState<'_>]) {
 
 impl Systemd {
     /// Reads `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
-    pub fn from_environment() -> Self {
+    pub(super) fn from_environment() -> Self {
         // Half the interval, as sd_watchdog_enabled(3) recommends.
         let watchdog = sd_notify::watchdog_enabled().map(|interval| interval / 2);
         Self { watchdog, pinged: Instant::now(), status: String::new() }
     }
 
     /// The daemon serves, for the first time or after a reload.
-    pub fn ready(&self) {
+    pub(super) fn ready(&self) {
         tell(&[NotifyState::Ready]);
     }
 
     /// A reload begins; systemd wants the moment with it.
-    pub fn reloading(&self) {
+    pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(moment) => tell(&[NotifyState::Reloading, moment]),
             Err(error) => tracing::debug!("no monotonic clock: {error}"),
@@ -45,12 +45,12 @@ impl Systemd {
     }
 
     /// The daemon ends.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         tell(&[NotifyState::Stopping]);
     }
 
     /// The line that `systemctl status` shows; sent when it changes.
-    pub fn status(&mut self, status: String) {
+    pub(super) fn status(&mut self, status: String) {
         if status != self.status {
             tell(&[NotifyState::Status(&status)]);
             self.status = status;
@@ -58,7 +58,7 @@ impl Systemd {
     }
 
     /// Pings the watchdog when it is time, if all is well.
-    pub fn tick(&mut self, healthy: bool) {
+    pub(super) fn tick(&mut self, healthy: bool) {
         let Some(interval) = self.watchdog else { return };
         if healthy && self.pinged.elapsed() >= interval {
             tell(&[NotifyState::Watchdog]);
