@@ -11,7 +11,12 @@ fn main() -> std::process::ExitCode {
         .map(tandem_config::Input::path)
         .collect();
     let loaded = tandem_config::load(&inputs, &|name| std::env::var(name).ok());
-    eprint!("{}", loaded.diagnostics.render(&loaded.sources));
+    eprint!(
+        "{}",
+        loaded
+            .diagnostics
+            .render_from(&loaded.sources, tandem_config::Severity::Notice)
+    );
     if show {
         println!("{:#?}\n{:#?}", loaded.haproxy, loaded.keepalived);
     }

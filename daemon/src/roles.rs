@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use sys::channel::Channel;
+use sys::privileges::{Capability, Identity, Restriction};
 
 use crate::logging::{self, LogTarget};
 use crate::{birth, control};
@@ -36,6 +37,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("no runtime: {error}"))
 }
 
+/// Addresses and raw sockets; real-time priority and locked memory, so that timers hold under load.
+const VRRP_CAPABILITIES: &[Capability] =
+    &[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_SYS_NICE, Capability::CAP_IPC_LOCK];
+
 const MISSING: &str = "a descriptor is missing";
 
 fn worker() -> Result<ExitCode, String> {
@@ -49,6 +54,9 @@ fn vrrp() -> Result<ExitCode, String> {
     let (setup, mut descriptors) = born::<vrrp::Setup>()?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     let control = descriptors.next();
+    let identity = Identity { uid: None, gid: None };
+    sys::privileges::restrict(&Restriction { chroot: None, identity, keep: VRRP_CAPABILITIES })
+        .map_err(|error| format!("rights: {error}"))?;
     runtime()?.block_on(async {
         let supervisor = Channel::new(supervisor).map_err(|error| error.to_string())?;
         let control = control.map(Channel::new).transpose().map_err(|error| error.to_string())?;

@@ -99,7 +99,11 @@ fn cleanup(configuration: &Configuration) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     logging::start(LogTarget::from_environment(), false);
-    match vrrp::remove_addresses(keepalived) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("no runtime: {error}")),
+    };
+    match runtime.block_on(vrrp::remove_addresses(keepalived)) {
         Ok(removed) => {
             for address in removed {
                 println!("removed {address}");

@@ -58,6 +58,8 @@ pub enum ToChild {
     Stop,
     /// Vrrp: the proxy's health changed.
     ProxyHealth(ProxyHealth),
+    /// Vrrp: the configuration changed; the bytes are its new setup, encoded as [`crate::wire`] does.
+    NewVrrpConfig(Vec<u8>),
     /// Vrrp: a script that it asked for has ended.
     ScriptDone {
         /// Number of the request.
@@ -81,8 +83,6 @@ pub enum ToChild {
         /// Its process id.
         pid: u32,
     },
-    /// Vrrp: a new configuration, the encoded setup of the vrrp process.
-    NewVrrpConfig(Vec<u8>),
     /// Control: a new configuration, the encoded setup of the control process; new listening sockets come along.
     NewControlConfig(Vec<u8>),
     /// Control: tell the figures of the worker, for the next one ([`FromChild::WorkerState`]).

@@ -18,7 +18,9 @@ pub const ADVERT_INT_SECONDS: u64 = 1;
 
 /// `keepalived.conf` of the second node: another state and priority, and nothing else.
 pub fn keepalived_backup() -> String {
-    KEEPALIVED.replace("state MASTER", "state BACKUP").replace("priority 100", &format!("priority {BACKUP_PRIORITY}"))
+    KEEPALIVED
+        .replace("state MASTER", "state BACKUP")
+        .replace("priority 100", &format!("priority {BACKUP_PRIORITY}"))
 }
 
 /// The defaults section of `haproxy.cfg`.

@@ -26,7 +26,11 @@ fn run(host: &Host, profile: &Path, arguments: &[&str]) -> Outcome<std::process:
         &profile_argument,
     ];
     let mut command = host.command("timeout");
-    command.args(fixed).args(arguments).env("HOME", profile).stdin(std::process::Stdio::null());
+    command
+        .args(fixed)
+        .args(arguments)
+        .env("HOME", profile)
+        .stdin(std::process::Stdio::null());
     let output = command.output().context("chromium")?;
     crate::ensure!(
         output.status.success(),
@@ -47,6 +51,19 @@ pub fn dump_dom(host: &Host, folder: &Path, url: &str) -> Outcome<String> {
 pub fn screenshot(host: &Host, folder: &Path, url: &str) -> Outcome<PathBuf> {
     let file = folder.join("screenshot.png");
     let argument = format!("--screenshot={}", file.display());
-    run(host, &folder.join("chromium"), &["--window-size=1280,900", "--hide-scrollbars", &argument, url])?;
-    if file.is_file() { Ok(file) } else { Err(Failure::new("chromium wrote no picture")) }
+    run(
+        host,
+        &folder.join("chromium"),
+        &[
+            "--window-size=1280,900",
+            "--hide-scrollbars",
+            &argument,
+            url,
+        ],
+    )?;
+    if file.is_file() {
+        Ok(file)
+    } else {
+        Err(Failure::new("chromium wrote no picture"))
+    }
 }

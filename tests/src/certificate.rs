@@ -6,5 +6,9 @@ use crate::failure::{Context, Outcome};
 pub fn pem(names: &[&str]) -> Outcome<String> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).context("a certificate")?;
-    Ok(format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))
+    Ok(format!(
+        "{}{}",
+        made.cert.pem(),
+        made.signing_key.serialize_pem()
+    ))
 }

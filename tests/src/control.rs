@@ -20,7 +20,9 @@ pub struct ControlSocket {
 impl ControlSocket {
     /// The socket at a path as seen from here ([`crate::Host::path`]).
     pub fn at(path: impl AsRef<Path>) -> ControlSocket {
-        ControlSocket { path: path.as_ref().to_owned() }
+        ControlSocket {
+            path: path.as_ref().to_owned(),
+        }
     }
 
     /// Where it is.
@@ -34,7 +36,9 @@ impl ControlSocket {
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).context(format!("the answer to {line:?}"))?;
+        stream
+            .read_to_end(&mut answer)
+            .context(format!("the answer to {line:?}"))?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
@@ -49,22 +53,42 @@ impl ControlSocket {
     pub fn show_stat(&self) -> Outcome<Vec<BTreeMap<String, String>>> {
         let text = self.command("show stat")?;
         let mut lines = text.lines().filter(|line| !line.is_empty());
-        let columns: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
+        let columns: Vec<&str> = lines
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("# ")
+            .split(',')
+            .collect();
         Ok(lines
-            .map(|line| columns.iter().zip(line.split(',')).map(|(name, value)| (name.to_string(), value.to_string())).collect())
+            .map(|line| {
+                columns
+                    .iter()
+                    .zip(line.split(','))
+                    .map(|(name, value)| (name.to_string(), value.to_string()))
+                    .collect()
+            })
             .collect())
     }
 
     /// One value of `show stat`: `stat("nginx", "web1", "status")`.
     pub fn stat(&self, proxy: &str, server: &str, column: &str) -> Outcome<Option<String>> {
         let lines = self.show_stat()?;
-        let line = lines.iter().find(|line| line["pxname"] == proxy && line["svname"] == server);
+        let line = lines
+            .iter()
+            .find(|line| line["pxname"] == proxy && line["svname"] == server);
         Ok(line.and_then(|line| line.get(column).cloned()))
     }
 
     /// One value of `show info`.
     pub fn info(&self, name: &str) -> Outcome<Option<String>> {
         let text = self.command("show info")?;
-        Ok(text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned())))
+        Ok(text.lines().find_map(|line| {
+            Some(
+                line.strip_prefix(name)?
+                    .strip_prefix(':')?
+                    .trim()
+                    .to_owned(),
+            )
+        }))
     }
 }

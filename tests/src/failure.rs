@@ -1,10 +1,10 @@
 //! The one error of the harness: a sentence that says what was wanted and what was found.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Set by the first failure; a lab that ends afterwards prints the logs of its processes.
-static FAILED: AtomicBool = AtomicBool::new(false);
+/// Failures that exist now: one that was expected is dropped at once, one that ends a test still lives while its lab ends.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// What went wrong, for a person to read.
 pub struct Failure(String);
@@ -15,13 +15,19 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure with this text.
     pub fn new(text: impl Into<String>) -> Failure {
-        FAILED.store(true, Ordering::Relaxed);
+        ALIVE.fetch_add(1, Ordering::Relaxed);
         Failure(text.into())
     }
 
-    /// Whether anything failed in this process so far.
+    /// Whether a test is ending with a failure: a lab that is dropped meanwhile prints its logs.
     pub fn any() -> bool {
-        FAILED.load(Ordering::Relaxed) || std::thread::panicking()
+        ALIVE.load(Ordering::Relaxed) > 0 || std::thread::panicking()
+    }
+}
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::SockaddrStorage;
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::process::{Process, children, is_alive, title};
@@ -64,17 +66,37 @@ pub struct Host {
 
 impl Host {
     /// Makes a host. `logs` is the folder for what its programs print; `remove_at_end` is removed when the host ends.
-    pub fn start(name: &str, furnishing: Furnishing, logs: &Path, remove_at_end: Option<&Path>) -> Outcome<Host> {
-        let hold = our_program("tandem-hold").ok_or_else(|| Failure::new("tandem-hold is not built"))?;
+    pub fn start(
+        name: &str,
+        furnishing: Furnishing,
+        logs: &Path,
+        remove_at_end: Option<&Path>,
+    ) -> Outcome<Host> {
+        let hold =
+            our_program("tandem-hold").ok_or_else(|| Failure::new("tandem-hold is not built"))?;
         let mut script = String::from("ip link set lo up\n");
         if furnishing == Furnishing::Private {
             script.push_str(PRIVATE);
         }
         let errors = File::create(logs.join(format!("{name}-hold.log")))?;
         let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(hold).arg(script);
+        command
+            .args([
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "--",
+            ])
+            .arg(hold)
+            .arg(script);
         command.args(remove_at_end).env("PATH", PATH);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors.try_clone()?);
         let mut holder = command.spawn().context("unshare")?;
         let mut answer = String::new();
         if let Some(output) = holder.stdout.take() {
@@ -83,12 +105,25 @@ impl Host {
         if answer.trim() != "ready" {
             let _ = holder.kill();
             let _ = holder.wait();
-            let reason = std::fs::read_to_string(logs.join(format!("{name}-hold.log"))).unwrap_or_default();
-            return Err(Failure::new(format!("the host {name} could not be made: {}", reason.trim())));
+            let reason =
+                std::fs::read_to_string(logs.join(format!("{name}-hold.log"))).unwrap_or_default();
+            return Err(Failure::new(format!(
+                "the host {name} could not be made: {}",
+                reason.trim()
+            )));
         }
-        let init = *children(holder.id() as i32).first().ok_or_else(|| Failure::new(format!("{name} has no init")))?;
+        let init = *children(holder.id() as i32)
+            .first()
+            .ok_or_else(|| Failure::new(format!("{name} has no init")))?;
         let network = File::open(format!("/proc/{init}/ns/net")).context("network namespace")?;
-        Ok(Host { name: name.to_owned(), holder, init, network, logs: logs.to_owned(), started: AtomicU32::new(0) })
+        Ok(Host {
+            name: name.to_owned(),
+            holder,
+            init,
+            network,
+            logs: logs.to_owned(),
+            started: AtomicU32::new(0),
+        })
     }
 
     /// Its name: `a`, `b`, `web1`, `client`, …
@@ -117,13 +152,18 @@ impl Host {
 
     /// Reads a file of the host.
     pub fn read(&self, inside: &str) -> Outcome<String> {
-        std::fs::read_to_string(self.path(inside)).context(format!("reading {inside} of {}", self.name))
+        std::fs::read_to_string(self.path(inside))
+            .context(format!("reading {inside} of {}", self.name))
     }
 
     /// The words that enter the host, for a command line of one's own.
     pub fn entry(&self) -> Vec<String> {
         let target = self.init.to_string();
-        ["nsenter", "--target", &target, "--net", "--mount", "--pid", "--"].map(str::to_owned).to_vec()
+        [
+            "nsenter", "--target", &target, "--net", "--mount", "--pid", "--",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     /// A command that will run in the host.
@@ -138,7 +178,9 @@ impl Host {
     pub fn output(&self, program: &str, arguments: &[&str]) -> Outcome<Output> {
         let mut command = self.command(program);
         command.args(arguments).stdin(Stdio::null());
-        command.output().context(format!("{program} in {}", self.name))
+        command
+            .output()
+            .context(format!("{program} in {}", self.name))
     }
 
     /// Runs a program in the host; fails with its error output unless it succeeds.
@@ -151,8 +193,14 @@ impl Host {
     pub(crate) fn exec_in_network(&self, program: &str, arguments: &[&str]) -> Outcome<String> {
         let network = format!("--net=/proc/{}/ns/net", self.init);
         let mut command = Command::new("nsenter");
-        command.args([&network, "--", program]).args(arguments).env("PATH", PATH).stdin(Stdio::null());
-        let output = command.output().context(format!("{program} in {}", self.name))?;
+        command
+            .args([&network, "--", program])
+            .args(arguments)
+            .env("PATH", PATH)
+            .stdin(Stdio::null());
+        let output = command
+            .output()
+            .context(format!("{program} in {}", self.name))?;
         self.succeeded(program, arguments, output)
     }
 
@@ -162,7 +210,12 @@ impl Host {
         }
         let words = arguments.join(" ");
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(Failure::new(format!("{program} {words} in {}: {}: {}", self.name, output.status, said.trim())))
+        Err(Failure::new(format!(
+            "{program} {words} in {}: {}: {}",
+            self.name,
+            output.status,
+            said.trim()
+        )))
     }
 
     /// Starts a program in the host; its output goes to a log file that is printed when the test fails.
@@ -176,49 +229,80 @@ impl Host {
     pub fn spawn_command(&self, name: &str, command: Command) -> Outcome<Process> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let base = name.rsplit('/').next().unwrap_or(name);
-        Process::start(&format!("{base} on {}", self.name), command, &self.logs.join(format!("{}-{number}-{base}.log", self.name)))
+        Process::start(
+            &format!("{base} on {}", self.name),
+            command,
+            &self.logs.join(format!("{}-{number}-{base}.log", self.name)),
+        )
     }
 
     /// Runs `work` on a thread that has entered the host's network; the sockets it returns stay there.
-    pub fn in_network<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+    pub fn in_network<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Outcome<T> {
         let network = self.network.try_clone()?;
         let thread = std::thread::spawn(move || {
             setns(&network, CloneFlags::CLONE_NEWNET)?;
             Ok::<T, nix::Error>(work())
         });
-        thread.join().map_err(|_| Failure::new("a thread in a host's network panicked"))?.context("entering a network")
+        thread
+            .join()
+            .map_err(|_| Failure::new("a thread in a host's network panicked"))?
+            .context("entering a network")
     }
 
     /// Runs `work` for as long as it likes on a thread that has entered the host's network.
-    pub fn background(&self, work: impl FnOnce() + Send + 'static) -> Outcome<std::thread::JoinHandle<()>> {
+    pub fn background(
+        &self,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Outcome<std::thread::JoinHandle<()>> {
         let network = self.network.try_clone()?;
-        Ok(std::thread::spawn(move || match setns(&network, CloneFlags::CLONE_NEWNET) {
-            Ok(()) => work(),
-            Err(error) => eprintln!("entering a host's network: {error}"),
+        Ok(std::thread::spawn(move || {
+            match setns(&network, CloneFlags::CLONE_NEWNET) {
+                Ok(()) => work(),
+                Err(error) => eprintln!("entering a host's network: {error}"),
+            }
         }))
     }
 
     /// Every process of the host with its title, but for process 1.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let Some(ours) = namespace(self.init) else { return Vec::new() };
-        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let Some(ours) = namespace(self.init) else {
+            return Vec::new();
+        };
+        let Ok(entries) = std::fs::read_dir("/proc") else {
+            return Vec::new();
+        };
         entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|&pid| pid != self.init && namespace(pid).as_ref() == Some(&ours) && is_alive(pid))
+            .filter(|&pid| {
+                pid != self.init && namespace(pid).as_ref() == Some(&ours) && is_alive(pid)
+            })
             .map(|pid| (pid, title(pid)))
             .collect()
     }
 
-    /// The addresses of the host's interfaces but `lo`, without their prefix lengths.
-    pub fn addresses(&self) -> Outcome<Vec<std::net::IpAddr>> {
-        let text = self.exec("ip", &["-j", "addr", "show"])?;
-        let links: serde_json::Value = serde_json::from_str(&text)?;
-        let of_link = |link: &serde_json::Value| link["addr_info"].as_array().cloned().unwrap_or_default();
-        let links = links.as_array().cloned().unwrap_or_default();
-        let infos = links.iter().filter(|link| link["ifname"] != "lo").flat_map(of_link);
-        Ok(infos.filter_map(|info| info["local"].as_str()?.parse().ok()).collect())
+    /// The addresses of the host's interfaces but `lo`. Asks the kernel itself: it is asked often while others are measured.
+    pub fn addresses(&self) -> Outcome<Vec<IpAddr>> {
+        let interfaces =
+            self.in_network(|| nix::ifaddrs::getifaddrs().map(Iterator::collect::<Vec<_>>))??;
+        let address_of = |address: SockaddrStorage| {
+            let v4 = address.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+            v4.or_else(|| {
+                address
+                    .as_sockaddr_in6()
+                    .map(|found| IpAddr::V6(found.ip()))
+            })
+        };
+        let others = interfaces
+            .into_iter()
+            .filter(|interface| interface.interface_name != "lo");
+        Ok(others
+            .filter_map(|interface| address_of(interface.address?))
+            .collect())
     }
 }
 

@@ -32,12 +32,19 @@ impl Answer {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Answer { status, headers, body: body.to_owned() })
+        Some(Answer {
+            status,
+            headers,
+            body: body.to_owned(),
+        })
     }
 
     /// The first header of that lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The server that answered: its name is the body of `/`.
@@ -72,13 +79,28 @@ pub fn get(host: &Host, to: SocketAddr, path: &str, headers: &[&str]) -> Outcome
     }
     request.push_str("\r\n");
     let bytes = raw(host, to, request.as_bytes())?;
-    Answer::parse(&bytes)
-        .ok_or_else(|| Failure::new(format!("{to}{path} gave no HTTP answer: {:?}", String::from_utf8_lossy(&bytes))))
+    Answer::parse(&bytes).ok_or_else(|| {
+        Failure::new(format!(
+            "{to}{path} gave no HTTP answer: {:?}",
+            String::from_utf8_lossy(&bytes)
+        ))
+    })
 }
 
 /// Runs curl in a host; the arguments end with the address. Certificates are not verified.
 pub fn curl(host: &Host, arguments: &[&str]) -> Outcome<Answer> {
-    let fixed = ["--silent", "--show-error", "--insecure", "--include", "--max-time", "10", "--noproxy", "*", "--http1.1"];
+    let fixed = [
+        "--silent",
+        "--show-error",
+        "--insecure",
+        "--include",
+        "--max-time",
+        "10",
+        "--noproxy",
+        "*",
+        "--http1.1",
+    ];
     let output = host.exec("curl", &[&fixed, arguments].concat())?;
-    Answer::parse(output.as_bytes()).ok_or_else(|| Failure::new(format!("curl gave no HTTP answer: {output:?}")))
+    Answer::parse(output.as_bytes())
+        .ok_or_else(|| Failure::new(format!("curl gave no HTTP answer: {output:?}")))
 }

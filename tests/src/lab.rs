@@ -18,11 +18,21 @@ pub const HOSTS: [(&str, Furnishing, &[&str]); 6] = [
     ("web1", Furnishing::Shared, &["10.230.150.68"]),
     ("web2", Furnishing::Shared, &["10.230.150.69"]),
     ("web3", Furnishing::Shared, &["10.230.150.70"]),
-    ("client", Furnishing::Shared, &["10.230.200.1", "10.230.200.2", "10.230.200.3", "10.230.200.4"]),
+    (
+        "client",
+        Furnishing::Shared,
+        &[
+            "10.230.200.1",
+            "10.230.200.2",
+            "10.230.200.3",
+            "10.230.200.4",
+        ],
+    ),
 ];
 
 /// The names by which the article's files know the first two web servers.
-const NAMES: &str = "127.0.0.1 localhost\n10.230.150.68 host1\n10.230.150.69 host2\n10.230.150.70 host3\n";
+const NAMES: &str =
+    "127.0.0.1 localhost\n10.230.150.68 host1\n10.230.150.69 host2\n10.230.150.70 host3\n";
 
 /// How much of each log is printed after a failure.
 const LOG_TAIL_BYTES: usize = 6000;
@@ -41,15 +51,41 @@ pub struct Lab {
 impl Lab {
     /// Builds the network of [`HOSTS`].
     pub fn start() -> Outcome<Lab> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let folder = tempfile::Builder::new().prefix("tandem-lab-").tempdir()?.keep();
+        let turn = ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let folder = tempfile::Builder::new()
+            .prefix("tandem-lab-")
+            .tempdir()?
+            .keep();
         // Servers that give up their rights read and write below this folder.
         std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let hub = Host::start("hub", Furnishing::Shared, &folder, Some(&folder))?;
-        let mut lab = Lab { hosts: BTreeMap::new(), hub, folder, _turn: turn };
+        let mut lab = Lab {
+            hosts: BTreeMap::new(),
+            hub,
+            folder,
+            _turn: turn,
+        };
         // No spanning tree and no snooping: a port forwards at once, and multicast reaches everybody.
-        lab.hub.exec_in_network("ip", &["link", "add", "lan", "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0"])?;
-        lab.hub.exec_in_network("ip", &["link", "set", "lan", "up"])?;
+        lab.hub.exec_in_network(
+            "ip",
+            &[
+                "link",
+                "add",
+                "lan",
+                "type",
+                "bridge",
+                "forward_delay",
+                "0",
+                "stp_state",
+                "0",
+                "mcast_snooping",
+                "0",
+            ],
+        )?;
+        lab.hub
+            .exec_in_network("ip", &["link", "set", "lan", "up"])?;
         for (name, furnishing, addresses) in HOSTS {
             lab.add_host(name, furnishing, addresses)?;
         }
@@ -57,13 +93,35 @@ impl Lab {
     }
 
     /// Adds a host with addresses of 10.230.0.0/16 to the network.
-    pub fn add_host(&mut self, name: &str, furnishing: Furnishing, addresses: &[&str]) -> Outcome<Arc<Host>> {
+    pub fn add_host(
+        &mut self,
+        name: &str,
+        furnishing: Furnishing,
+        addresses: &[&str],
+    ) -> Outcome<Arc<Host>> {
         let host = Host::start(name, furnishing, &self.folder, None)?;
         let (port, init) = (port(name), host.init().to_string());
-        self.hub.exec_in_network("ip", &["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &init])?;
-        self.hub.exec_in_network("ip", &["link", "set", &port, "master", "lan", "up"])?;
+        self.hub.exec_in_network(
+            "ip",
+            &[
+                "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &init,
+            ],
+        )?;
+        self.hub
+            .exec_in_network("ip", &["link", "set", &port, "master", "lan", "up"])?;
         for address in addresses {
-            host.exec("ip", &["addr", "add", &format!("{address}/16"), "brd", "+", "dev", "eth0"])?;
+            host.exec(
+                "ip",
+                &[
+                    "addr",
+                    "add",
+                    &format!("{address}/16"),
+                    "brd",
+                    "+",
+                    "dev",
+                    "eth0",
+                ],
+            )?;
         }
         host.exec("ip", &["link", "set", "eth0", "up"])?;
         if furnishing == Furnishing::Private {
@@ -79,7 +137,9 @@ impl Lab {
     /// # Panics
     /// When there is none of that name: a mistake in the test.
     pub fn host(&self, name: &str) -> &Arc<Host> {
-        self.hosts.get(name).unwrap_or_else(|| panic!("the lab has no host {name}"))
+        self.hosts
+            .get(name)
+            .unwrap_or_else(|| panic!("the lab has no host {name}"))
     }
 
     /// The folder of this lab, outside of the hosts; it vanishes with it.
@@ -89,27 +149,37 @@ impl Lab {
 
     /// Pulls a host's cable: it sees its carrier go.
     pub fn cut_link(&self, name: &str) -> Outcome {
-        self.hub.exec_in_network("ip", &["link", "set", &port(name), "down"]).map(drop)
+        self.hub
+            .exec_in_network("ip", &["link", "set", &port(name), "down"])
+            .map(drop)
     }
 
     /// Puts the cable back.
     pub fn restore_link(&self, name: &str) -> Outcome {
-        self.hub.exec_in_network("ip", &["link", "set", &port(name), "up"]).map(drop)
+        self.hub
+            .exec_in_network("ip", &["link", "set", &port(name), "up"])
+            .map(drop)
     }
 
     /// Stops forwarding to and from a host while its carrier stays: what a failed switch does.
     pub fn isolate(&self, name: &str) -> Outcome {
-        self.hub.exec_in_network("bridge", &["link", "set", "dev", &port(name), "state", "0"]).map(drop)
+        self.hub
+            .exec_in_network("bridge", &["link", "set", "dev", &port(name), "state", "0"])
+            .map(drop)
     }
 
     /// Ends [`Lab::isolate`].
     pub fn rejoin(&self, name: &str) -> Outcome {
-        self.hub.exec_in_network("bridge", &["link", "set", "dev", &port(name), "state", "3"]).map(drop)
+        self.hub
+            .exec_in_network("bridge", &["link", "set", "dev", &port(name), "state", "3"])
+            .map(drop)
     }
 
     /// The hosts that hold an address.
     pub fn who_has(&self, address: &str) -> Outcome<Vec<String>> {
-        let wanted: IpAddr = address.parse().map_err(|_| Failure::new(format!("{address} is no address")))?;
+        let wanted: IpAddr = address
+            .parse()
+            .map_err(|_| Failure::new(format!("{address} is no address")))?;
         let mut holders = Vec::new();
         for (name, host) in &self.hosts {
             if host.addresses()?.contains(&wanted) {
@@ -134,7 +204,10 @@ impl Lab {
             }
             let tail = &bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..];
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            text.push_str(&format!("---- {name}\n{}\n", String::from_utf8_lossy(tail).trim_end()));
+            text.push_str(&format!(
+                "---- {name}\n{}\n",
+                String::from_utf8_lossy(tail).trim_end()
+            ));
         }
         text
     }

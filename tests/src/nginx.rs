@@ -21,7 +21,11 @@ pub struct Nginx {
 /// `/` its name, `/cacheable` the same with leave to cache it, `/echo` what it got of the request, `/slow` 20 kB in about two seconds, `/status/404`, `500` and `503`.
 fn configuration(name: &str, folder: &str) -> String {
     // Where root is the only user there is, the worker cannot become another, nor root anew.
-    let user = if users_are_mapped() { "user root;" } else { "master_process off;" };
+    let user = if users_are_mapped() {
+        "user root;"
+    } else {
+        "master_process off;"
+    };
     format!(
         r#"daemon off;
 {user}
@@ -60,8 +64,15 @@ impl Nginx {
         let folder = lab.folder().join(format!("nginx-{name}"));
         std::fs::create_dir_all(folder.join("files"))?;
         std::fs::write(folder.join("files/slow"), vec![b'x'; 20_000])?;
-        std::fs::write(folder.join("nginx.conf"), configuration(name, &folder.to_string_lossy()))?;
-        let mut nginx = Nginx { host: Arc::clone(lab.host(name)), folder, process: None };
+        std::fs::write(
+            folder.join("nginx.conf"),
+            configuration(name, &folder.to_string_lossy()),
+        )?;
+        let mut nginx = Nginx {
+            host: Arc::clone(lab.host(name)),
+            folder,
+            process: None,
+        };
         nginx.up()?;
         Ok(nginx)
     }
@@ -69,17 +80,27 @@ impl Nginx {
     /// Starts it again after [`Nginx::kill`].
     pub fn up(&mut self) -> Outcome {
         let file = self.folder.join("nginx.conf");
-        self.process = Some(self.host.spawn("nginx", &["-e", "stderr", "-c", &file.to_string_lossy()])?);
+        self.process = Some(
+            self.host
+                .spawn("nginx", &["-e", "stderr", "-c", &file.to_string_lossy()])?,
+        );
         let host = Arc::clone(&self.host);
-        wait_until(&format!("nginx of {}", host.name()), Duration::from_secs(5), || {
-            host.in_network(|| std::net::TcpStream::connect("127.0.0.1:80").is_ok()).unwrap_or(false)
-        })?;
+        wait_until(
+            &format!("nginx of {}", host.name()),
+            Duration::from_secs(5),
+            || {
+                host.in_network(|| std::net::TcpStream::connect("127.0.0.1:80").is_ok())
+                    .unwrap_or(false)
+            },
+        )?;
         Ok(())
     }
 
     /// Ends all its processes at once; its port refuses connections from then on.
     pub fn kill(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
         for pid in process.tree() {
             let _ = crate::process::send(pid, crate::process::Signal::SIGKILL);
         }

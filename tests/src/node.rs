@@ -39,7 +39,9 @@ impl NodeKind {
             NodeKind::Tandem => &["tandemd"],
             NodeKind::Peer => &["haproxy", "keepalived", "killall"],
         };
-        needs.iter().find_map(|&name| crate::Requirement::from(name).missing())
+        needs
+            .iter()
+            .find_map(|&name| crate::Requirement::from(name).missing())
     }
 }
 
@@ -74,12 +76,19 @@ pub struct NodeFiles {
 impl NodeFiles {
     /// Both files.
     pub fn pair(haproxy: impl Into<String>, keepalived: impl Into<String>) -> NodeFiles {
-        NodeFiles { haproxy: Some(haproxy.into()), keepalived: Some(keepalived.into()), ..NodeFiles::default() }
+        NodeFiles {
+            haproxy: Some(haproxy.into()),
+            keepalived: Some(keepalived.into()),
+            ..NodeFiles::default()
+        }
     }
 
     /// A proxy alone.
     pub fn proxy(haproxy: impl Into<String>) -> NodeFiles {
-        NodeFiles { haproxy: Some(haproxy.into()), ..NodeFiles::default() }
+        NodeFiles {
+            haproxy: Some(haproxy.into()),
+            ..NodeFiles::default()
+        }
     }
 
     /// With a further file.
@@ -109,15 +118,32 @@ impl Node {
     pub fn start(lab: &Lab, host: &str, kind: NodeKind, files: NodeFiles) -> Outcome<Node> {
         let host = Arc::clone(lab.host(host));
         let socket = host.path(SOCKET);
-        let mut node = Node { host, kind, files, processes: Vec::new(), socket };
+        let mut node = Node {
+            host,
+            kind,
+            files,
+            processes: Vec::new(),
+            socket,
+        };
         node.up()?;
         Ok(node)
     }
 
     /// The same with the control socket at a path that hosts and the outside share: below [`Lab::folder`], say.
-    pub fn start_with_socket(lab: &Lab, host: &str, files: NodeFiles, socket: PathBuf) -> Outcome<Node> {
+    pub fn start_with_socket(
+        lab: &Lab,
+        host: &str,
+        files: NodeFiles,
+        socket: PathBuf,
+    ) -> Outcome<Node> {
         let host = Arc::clone(lab.host(host));
-        let mut node = Node { host, kind: NodeKind::Tandem, files, processes: Vec::new(), socket };
+        let mut node = Node {
+            host,
+            kind: NodeKind::Tandem,
+            files,
+            processes: Vec::new(),
+            socket,
+        };
         node.up()?;
         Ok(node)
     }
@@ -126,7 +152,13 @@ impl Node {
     pub fn start_unready(lab: &Lab, host: &str, kind: NodeKind, files: NodeFiles) -> Outcome<Node> {
         let host = Arc::clone(lab.host(host));
         let socket = host.path(SOCKET);
-        let mut node = Node { host, kind, files, processes: Vec::new(), socket };
+        let mut node = Node {
+            host,
+            kind,
+            files,
+            processes: Vec::new(),
+            socket,
+        };
         node.launch()?;
         Ok(node)
     }
@@ -151,7 +183,10 @@ impl Node {
 
     /// Writes the configuration into the host.
     fn write_files(&self) -> Outcome {
-        for (path, text) in [(HAPROXY_FILE, &self.files.haproxy), (KEEPALIVED_FILE, &self.files.keepalived)] {
+        for (path, text) in [
+            (HAPROXY_FILE, &self.files.haproxy),
+            (KEEPALIVED_FILE, &self.files.keepalived),
+        ] {
             if let Some(text) = text {
                 self.host.write(path, text)?;
             }
@@ -178,19 +213,34 @@ impl Node {
         if self.files.keepalived.is_some() {
             command.args(["-f", KEEPALIVED_FILE]);
         }
-        command.arg("--socket").arg(socket).args(&self.files.arguments);
-        self.processes.push(self.host.spawn_command("tandemd", command)?);
+        command
+            .arg("--socket")
+            .arg(socket)
+            .args(&self.files.arguments);
+        self.processes
+            .push(self.host.spawn_command("tandemd", command)?);
         Ok(())
     }
 
     fn launch_peers(&mut self) -> Outcome {
         if self.files.haproxy.is_some() {
             // haproxy refuses to start where it may not open the descriptors of the file's maxconn; -n goes before it.
-            self.processes.push(self.host.spawn("haproxy", &["-db", "-n", "4000", "-f", HAPROXY_FILE])?);
+            self.processes.push(
+                self.host
+                    .spawn("haproxy", &["-db", "-n", "4000", "-f", HAPROXY_FILE])?,
+            );
         }
         if self.files.keepalived.is_some() {
-            let arguments = ["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file", KEEPALIVED_FILE];
-            self.processes.push(self.host.spawn("keepalived", &arguments)?);
+            let arguments = [
+                "--dont-fork",
+                "--log-console",
+                "--log-detail",
+                "--vrrp",
+                "--use-file",
+                KEEPALIVED_FILE,
+            ];
+            self.processes
+                .push(self.host.spawn("keepalived", &arguments)?);
         }
         Ok(())
     }
@@ -199,13 +249,24 @@ impl Node {
         let socket = self.socket();
         let daemon = &mut self.processes[0];
         let name = self.host.name().to_owned();
-        let ready = wait_for(&format!("tandemd on {name} to answer `show info`"), READY, || {
-            if !daemon.is_running() {
-                return Ok(false);
-            }
-            socket.command("show info").map(|_| true).map_err(|error| error.to_string())
-        })?;
-        ensure!(ready, "tandemd on {name} ended at its start:\n{}", daemon.log());
+        let ready = wait_for(
+            &format!("tandemd on {name} to answer `show info`"),
+            READY,
+            || {
+                if !daemon.is_running() {
+                    return Ok(false);
+                }
+                socket
+                    .command("show info")
+                    .map(|_| true)
+                    .map_err(|error| error.to_string())
+            },
+        )?;
+        ensure!(
+            ready,
+            "tandemd on {name} ended at its start:\n{}",
+            daemon.log()
+        );
         Ok(())
     }
 
@@ -213,15 +274,27 @@ impl Node {
         let table = format!("/proc/{}/net/tcp", self.host.init());
         let wants_listener = self.files.haproxy.is_some();
         let processes = &mut self.processes;
-        wait_until(&format!("the peers on {} to be ready", self.host.name()), READY, || {
-            // State 0A is LISTEN.
-            let text = std::fs::read_to_string(&table).unwrap_or_default();
-            let listening = text.lines().any(|line| line.split_whitespace().nth(3) == Some("0A"));
-            listening || !wants_listener || processes.iter_mut().any(|one| !one.is_running())
-        })?;
-        let stopped = self.processes.iter_mut().find_map(|one| (!one.is_running()).then(|| one.log()));
+        wait_until(
+            &format!("the peers on {} to be ready", self.host.name()),
+            READY,
+            || {
+                // State 0A is LISTEN.
+                let text = std::fs::read_to_string(&table).unwrap_or_default();
+                let listening = text
+                    .lines()
+                    .any(|line| line.split_whitespace().nth(3) == Some("0A"));
+                listening || !wants_listener || processes.iter_mut().any(|one| !one.is_running())
+            },
+        )?;
+        let stopped = self
+            .processes
+            .iter_mut()
+            .find_map(|one| (!one.is_running()).then(|| one.log()));
         match stopped {
-            Some(log) => Err(Failure::new(format!("a peer on {} ended at its start:\n{log}", self.host.name()))),
+            Some(log) => Err(Failure::new(format!(
+                "a peer on {} ended at its start:\n{log}",
+                self.host.name()
+            ))),
             None => Ok(()),
         }
     }
@@ -253,7 +326,11 @@ impl Node {
 
     /// All that it printed.
     pub fn log(&self) -> String {
-        self.processes.iter().map(Process::log).collect::<Vec<_>>().join("\n")
+        self.processes
+            .iter()
+            .map(Process::log)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Replaces its configuration files on disk; a reload makes them count.
@@ -269,8 +346,12 @@ impl Node {
             (NodeKind::Tandem, Part::Worker) => self.tandem_role("worker"),
             (NodeKind::Tandem, Part::Vrrp) => self.tandem_role("vrrp"),
             (NodeKind::Tandem, Part::Control) => self.tandem_role("control"),
-            (NodeKind::Tandem, Part::Supervisor) => self.processes.iter().map(Process::pid).collect(),
-            (NodeKind::Tandem, Part::Daemon) => self.processes.iter().flat_map(Process::tree).collect(),
+            (NodeKind::Tandem, Part::Supervisor) => {
+                self.processes.iter().map(Process::pid).collect()
+            }
+            (NodeKind::Tandem, Part::Daemon) => {
+                self.processes.iter().flat_map(Process::tree).collect()
+            }
             (NodeKind::Peer, Part::Worker) => named(all(), "haproxy"),
             (NodeKind::Peer, Part::Vrrp) => named(all(), "keepalived"),
             (NodeKind::Peer, _) => [named(all(), "keepalived"), named(all(), "haproxy")].concat(),
@@ -279,15 +360,28 @@ impl Node {
 
     /// A `tandemd` child shows its role in its title: `tandemd: worker`.
     fn tandem_role(&self, role: &str) -> Vec<i32> {
-        let Some(supervisor) = self.processes.first() else { return Vec::new() };
+        let Some(supervisor) = self.processes.first() else {
+            return Vec::new();
+        };
         let children = supervisor.tree().into_iter().skip(1);
-        children.filter(|&pid| crate::process::title(pid).split([' ', ':', '=']).any(|word| word == role)).collect()
+        children
+            .filter(|&pid| {
+                crate::process::title(pid)
+                    .split([' ', ':', '='])
+                    .any(|word| word == role)
+            })
+            .collect()
     }
 
     /// Kills a part with SIGKILL and returns the ids of what was killed.
     pub fn kill(&self, part: Part) -> Outcome<Vec<i32>> {
         let pids = self.pids(part);
-        ensure!(!pids.is_empty(), "{} has no {part:?} to kill: {:?}", self.host.name(), self.host.processes());
+        ensure!(
+            !pids.is_empty(),
+            "{} has no {part:?} to kill: {:?}",
+            self.host.name(),
+            self.host.processes()
+        );
         for &pid in &pids {
             // One may end with another: what is gone already is as wanted.
             let _ = send(pid, Signal::SIGKILL);
@@ -297,9 +391,15 @@ impl Node {
 
     /// Waits until a part that was killed has been replaced by a new process.
     pub fn wait_replaced(&self, part: Part, killed: &[i32], limit: Duration) -> Outcome<Duration> {
-        wait_until(&format!("a new {part:?} on {}", self.host.name()), limit, || {
-            self.pids(part).iter().any(|pid| !killed.contains(pid) && is_alive(*pid))
-        })
+        wait_until(
+            &format!("a new {part:?} on {}", self.host.name()),
+            limit,
+            || {
+                self.pids(part)
+                    .iter()
+                    .any(|pid| !killed.contains(pid) && is_alive(*pid))
+            },
+        )
     }
 
     /// Stops it as an administrator would (SIGTERM) and waits for its end.
@@ -329,6 +429,15 @@ impl Drop for Node {
 
 /// The processes whose program has this name.
 fn named(processes: impl Iterator<Item = (i32, String)>, program: &str) -> Vec<i32> {
-    let is_it = |title: &str| title.split(' ').next().and_then(|path| path.rsplit('/').next()) == Some(program);
-    processes.filter(|(_, title)| is_it(title)).map(|(pid, _)| pid).collect()
+    let is_it = |title: &str| {
+        title
+            .split(' ')
+            .next()
+            .and_then(|path| path.rsplit('/').next())
+            == Some(program)
+    };
+    processes
+        .filter(|(_, title)| is_it(title))
+        .map(|(pid, _)| pid)
+        .collect()
 }

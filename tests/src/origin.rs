@@ -58,7 +58,10 @@ impl Recorded {
 
     /// The values of a header, by its lower-case name.
     pub fn header(&self, name: &str) -> Vec<String> {
-        headers(&self.text()).filter(|(found, _)| found == name).map(|(_, value)| value).collect()
+        headers(&self.text())
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| value)
+            .collect()
     }
 }
 
@@ -91,12 +94,19 @@ impl Origin {
         let (stop, stopped) = watch::channel(false);
         let for_thread = Arc::clone(&shared);
         let thread = host.background(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             if let Ok(runtime) = runtime {
                 runtime.block_on(accept(listener, for_thread, stopped));
             }
         })?;
-        Ok(Origin { shared, address, stop, thread: Some(thread) })
+        Ok(Origin {
+            shared,
+            address,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// The port it listens on.
@@ -135,7 +145,9 @@ impl Drop for Origin {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn headers(head: &str) -> impl Iterator<Item = (String, String)> + '_ {
@@ -155,8 +167,14 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, std::io::Error> 
     Ok(socket.into())
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+async fn accept(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
@@ -212,14 +230,20 @@ async fn serve(mut stream: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
         if stream.write_all(&bytes).await.is_err() {
             return;
         }
-        if headers(&head).any(|(name, value)| name == "connection" && value.eq_ignore_ascii_case("close")) {
+        if headers(&head)
+            .any(|(name, value)| name == "connection" && value.eq_ignore_ascii_case("close"))
+        {
             return;
         }
     }
 }
 
 /// Reads one request; `buffer` keeps what came after it.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, from: SocketAddr) -> Option<Recorded> {
+async fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    from: SocketAddr,
+) -> Option<Recorded> {
     let end = loop {
         if let Some(found) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             break found + 4;
@@ -231,11 +255,17 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, from: Socket
     let head: Vec<u8> = buffer.drain(..end).collect();
     let at = Instant::now();
     let text = String::from_utf8_lossy(&head).into_owned();
-    let length = headers(&text).find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let chunked = headers(&text).any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
+    let length = headers(&text)
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse().ok());
+    let chunked = headers(&text)
+        .any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
     let complete = |buffer: &[u8]| match length {
         Some(length) => (buffer.len() >= length).then_some(length),
-        None if chunked => buffer.windows(5).position(|bytes| bytes == b"0\r\n\r\n").map(|at| at + 5),
+        None if chunked => buffer
+            .windows(5)
+            .position(|bytes| bytes == b"0\r\n\r\n")
+            .map(|at| at + 5),
         None => Some(0),
     };
     let length = loop {
@@ -246,7 +276,12 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, from: Socket
             return None;
         }
     };
-    Some(Recorded { at, from, head, body: buffer.drain(..length).collect() })
+    Some(Recorded {
+        at,
+        from,
+        head,
+        body: buffer.drain(..length).collect(),
+    })
 }
 
 fn by_path(name: &str, head: &str) -> Vec<u8> {
@@ -254,19 +289,26 @@ fn by_path(name: &str, head: &str) -> Vec<u8> {
     if path == "/echo" {
         return render(name, 200, head.as_bytes());
     }
-    let status = path.strip_prefix("/status/").and_then(|number| number.parse().ok()).unwrap_or(200);
+    let status = path
+        .strip_prefix("/status/")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(200);
     render(name, status, format!("{name}\n").as_bytes())
 }
 
 fn render(name: &str, status: u16, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} OK\r\nContent-Type: text/plain\r\nX-Server: {name}\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status} OK\r\nContent-Type: text/plain\r\nX-Server: {name}\r\nContent-Length: {length}\r\n\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
 /// Answers every request with the same bytes, as fast as can be: the origin of the benchmarks. Runs until the process ends.
 pub fn serve_fixed(address: SocketAddr, body_bytes: usize) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer: Arc<[u8]> = render("origin", 200, &vec![b'x'; body_bytes]).into();
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listen(address)?)?;
@@ -288,14 +330,19 @@ async fn serve_fast(mut stream: TcpStream, answer: Arc<[u8]>) {
     let mut buffer = vec![0; FAST_REQUEST_BYTES];
     let mut filled = 0;
     loop {
-        let Ok(count) = stream.read(&mut buffer[filled..]).await else { return };
+        let Ok(count) = stream.read(&mut buffer[filled..]).await else {
+            return;
+        };
         if count == 0 {
             return;
         }
         filled += count;
         // Requests without bodies: each ends with an empty line.
         if buffer[..filled].ends_with(b"\r\n\r\n") {
-            let requests = buffer[..filled].windows(4).filter(|bytes| *bytes == b"\r\n\r\n").count();
+            let requests = buffer[..filled]
+                .windows(4)
+                .filter(|bytes| *bytes == b"\r\n\r\n")
+                .count();
             for _ in 0..requests {
                 if stream.write_all(&answer).await.is_err() {
                     return;

@@ -80,11 +80,19 @@ impl Prober {
         let stop = Arc::new(AtomicBool::new(false));
         let (into, ended) = (Arc::clone(&samples), Arc::clone(&stop));
         let thread = host.background(move || {
-            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
                 runtime.block_on(ask_on(options, began, into, ended));
             }
         })?;
-        Ok(Prober { began, samples, stop, thread: Some(thread) })
+        Ok(Prober {
+            began,
+            samples,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// The time on the prober's clock, to mark an event.
@@ -94,7 +102,10 @@ impl Prober {
 
     /// What is known so far.
     pub fn report(&self) -> Report {
-        let samples = self.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let samples = self
+            .samples
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut samples: Vec<Sample> = samples.iter().cloned().collect();
         samples.sort_by_key(|sample| sample.sent);
         Report { samples }
@@ -104,7 +115,12 @@ impl Prober {
     pub fn wait_answer_after(&self, mark: Duration, limit: Duration) -> Outcome<Duration> {
         let mut answered = None;
         wait_until("an answer from the virtual address", limit, || {
-            answered = self.report().samples.iter().find(|one| one.sent >= mark && one.is_success()).map(|one| one.ended);
+            answered = self
+                .report()
+                .samples
+                .iter()
+                .find(|one| one.sent >= mark && one.is_success())
+                .map(|one| one.ended);
             answered.is_some()
         })?;
         Ok(answered.unwrap_or_default().saturating_sub(mark))
@@ -140,16 +156,32 @@ pub struct Report {
 impl Report {
     /// The samples sent from one time to another.
     pub fn between(&self, from: Duration, to: Duration) -> Report {
-        Report { samples: self.samples.iter().filter(|one| one.sent >= from && one.sent < to).cloned().collect() }
+        Report {
+            samples: self
+                .samples
+                .iter()
+                .filter(|one| one.sent >= from && one.sent < to)
+                .cloned()
+                .collect(),
+        }
     }
 
     /// The longest time between two answers (or from the first request to the first answer, or the last one to the end).
     pub fn longest_outage(&self) -> Duration {
-        let mut answers: Vec<Duration> = self.samples.iter().filter(|one| one.is_success()).map(|one| one.ended).collect();
+        let mut answers: Vec<Duration> = self
+            .samples
+            .iter()
+            .filter(|one| one.is_success())
+            .map(|one| one.ended)
+            .collect();
         answers.extend(self.samples.first().map(|one| one.sent));
         answers.extend(self.samples.iter().map(|one| one.sent).max());
         answers.sort();
-        answers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        answers
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or_default()
     }
 
     /// How often each server answered.
@@ -165,18 +197,28 @@ impl Report {
 
     /// Every request that did not end with 200.
     pub fn failures(&self) -> Vec<&Sample> {
-        self.samples.iter().filter(|one| !one.is_success()).collect()
+        self.samples
+            .iter()
+            .filter(|one| !one.is_success())
+            .collect()
     }
 }
 
-async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<VecDeque<Sample>>>, stop: Arc<AtomicBool>) {
+async fn ask_on(
+    options: ProbeOptions,
+    began: Instant,
+    samples: Arc<Mutex<VecDeque<Sample>>>,
+    stop: Arc<AtomicBool>,
+) {
     let mut ticks = tokio::time::interval(options.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let in_flight = Arc::new(tokio::sync::Semaphore::new(IN_FLIGHT_LIMIT));
     let options = Arc::new(options);
     while !stop.load(Ordering::Relaxed) && began.elapsed() < options.limit {
         ticks.tick().await;
-        let Ok(permit) = Arc::clone(&in_flight).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&in_flight).try_acquire_owned() else {
+            continue;
+        };
         let (options, samples) = (Arc::clone(&options), Arc::clone(&samples));
         tokio::spawn(async move {
             let sent = began.elapsed();
@@ -184,8 +226,14 @@ async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<VecDeq
                 Ok(outcome) => outcome,
                 Err(_) => Err("no answer in time".to_owned()),
             };
-            let sample = Sample { sent, ended: began.elapsed(), outcome };
-            let mut samples = samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let sample = Sample {
+                sent,
+                ended: began.elapsed(),
+                outcome,
+            };
+            let mut samples = samples
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             if samples.len() == KEEP_LIMIT {
                 samples.pop_front();
             }
@@ -194,15 +242,30 @@ async fn ask_on(options: ProbeOptions, began: Instant, samples: Arc<Mutex<VecDeq
         });
     }
     // Let the last ones come home.
-    let _ = tokio::time::timeout(options.timeout * 2, in_flight.acquire_many(IN_FLIGHT_LIMIT as u32)).await;
+    let _ = tokio::time::timeout(
+        options.timeout * 2,
+        in_flight.acquire_many(IN_FLIGHT_LIMIT as u32),
+    )
+    .await;
 }
 
 async fn ask(options: &ProbeOptions) -> Result<(u16, String), String> {
-    let mut stream = TcpStream::connect(options.target).await.map_err(|error| format!("connect: {error}"))?;
-    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", options.path, options.target);
-    stream.write_all(request.as_bytes()).await.map_err(|error| format!("send: {error}"))?;
+    let mut stream = TcpStream::connect(options.target)
+        .await
+        .map_err(|error| format!("connect: {error}"))?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        options.path, options.target
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .map_err(|error| format!("send: {error}"))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.map_err(|error| format!("receive: {error}"))?;
+    stream
+        .read_to_end(&mut answer)
+        .await
+        .map_err(|error| format!("receive: {error}"))?;
     let answer = crate::http::Answer::parse(&answer).ok_or_else(|| "no HTTP answer".to_owned())?;
     Ok((answer.status, answer.body.trim().to_owned()))
 }

@@ -27,9 +27,16 @@ pub struct Process {
 impl Process {
     /// Starts a command that enters a host's namespaces, its output going to the file `log`.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Outcome<Process> {
-        let mut file = File::options().create(true).append(true).open(log).context(log.display())?;
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .context(log.display())?;
         file.seek(SeekFrom::End(0))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
         let mut outer = command.spawn().context(format!("starting {name}"))?;
         let outer_pid = outer.id() as i32;
         let mut pid = 0;
@@ -37,7 +44,12 @@ impl Process {
             pid = children(outer_pid).first().copied().unwrap_or(0);
             pid != 0 || matches!(outer.try_wait(), Ok(Some(_)))
         })?;
-        Ok(Process { name: name.to_owned(), outer, pid, log: log.to_owned() })
+        Ok(Process {
+            name: name.to_owned(),
+            outer,
+            pid,
+            log: log.to_owned(),
+        })
     }
 
     /// Its process id as seen by the harness (not by the host).
@@ -78,12 +90,16 @@ impl Process {
 
     /// All that it printed so far.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Waits until its output holds `text`.
     pub fn wait_for_log(&self, text: &str, limit: Duration) -> Outcome<Duration> {
-        wait_until(&format!("{} to say {text:?}", self.name), limit, || self.log().contains(text))
+        wait_until(&format!("{} to say {text:?}", self.name), limit, || {
+            self.log().contains(text)
+        })
     }
 
     /// Ends it at once.
@@ -112,23 +128,37 @@ pub fn send(pid: i32, signal: Signal) -> Outcome {
 
 /// The direct children of a process, of all its threads.
 pub fn children(pid: i32) -> Vec<i32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|text| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<i32>>())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect::<Vec<i32>>()
+        })
         .collect()
 }
 
 /// The command line of a process as it shows it (its title, where it set one).
 pub fn title(pid: i32) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+    String::from_utf8_lossy(&bytes)
+        .replace('\0', " ")
+        .trim()
+        .to_owned()
 }
 
 /// Whether a process exists and is not merely waiting to be reaped.
 pub fn is_alive(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }

@@ -63,8 +63,18 @@ impl Pair {
     pub fn start(a: NodeKind, b: NodeKind) -> Outcome<Pair> {
         let lab = Lab::start()?;
         let webs = vec![Nginx::start(&lab, "web1")?, Nginx::start(&lab, "web2")?];
-        let a = Node::start(&lab, "a", a, NodeFiles::pair(article::HAPROXY, article::KEEPALIVED))?;
-        let b = Node::start(&lab, "b", b, NodeFiles::pair(article::HAPROXY, article::keepalived_backup()))?;
+        let a = Node::start(
+            &lab,
+            "a",
+            a,
+            NodeFiles::pair(article::HAPROXY, article::KEEPALIVED),
+        )?;
+        let b = Node::start(
+            &lab,
+            "b",
+            b,
+            NodeFiles::pair(article::HAPROXY, article::keepalived_backup()),
+        )?;
         let pair = Pair { webs, a, b, lab };
         pair.wait_holder("a", FIRST_ANSWER)?;
         Ok(pair)
@@ -75,7 +85,11 @@ impl Pair {
         let began = std::time::Instant::now();
         wait_for(&format!("{VIP} on {node} alone"), limit, || {
             let holders = self.lab.who_has(VIP).map_err(|error| error.to_string())?;
-            if holders == [node] { Ok(began.elapsed()) } else { Err(format!("it is on {holders:?}")) }
+            if holders == [node] {
+                Ok(began.elapsed())
+            } else {
+                Err(format!("it is on {holders:?}"))
+            }
         })
     }
 
@@ -112,15 +126,30 @@ pub fn requests_alternate(pair: &Pair) -> Outcome {
     let client = pair.lab.host("client");
     // The servers are in turn once both checks have passed.
     wait_for("answers of both servers", Duration::from_secs(10), || {
-        let two = [http::get(client, vip(), "/", &[]), http::get(client, vip(), "/", &[])];
-        let mut servers: Vec<String> = two.into_iter().flatten().map(|answer| answer.server().to_owned()).collect();
+        let two = [
+            http::get(client, vip(), "/", &[]),
+            http::get(client, vip(), "/", &[]),
+        ];
+        let mut servers: Vec<String> = two
+            .into_iter()
+            .flatten()
+            .map(|answer| answer.server().to_owned())
+            .collect();
         servers.sort();
-        if servers == ["web1", "web2"] { Ok(()) } else { Err(format!("{servers:?}")) }
+        if servers == ["web1", "web2"] {
+            Ok(())
+        } else {
+            Err(format!("{servers:?}"))
+        }
     })?;
     let mut servers = Vec::new();
     for _ in 0..20 {
         let answer = http::get(client, vip(), "/", &[])?;
-        ensure!(answer.status == 200, "status {} instead of 200", answer.status);
+        ensure!(
+            answer.status == 200,
+            "status {} instead of 200",
+            answer.status
+        );
         servers.push(answer.server().to_owned());
     }
     let alternate = servers.windows(2).all(|two| two[0] != two[1]);
@@ -143,10 +172,21 @@ pub fn survives(pair: &Pair, mishap: Mishap, holder: Option<&str>) -> Outcome<Du
         None => pair.wait_single_holder(SETTLE).map(drop)?,
     }
     let report = prober.finish();
-    let outage = report.between(mark.saturating_sub(Duration::from_millis(200)), Duration::MAX).longest_outage();
+    let outage = report
+        .between(
+            mark.saturating_sub(Duration::from_millis(200)),
+            Duration::MAX,
+        )
+        .longest_outage();
     let limit = master_down_interval() + TOLERANCE;
-    println!("{mishap:?} of the master: silent for {outage:.2?} (at most {limit:.2?}); {}", summary(&report));
-    ensure!(outage <= limit, "the address was silent for {outage:?}, more than {limit:?}");
+    println!(
+        "{mishap:?} of the master: silent for {outage:.2?} (at most {limit:.2?}); {}",
+        summary(&report)
+    );
+    ensure!(
+        outage <= limit,
+        "the address was silent for {outage:?}, more than {limit:?}"
+    );
     Ok(outage)
 }
 
@@ -160,7 +200,11 @@ pub fn summary(report: &Report) -> String {
         };
         *reasons.entry(reason).or_default() += 1;
     }
-    format!("{} requests, answers {:?}, failures {reasons:?}", report.samples.len(), report.servers())
+    format!(
+        "{} requests, answers {:?}, failures {reasons:?}",
+        report.samples.len(),
+        report.servers()
+    )
 }
 
 /// The address of node a, where no virtual address is wanted.
@@ -185,7 +229,10 @@ impl Single {
     /// Starts a configuration on node a.
     pub fn start(kind: NodeKind, files: NodeFiles) -> Outcome<Single> {
         let lab = Lab::start()?;
-        let webs = ["web1", "web2", "web3"].into_iter().map(|name| Nginx::start(&lab, name)).collect::<Outcome<Vec<_>>>()?;
+        let webs = ["web1", "web2", "web3"]
+            .into_iter()
+            .map(|name| Nginx::start(&lab, name))
+            .collect::<Outcome<Vec<_>>>()?;
         let node = Node::start(&lab, "a", kind, files)?;
         Ok(Single { webs, node, lab })
     }
@@ -193,7 +240,10 @@ impl Single {
     /// Asks with curl, from the client's address of this number (1 to 4).
     pub fn ask(&self, from: u8, arguments: &[&str]) -> Outcome<http::Answer> {
         let interface = format!("10.230.200.{from}");
-        http::curl(self.lab.host("client"), &[&["--interface", &interface], arguments].concat())
+        http::curl(
+            self.lab.host("client"),
+            &[&["--interface", &interface], arguments].concat(),
+        )
     }
 
     /// One plain request to node a.

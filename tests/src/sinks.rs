@@ -44,21 +44,32 @@ impl Syslog {
 
     /// Listens on a UDP address of the host, `127.0.0.1:514` for `log 127.0.0.1 local0`.
     pub fn on_udp(host: &Host, address: SocketAddr) -> Outcome<Syslog> {
-        let socket = host.in_network(move || UdpSocket::bind(address))?.context(address)?;
+        let socket = host
+            .in_network(move || UdpSocket::bind(address))?
+            .context(address)?;
         socket.set_read_timeout(Some(LOOK))?;
         Ok(Syslog::run(move |buffer| socket.recv(buffer)))
     }
 
-    fn run(mut receive: impl FnMut(&mut [u8]) -> std::io::Result<usize> + Send + 'static) -> Syslog {
+    fn run(
+        mut receive: impl FnMut(&mut [u8]) -> std::io::Result<usize> + Send + 'static,
+    ) -> Syslog {
         let lines = Store::default();
         let wanted = Arc::downgrade(&lines);
         std::thread::spawn(move || {
             let mut buffer = vec![0; DATAGRAM_BYTES];
             loop {
                 let received = receive(&mut buffer);
-                let Some(lines) = wanted.upgrade() else { return };
+                let Some(lines) = wanted.upgrade() else {
+                    return;
+                };
                 if let Ok(count) = received {
-                    keep(&lines, String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned());
+                    keep(
+                        &lines,
+                        String::from_utf8_lossy(&buffer[..count])
+                            .trim_end()
+                            .to_owned(),
+                    );
                 }
             }
         });
@@ -67,7 +78,10 @@ impl Syslog {
 
     /// The messages so far, with their `<PRI>`.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits for a message that holds a text, and returns it.
@@ -84,7 +98,9 @@ pub struct MailSink {
 impl MailSink {
     /// Listens on an address of the host and takes every mail.
     pub fn start(host: &Host, address: SocketAddr) -> Outcome<MailSink> {
-        let listener = host.in_network(move || TcpListener::bind(address))?.context(address)?;
+        let listener = host
+            .in_network(move || TcpListener::bind(address))?
+            .context(address)?;
         listener.set_nonblocking(true)?;
         let mails = Store::default();
         let wanted = Arc::downgrade(&mails);
@@ -92,7 +108,9 @@ impl MailSink {
             while wanted.strong_count() > 0 {
                 match listener.accept() {
                     Ok((stream, _)) => {
-                        if let (Some(mails), Ok(Some(mail))) = (wanted.upgrade(), receive_mail(stream)) {
+                        if let (Some(mails), Ok(Some(mail))) =
+                            (wanted.upgrade(), receive_mail(stream))
+                        {
                             keep(&mails, mail);
                         }
                     }
@@ -105,7 +123,10 @@ impl MailSink {
 
     /// The mails so far: the commands of each dialogue, then headers and body.
     pub fn mails(&self) -> Vec<String> {
-        self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mails
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits for a mail that holds a text, and returns it.
@@ -129,7 +150,11 @@ fn receive_mail(stream: TcpStream) -> std::io::Result<Option<String>> {
             return Ok(taken);
         }
         mail.push_str(&line);
-        let verb = line.split_whitespace().next().unwrap_or_default().to_uppercase();
+        let verb = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_uppercase();
         match verb.as_str() {
             "DATA" => {
                 writer.write_all(b"354 go on\r\n")?;
@@ -163,7 +188,12 @@ fn wait_in(store: &Store, text: &str, limit: Duration) -> Outcome<String> {
     crate::wait::wait_for(&format!("a message with {text:?}"), limit, || {
         let entries = store.lock().unwrap_or_else(PoisonError::into_inner);
         let found = entries.iter().find(|entry| entry.contains(text)).cloned();
-        found.ok_or_else(|| format!("{} others came: {:?}", entries.len(), entries.iter().rev().take(5).collect::<Vec<_>>()))
+        found.ok_or_else(|| {
+            format!(
+                "{} others came: {:?}",
+                entries.len(),
+                entries.iter().rev().take(5).collect::<Vec<_>>()
+            )
+        })
     })
 }
-

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use tandem_tests::scenario::{Mishap, Pair, SETTLE, TOLERANCE, master_down_interval, requests_alternate, skew, survives};
+use tandem_tests::scenario::{
+    Mishap, Pair, SETTLE, TOLERANCE, master_down_interval, requests_alternate, skew, survives,
+};
 use tandem_tests::{NodeKind, Outcome, Part, ensure, lab::VIP, require, wait_until};
 
 use NodeKind::{Peer, Tandem};
@@ -49,7 +51,10 @@ fn the_address_survives_a_killed_supervisor() -> Outcome {
     // The others see it and end in order: priority 0 is sent and the address removed.
     let outage = survives(&pair, Mishap::Kill(Part::Supervisor), Some("b"))?;
     let limit = skew(tandem_tests::article::BACKUP_PRIORITY) + TOLERANCE;
-    ensure!(outage <= limit, "{outage:?} instead of at most {limit:?}: the master did not resign");
+    ensure!(
+        outage <= limit,
+        "{outage:?} instead of at most {limit:?}: the master did not resign"
+    );
     pair.a.up()?;
     pair.wait_holder("a", SETTLE)?;
     Ok(())
@@ -64,11 +69,20 @@ fn the_address_survives_the_death_of_the_whole_daemon() -> Outcome {
     pair.a.kill(Part::Daemon)?;
     let watch = master_down_interval() + TOLERANCE * 2;
     prober.wait_answer_after(mark + watch, watch + Duration::from_secs(10))?;
-    let outage = prober.finish().between(mark, Duration::MAX).longest_outage();
+    let outage = prober
+        .finish()
+        .between(mark, Duration::MAX)
+        .longest_outage();
     let limit = master_down_interval() + TOLERANCE;
     println!("whole daemon killed: silent for {outage:.2?} (at most {limit:.2?})");
-    ensure!(outage <= limit, "the address was silent for {outage:?}, more than {limit:?}");
-    ensure!(pair.lab.who_has(VIP)?.contains(&"b".to_owned()), "the backup has not taken the address");
+    ensure!(
+        outage <= limit,
+        "the address was silent for {outage:?}, more than {limit:?}"
+    );
+    ensure!(
+        pair.lab.who_has(VIP)?.contains(&"b".to_owned()),
+        "the backup has not taken the address"
+    );
     // Nobody was left to remove the address from the dead node: the next start does.
     pair.a.up()?;
     pair.wait_single_holder(SETTLE)?;
@@ -94,7 +108,9 @@ fn a_split_brain_heals_without_losing_clients() -> Outcome {
     let mark = prober.now();
     pair.lab.isolate("a")?;
     wait_until("both nodes to hold the address", SETTLE, || {
-        pair.lab.who_has(VIP).is_ok_and(|holders| holders == ["a", "b"])
+        pair.lab
+            .who_has(VIP)
+            .is_ok_and(|holders| holders == ["a", "b"])
     })?;
     let split = prober.now();
     prober.wait_answer_after(split, SETTLE)?;
@@ -105,11 +121,17 @@ fn a_split_brain_heals_without_losing_clients() -> Outcome {
     let report = prober.finish();
     let limit = master_down_interval() + TOLERANCE;
     let first = report.between(mark, split).longest_outage();
-    ensure!(first <= limit, "the split was noticed after {first:?}, more than {limit:?}");
+    ensure!(
+        first <= limit,
+        "the split was noticed after {first:?}, more than {limit:?}"
+    );
     // keepalived's winner stays silent here and clients are lost for half a minute: ours announces itself.
     let second = report.between(healed, Duration::MAX).longest_outage();
     println!("split brain: silent for {first:.2?}, and for {second:.2?} when it healed");
-    ensure!(second <= Duration::from_secs(2), "clients were lost for {second:?} after the split had healed");
+    ensure!(
+        second <= Duration::from_secs(2),
+        "clients were lost for {second:?} after the split had healed"
+    );
     Ok(())
 }
 
@@ -122,10 +144,16 @@ fn a_clean_stop_hands_over_in_the_skew_time_and_leaves_no_address() -> Outcome {
     pair.a.stop(Duration::from_secs(10))?;
     pair.wait_holder("b", SETTLE)?;
     prober.wait_answer_after(prober.now(), SETTLE)?;
-    let outage = prober.finish().between(mark, Duration::MAX).longest_outage();
+    let outage = prober
+        .finish()
+        .between(mark, Duration::MAX)
+        .longest_outage();
     let limit = skew(tandem_tests::article::BACKUP_PRIORITY) + TOLERANCE;
     println!("clean stop: silent for {outage:.2?} (at most {limit:.2?})");
-    ensure!(outage <= limit, "{outage:?} instead of at most {limit:?}: the master did not resign");
+    ensure!(
+        outage <= limit,
+        "{outage:?} instead of at most {limit:?}: the master did not resign"
+    );
     Ok(())
 }
 
@@ -140,15 +168,29 @@ fn an_operator_moves_the_address_and_back() -> Outcome {
     pair.a.command("vrrp failback R1")?;
     pair.wait_holder("a", SETTLE)?;
     prober.wait_answer_after(prober.now(), SETTLE)?;
-    let outage = prober.finish().between(mark, Duration::MAX).longest_outage();
+    let outage = prober
+        .finish()
+        .between(mark, Duration::MAX)
+        .longest_outage();
     println!("failover and failback by command: silent for {outage:.2?} at most");
-    ensure!(outage <= Duration::from_secs(1) + TOLERANCE, "the address was silent for {outage:?}");
+    ensure!(
+        outage <= Duration::from_secs(1) + TOLERANCE,
+        "the address was silent for {outage:?}"
+    );
     Ok(())
 }
 
 #[test]
 fn a_tandem_master_fails_over_to_keepalived_and_back() -> Outcome {
-    require!("root", "users", "tandemd", "nginx", "haproxy", "keepalived", "killall");
+    require!(
+        "root",
+        "users",
+        "tandemd",
+        "nginx",
+        "haproxy",
+        "keepalived",
+        "killall"
+    );
     let pair = Pair::start(Tandem, Peer)?;
     requests_alternate(&pair)?;
     survives(&pair, Mishap::Kill(Part::Worker), None)?;
@@ -161,7 +203,15 @@ fn a_tandem_master_fails_over_to_keepalived_and_back() -> Outcome {
 
 #[test]
 fn a_keepalived_master_fails_over_to_tandem_and_back() -> Outcome {
-    require!("root", "users", "tandemd", "nginx", "haproxy", "keepalived", "killall");
+    require!(
+        "root",
+        "users",
+        "tandemd",
+        "nginx",
+        "haproxy",
+        "keepalived",
+        "killall"
+    );
     let pair = Pair::start(Peer, Tandem)?;
     requests_alternate(&pair)?;
     survives(&pair, Mishap::CutLink, Some("b"))?;

@@ -14,7 +14,10 @@ fn the_articles_pair_fails_over_and_back() -> Outcome {
 
     let outage = survives(&pair, Mishap::CutLink, Some("b"))?;
     // The backup cannot know before its timer ends; at least two intervals pass.
-    ensure!(outage >= Duration::from_secs(2), "an outage of {outage:?} is too short to be true");
+    ensure!(
+        outage >= Duration::from_secs(2),
+        "an outage of {outage:?} is too short to be true"
+    );
 
     pair.lab.restore_link("a")?;
     pair.wait_holder("a", SETTLE)?;

@@ -17,7 +17,7 @@ pub(super) fn bind_addresses(
     cx: &mut Context<'_>,
 ) -> Option<Vec<BindAddress>> {
     let mut addresses = Vec::new();
-    for part in word.text.split(',') {
+    for part in word.text.split(',').filter(|part| !part.is_empty()) {
         let part = expand(part, cx);
         match bind_address(&part) {
             Ok(mut found) => addresses.append(&mut found),
@@ -34,6 +34,11 @@ pub(super) fn bind_addresses(
                 return None;
             }
         }
+    }
+    if addresses.is_empty() {
+        let message = format!("'{keyword}' expects an address and a port");
+        cx.error(DiagnosticKind::InvalidValue, word.span, message);
+        return None;
     }
     Some(addresses)
 }
@@ -82,13 +87,21 @@ pub(super) fn log_address(word: &Word, cx: &mut Context<'_>) -> Option<LogAddres
     }
 }
 
-/// An address without a port (`addr`, `source`), or with a port that says nothing (0).
-pub(super) fn plain_address(word: &Word, keyword: &str, cx: &mut Context<'_>) -> Option<IpAddr> {
+/// An address (`addr`, `source`), with a port or without (0).
+pub(super) fn plain_address(
+    word: &Word,
+    keyword: &str,
+    cx: &mut Context<'_>,
+) -> Option<(IpAddr, u16)> {
     let text = expand(&word.text, cx);
-    let found = match text.strip_suffix(":0").unwrap_or(&text) {
+    let read = |host: &str| match host {
         "*" => Some(IpAddr::from([0, 0, 0, 0])),
         host => unbracketed(host).parse().ok(),
     };
+    let found = read(&text).map(|address| (address, 0)).or_else(|| {
+        let (host, port) = split_port(&text);
+        Some((read(host)?, port?.parse().ok()?))
+    });
     if found.is_none() {
         let message = format!("'{keyword}' expects an IP address, found '{}'", word.text);
         cx.error(DiagnosticKind::InvalidValue, word.span, message);
@@ -180,11 +193,13 @@ fn ip(host: &str, family: &str) -> Result<Option<IpAddr>, Refusal> {
         "" | "*" => None,
         host => match host.parse::<IpAddr>() {
             Ok(address) => Some(address),
-            Err(_) => {
-                return bad(format!(
-                    "'{host}' is no IP address; a name cannot be listened on"
-                ));
+            Err(_) if host == "localhost" && !family.ends_with('6') => {
+                Some(IpAddr::from([127, 0, 0, 1]))
             }
+            Err(_) if is_name(host) => {
+                return Err(Refusal::NotYet(format!("the host name '{host}' in 'bind'")));
+            }
+            Err(_) => return bad(format!("'{host}' is no IP address")),
         },
     };
     match address {
@@ -192,6 +207,13 @@ fn ip(host: &str, family: &str) -> Result<Option<IpAddr>, Refusal> {
         Some(IpAddr::V4(_)) if family.ends_with('6') => bad(format!("'{host}' is no IPv6 address")),
         address => Ok(address),
     }
+}
+
+/// Whether it can be a host's name; a number alone is a forgotten colon.
+fn is_name(host: &str) -> bool {
+    host.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && !host.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn descriptor(rest: &str) -> Result<i32, Refusal> {
@@ -267,10 +289,7 @@ fn server(text: &str) -> Result<ServerAddress, Refusal> {
         host
     };
     let address = host.parse::<IpAddr>();
-    let looks_like_a_name = host
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if address.is_err() && !looks_like_a_name {
+    if address.is_err() && !is_name(host) {
         return bad(format!("'{host}' is neither an address nor a host name"));
     }
     match address {

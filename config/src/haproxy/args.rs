@@ -222,6 +222,16 @@ impl<'l> Args<'l> {
         }
     }
 
+    /// What follows is ignored, as HAProxy does; a notice says so.
+    pub(super) fn ignore_rest(&mut self, cx: &mut Context<'_>) -> Option<()> {
+        if let Some(word) = self.next_option() {
+            let message = format!("'{}' ignores '{}' and what follows", self.name, word.text);
+            cx.notice(DiagnosticKind::Pointless, word.span, message);
+            self.rest();
+        }
+        Some(())
+    }
+
     /// Nothing may follow.
     pub(super) fn end(&mut self, cx: &mut Context<'_>) -> Option<()> {
         match self.next_option() {

@@ -69,7 +69,7 @@ pub(super) fn balance(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'
             return None;
         }
     };
-    args.end(cx)
+    args.ignore_rest(cx)
 }
 
 /// `name(argument)`; no argument where there are no parentheses.

@@ -26,32 +26,14 @@ enum Action {
 use Action::{Accepted, Do, NotYet};
 
 /// Options, sorted.
+#[rustfmt::skip]
 const OPTIONS: &[(&str, Action)] = &[
     ("accept-netscaler-cip", NotYet),
-    (
-        "accept-proxy",
-        Do(|o, _, _| {
-            o.bind.accept_proxy = true;
-            Some(())
-        }),
-    ),
+    ("accept-proxy", Do(|o, _, _| { o.bind.accept_proxy = true; Some(()) })),
     ("allow-0rtt", NotYet),
     ("alpn", Do(alpn)),
-    (
-        "backlog",
-        Do(|o, args, cx| {
-            o.bind.backlog =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?);
-            Some(())
-        }),
-    ),
-    (
-        "ca-file",
-        Do(|o, args, cx| {
-            o.tls.ca_file = Some(args.value(cx, "a path")?.clone());
-            Some(())
-        }),
-    ),
+    ("backlog", Do(|o, args, cx| { o.bind.backlog = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?); Some(()) })),
+    ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
     ("ca-ignore-err", NotYet),
     ("ca-sign-file", NotYet),
     ("ca-sign-pass", NotYet),
@@ -60,14 +42,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("ciphersuites", Accepted(1)),
     ("client-sigalgs", Accepted(1)),
     ("crl-file", NotYet),
-    (
-        "crt",
-        Do(|o, args, cx| {
-            let word = args.value(cx, "a path")?.clone();
-            o.tls.certificates.push(word);
-            Some(())
-        }),
-    ),
+    ("crt", Do(|o, args, cx| { let word = args.value(cx, "a path")?.clone(); o.tls.certificates.push(word); Some(()) })),
     ("crt-ignore-err", NotYet),
     ("crt-list", NotYet),
     ("curves", Accepted(1)),
@@ -77,70 +52,18 @@ const OPTIONS: &[(&str, Action)] = &[
     ("force-sslv3", Do(too_old)),
     ("force-tlsv10", Do(too_old)),
     ("force-tlsv11", Do(too_old)),
-    (
-        "force-tlsv12",
-        Do(|o, _, _| {
-            o.tls.min_version = Some(TLS12.to_owned());
-            o.tls.max_version = Some(TLS12.to_owned());
-            Some(())
-        }),
-    ),
-    (
-        "force-tlsv13",
-        Do(|o, _, _| {
-            o.tls.min_version = Some(TLS13.to_owned());
-            o.tls.max_version = Some(TLS13.to_owned());
-            Some(())
-        }),
-    ),
+    ("force-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS12.to_owned()); o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
+    ("force-tlsv13", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); o.tls.max_version = Some(TLS13.to_owned()); Some(()) })),
     ("generate-certificates", NotYet),
-    (
-        "gid",
-        Do(|o, args, cx| {
-            o.bind.group = Some(account_id(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "group",
-        Do(|o, args, cx| {
-            o.bind.group = Some(account_name(args, cx)?);
-            Some(())
-        }),
-    ),
+    ("gid", Do(|o, args, cx| { o.bind.group = Some(account_id(args, cx)?); Some(()) })),
+    ("group", Do(|o, args, cx| { o.bind.group = Some(account_name(args, cx)?); Some(()) })),
     ("id", Accepted(1)),
-    (
-        "interface",
-        Do(|o, args, cx| {
-            o.bind.interface = Some(args.value(cx, "an interface's name")?.text.clone());
-            Some(())
-        }),
-    ),
+    ("interface", Do(|o, args, cx| { o.bind.interface = Some(args.value(cx, "an interface's name")?.text.clone()); Some(()) })),
     ("level", Accepted(1)),
-    (
-        "maxconn",
-        Do(|o, args, cx| {
-            o.bind.maxconn =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?)
-                    .filter(|n| *n > 0);
-            Some(())
-        }),
-    ),
-    (
-        "mode",
-        Do(|o, args, cx| {
-            o.bind.mode = Some(mode_bits(args, cx)?);
-            Some(())
-        }),
-    ),
+    ("maxconn", Do(|o, args, cx| { o.bind.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); Some(()) })),
+    ("mode", Do(|o, args, cx| { o.bind.mode = Some(mode_bits(args, cx)?); Some(()) })),
     ("mss", Accepted(1)),
-    (
-        "name",
-        Do(|o, args, cx| {
-            o.bind.name = Some(args.value(cx, "a name")?.text.clone());
-            Some(())
-        }),
-    ),
+    ("name", Do(|o, args, cx| { o.bind.name = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("namespace", NotYet),
     ("nbconn", NotYet),
     ("nice", Accepted(1)),
@@ -150,20 +73,8 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-tls-tickets", Accepted(0)),
     ("no-tlsv10", Do(|_, _, _| Some(()))),
     ("no-tlsv11", Do(|_, _, _| Some(()))),
-    (
-        "no-tlsv12",
-        Do(|o, _, _| {
-            o.tls.min_version = Some(TLS13.to_owned());
-            Some(())
-        }),
-    ),
-    (
-        "no-tlsv13",
-        Do(|o, _, _| {
-            o.tls.max_version = Some(TLS12.to_owned());
-            Some(())
-        }),
-    ),
+    ("no-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); Some(()) })),
+    ("no-tlsv13", Do(|o, _, _| { o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
     ("npn", Accepted(1)),
     ("prefer-client-ciphers", Accepted(0)),
     ("process", Accepted(1)),
@@ -174,74 +85,20 @@ const OPTIONS: &[(&str, Action)] = &[
     ("severity-output", Accepted(1)),
     ("shards", Accepted(1)),
     ("sigalgs", Accepted(1)),
-    (
-        "ssl",
-        Do(|o, _, _| {
-            o.ssl = true;
-            Some(())
-        }),
-    ),
-    (
-        "ssl-max-ver",
-        Do(|o, args, cx| {
-            o.tls.max_version = max_version(args, cx)?;
-            Some(())
-        }),
-    ),
-    (
-        "ssl-min-ver",
-        Do(|o, args, cx| {
-            o.tls.min_version = Some(min_version(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "strict-sni",
-        Do(|o, _, _| {
-            o.tls.strict_sni = true;
-            Some(())
-        }),
-    ),
+    ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
+    ("ssl-max-ver", Do(|o, args, cx| { o.tls.max_version = max_version(args, cx)?; Some(()) })),
+    ("ssl-min-ver", Do(|o, args, cx| { o.tls.min_version = Some(min_version(args, cx)?); Some(()) })),
+    ("strict-sni", Do(|o, _, _| { o.tls.strict_sni = true; Some(()) })),
     ("tcp-ut", Accepted(1)),
     ("tfo", Accepted(0)),
     ("thread", Accepted(1)),
     ("tls-ticket-keys", NotYet),
     ("tls-tickets", Accepted(0)),
-    (
-        "transparent",
-        Do(|o, _, _| {
-            o.bind.transparent = true;
-            Some(())
-        }),
-    ),
-    (
-        "uid",
-        Do(|o, args, cx| {
-            o.bind.user = Some(account_id(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "user",
-        Do(|o, args, cx| {
-            o.bind.user = Some(account_name(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "v4v6",
-        Do(|o, _, _| {
-            o.bind.v6only = Some(false);
-            Some(())
-        }),
-    ),
-    (
-        "v6only",
-        Do(|o, _, _| {
-            o.bind.v6only = Some(true);
-            Some(())
-        }),
-    ),
+    ("transparent", Do(|o, _, _| { o.bind.transparent = true; Some(()) })),
+    ("uid", Do(|o, args, cx| { o.bind.user = Some(account_id(args, cx)?); Some(()) })),
+    ("user", Do(|o, args, cx| { o.bind.user = Some(account_name(args, cx)?); Some(()) })),
+    ("v4v6", Do(|o, _, _| { o.bind.v6only = Some(false); Some(()) })),
+    ("v6only", Do(|o, _, _| { o.bind.v6only = Some(true); Some(()) })),
     ("verify", Do(verify)),
 ];
 
@@ -250,6 +107,7 @@ const TLS13: &str = "TLSv1.3";
 
 /// `bind ADDRESSES [OPTIONS]`.
 pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    draft.bind_seen = true;
     let span = args.span();
     let word = args.value(cx, "an address and a port")?;
     let addresses = bind_addresses(word, "bind", cx);

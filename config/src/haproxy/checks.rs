@@ -10,6 +10,8 @@ use crate::diagnostic::DiagnosticKind;
 pub(super) struct CheckState {
     enabled: bool,
     check: Option<HttpCheck>,
+    /// The section's own first `http-check` line, and whether it was in vain is seen at the end.
+    own_rule: Option<crate::Span>,
 }
 
 impl CheckState {
@@ -22,6 +24,16 @@ impl CheckState {
     /// Another kind of check took its place (`option tcp-check`).
     pub(super) fn disable(&mut self) {
         self.enabled = false;
+    }
+
+    /// What was said so far was said in `defaults`.
+    pub(super) fn inherited(&mut self) {
+        self.own_rule = None;
+    }
+
+    /// The place of `http-check` lines that nothing asks for.
+    pub(super) fn pointless_rule(&self) -> Option<crate::Span> {
+        self.own_rule.filter(|_| !self.enabled)
     }
 
     fn check(&mut self) -> &mut HttpCheck {
@@ -92,6 +104,8 @@ pub(super) fn http_check(
         "set-var",
         "unset-var",
     ];
+    let span = args.span();
+    draft.check.own_rule.get_or_insert(span);
     let word = args.value(cx, "'send' or 'expect'")?;
     args.enter(word);
     match word.text.as_str() {

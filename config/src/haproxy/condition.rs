@@ -128,10 +128,12 @@ impl Parser<'_> {
 
     fn predicate(&mut self) -> Result<bool, String> {
         self.skip_blanks();
-        let end = self
-            .rest
+        let sign = usize::from(self.rest.starts_with(['-', '+']));
+        let after = &self.rest[sign..];
+        let end = after
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(self.rest.len());
+            .unwrap_or(after.len());
+        let end = sign + end;
         let (name, rest) = self.rest.split_at(end);
         if name.is_empty() {
             return Err(format!(
@@ -139,8 +141,9 @@ impl Parser<'_> {
             ));
         }
         self.rest = rest;
-        if name.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(name.bytes().any(|b| b != b'0'));
+        let digits = &name[sign..];
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(digits.bytes().any(|b| b != b'0'));
         }
         let name = name.to_owned();
         if !PREDICATES.iter().any(|(known, _)| *known == name) {

@@ -41,6 +41,13 @@ pub(super) fn cookie(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
             "secure" => config.secure = true,
             "domain" => {
                 let domain = args.value(cx, "a domain")?;
+                if !domain.text.starts_with('.') || !domain.text[1..].contains('.') {
+                    let message = format!(
+                        "domain '{}' has no dot inside: browsers may not keep the cookie",
+                        domain.text
+                    );
+                    cx.warning(DiagnosticKind::Pointless, domain.span, message);
+                }
                 config.domains.push(domain.text.clone());
             }
             "maxidle" => config.maxidle = Some(args.time(cx, Unit::Seconds)?),
@@ -73,11 +80,13 @@ pub(super) fn cookie(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
         cx.error(DiagnosticKind::InvalidValue, span, message);
         return None;
     }
-    if config.mode == CookieMode::Prefix
-        && (config.indirect || config.nocache || config.postonly)
-        && config.indirect
-    {
-        let message = "'cookie … prefix' and 'indirect' exclude each other";
+    if config.mode == CookieMode::Rewrite && config.indirect {
+        let message = "'cookie … rewrite' and 'indirect' exclude each other";
+        cx.error(DiagnosticKind::InvalidValue, span, message);
+        return None;
+    }
+    if config.preserve && config.mode != CookieMode::Insert && !config.indirect {
+        let message = "'cookie … preserve' needs 'insert' or 'indirect'";
         cx.error(DiagnosticKind::InvalidValue, span, message);
         return None;
     }

@@ -37,13 +37,7 @@ pub(super) fn errorfile(
     let file = args.value(cx, "a file")?;
     args.end(cx)?;
     let path = cx.path(&file.text);
-    match std::fs::metadata(&path).and_then(|about| {
-        if about.is_file() {
-            std::fs::read(&path)
-        } else {
-            Ok(Vec::new())
-        }
-    }) {
+    match read(&path) {
         Ok(content) if content.len() <= MAX_BYTES => {
             draft
                 .config
@@ -68,5 +62,15 @@ pub(super) fn errorfile(
             );
             None
         }
+    }
+}
+
+/// A file's bytes; a device (`/dev/null`) holds none.
+fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    let about = std::fs::metadata(path)?;
+    if about.is_file() || about.is_dir() {
+        std::fs::read(path)
+    } else {
+        Ok(Vec::new())
     }
 }

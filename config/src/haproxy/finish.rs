@@ -17,16 +17,18 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
     let drafts = number_proxies(drafts);
     for mut draft in drafts {
         number_servers(&mut draft, cx);
-        check_mode_bound(&mut draft, cx);
+        drop_what_needs_http(&mut draft, cx);
+        check_checks(&draft, cx);
         check_timeouts(&draft, cx);
         let mut proxy = draft.config;
+        check_log(&proxy, !draft.logs.is_empty(), cx);
         proxy.logs = logs(draft.logs, &config.global);
         proxy.httpchk = if proxy.kind.is_backend() {
             draft.check.finished()
         } else {
             None
         };
-        if proxy.kind == ProxyKind::Frontend && proxy.binds.is_empty() && !proxy.disabled {
+        if proxy.kind == ProxyKind::Frontend && !draft.bind_seen && !proxy.disabled {
             let message = format!("frontend '{}' has no 'bind' line", proxy.name.text);
             cx.diagnostics.push(
                 Diagnostic::warning(DiagnosticKind::Pointless, proxy.span, message)
@@ -90,22 +92,108 @@ fn number_servers(draft: &mut Draft, cx: &mut Context<'_>) {
     }
 }
 
-/// Words that need HTTP, in a TCP proxy.
-fn check_mode_bound(draft: &mut Draft, cx: &mut Context<'_>) {
+/// Words that need HTTP, in a TCP proxy: they are dropped, with the warnings that HAProxy gives.
+fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
     let config = &mut draft.config;
     if config.mode == Mode::Http || config.disabled {
         return;
     }
-    let section = draft.section.name();
-    let name = config.name.text.clone();
-    if config.kind.is_frontend()
-        && matches!(config.traffic_log, TrafficLog::Http | TrafficLog::HttpClf)
+    let who = format!("{} '{}'", draft.section.name(), config.name.text);
+    let span = config.span;
+    let mut warn = |dropped: bool, what: &str| {
+        if dropped {
+            let message = format!("{what} of {who} is ignored: it needs 'mode http'");
+            cx.warning(DiagnosticKind::Pointless, span, message);
+        }
+    };
+    let (accepts, forwards) = (config.kind.is_frontend(), config.kind.is_backend());
+    let http_log = matches!(
+        config.traffic_log,
+        TrafficLog::Http | TrafficLog::HttpClf | TrafficLog::Https
+    );
+    if http_log {
+        warn(accepts, "'option httplog'");
+        config.traffic_log = TrafficLog::Tcp;
+    }
+    warn(config.forwardfor.take().is_some(), "'option forwardfor'");
+    warn(config.cookie.take().is_some() && forwards, "'cookie'");
+    warn(config.stats.take().is_some(), "'stats'");
+    warn(
+        config.monitor_uri.take().is_some() && accepts,
+        "'monitor-uri'",
+    );
+    warn(
+        !std::mem::take(&mut config.http_request).is_empty(),
+        "'http-request'",
+    );
+    warn(
+        !std::mem::take(&mut config.http_response).is_empty(),
+        "'http-response'",
+    );
+    warn(
+        !std::mem::take(&mut config.redirects).is_empty(),
+        "'redirect'",
+    );
+    if matches!(
+        config.balance,
+        Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Header { .. }
+    ) {
+        warn(
+            forwards,
+            "'balance' by a part of the request (round robin is used)",
+        );
+        config.balance = Balance::RoundRobin;
+    }
+    for server in &mut config.servers {
+        warn(
+            server.cookie.take().is_some(),
+            &format!("'cookie' of server '{}'", server.name.text),
+        );
+    }
+}
+
+/// A format without anywhere to write to.
+fn check_log(proxy: &ProxyConfig, draft_logs: bool, cx: &mut Context<'_>) {
+    if proxy.kind.is_frontend()
+        && !proxy.disabled
+        && proxy.traffic_log != TrafficLog::Plain
+        && !draft_logs
     {
         let message = format!(
-            "'option httplog' needs 'mode http': {section} '{name}' falls back to 'option tcplog'"
+            "the log format of '{}' is ignored: no 'log' line says where to",
+            proxy.name.text
         );
-        cx.warning(DiagnosticKind::Pointless, config.span, message);
-        config.traffic_log = TrafficLog::Tcp;
+        cx.warning(DiagnosticKind::Pointless, proxy.span, message);
+    }
+}
+
+/// Checks without a port to go to, and `http-check` lines that nothing asks for.
+fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
+    let config = &draft.config;
+    if config.disabled {
+        return;
+    }
+    for server in &config.servers {
+        let portless = matches!(server.address, ServerAddress::Host { port, relative, .. } if port == 0 || relative);
+        if portless
+            && server
+                .check
+                .as_ref()
+                .is_some_and(|check| check.port.is_none())
+        {
+            let message = format!(
+                "server '{}' has neither a port nor a check port, and is to be checked",
+                server.name.text
+            );
+            let diagnostic =
+                Diagnostic::error(DiagnosticKind::InvalidValue, server.address_span, message);
+            cx.diagnostics
+                .push(diagnostic.with_help("write 'port N' after 'check'"));
+        }
+    }
+    if let Some(span) = draft.check.pointless_rule() {
+        let message = "'http-check' is ignored without 'option httpchk'";
+        cx.warning(DiagnosticKind::Pointless, span, message);
     }
 }
 
@@ -188,7 +276,7 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
             let message = format!("another proxy has the id {}", proxy.id);
             cx.error(DiagnosticKind::Duplicate, proxy.span, message);
         }
-        if !proxy.kind.is_frontend() {
+        if !proxy.kind.is_frontend() || proxy.disabled {
             continue;
         }
         let uses = proxy
@@ -219,6 +307,11 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
                 cx.diagnostics.push(diagnostic);
                 continue;
             };
+            if std::ptr::eq(*backend, proxy) {
+                let message = format!("'{}' is its own {keyword}", name.text);
+                cx.error(DiagnosticKind::InvalidValue, name.span, message);
+                continue;
+            }
             if backend.mode != proxy.mode && (proxy.mode, backend.mode) != (Mode::Tcp, Mode::Http) {
                 let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));
                 let message = format!(

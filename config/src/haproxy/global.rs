@@ -28,6 +28,7 @@ const SSL_TUNING: &str = "tuning of OpenSSL; rustls needs none";
 const POLLING: &str = "there is one way of polling here";
 
 /// Keywords, sorted.
+#[rustfmt::skip]
 const KEYWORDS: &[(&str, Action)] = &[
     ("51degrees-cache-size", NotYet),
     ("51degrees-data-file", NotYet),
@@ -39,102 +40,38 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("close-spread-time", Accepted(TUNING)),
     ("cluster-secret", NotYet),
     ("cpu-map", Accepted("the system places threads on cores")),
-    (
-        "crt-base",
-        Do(|g, args, cx| text(&mut g.crt_base, args, cx)),
-    ),
+    ("crt-base", Do(|g, args, cx| text(&mut g.crt_base, args, cx))),
     ("daemon", Do(|g, args, cx| flag(&mut g.daemon, args, cx))),
     ("debug", Accepted("use the command line's -d")),
     ("default-path", Do(default_path)),
-    (
-        "description",
-        Do(|g, args, _| sentence(&mut g.description, args)),
-    ),
+    ("description", Do(|g, args, _| sentence(&mut g.description, args))),
     ("deviceatlas-json-file", NotYet),
     ("deviceatlas-log-level", NotYet),
     ("deviceatlas-properties-cookie", NotYet),
     ("deviceatlas-separator", NotYet),
-    (
-        "expose-experimental-directives",
-        Accepted("nothing here is hidden behind it"),
-    ),
+    ("expose-experimental-directives", Accepted("nothing here is hidden behind it")),
     ("external-check", NotYet),
     ("fd-hard-limit", Accepted("the limit follows from maxconn")),
-    (
-        "gid",
-        Do(|g, args, cx| {
-            g.group = Some(account_id(args, cx)?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "grace",
-        Accepted("a reload hands its sockets over without a pause"),
-    ),
-    (
-        "group",
-        Do(|g, args, cx| {
-            g.group = Some(account_name(args, cx)?);
-            args.end(cx)
-        }),
-    ),
+    ("gid", Do(|g, args, cx| { g.group = Some(account_id(args, cx)?); args.end(cx) })),
+    ("grace", Accepted("a reload hands its sockets over without a pause")),
+    ("group", Do(|g, args, cx| { g.group = Some(account_name(args, cx)?); args.end(cx) })),
     ("h1-accept-payload-with-any-method", NotYet),
     ("h1-case-adjust", NotYet),
     ("h1-case-adjust-file", NotYet),
-    (
-        "h2-workaround-bogus-websocket-clients",
-        Accepted("it works around a fault of clients of old"),
-    ),
-    (
-        "hard-stop-after",
-        Do(|g, args, cx| {
-            g.hard_stop_after = Some(args.time(cx, Unit::Milliseconds)?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "httpclient.resolvers.disabled",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.resolvers.id",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.resolvers.prefer",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.retries",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.ssl.ca-file",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.ssl.verify",
-        Accepted("there is no HTTP client here"),
-    ),
-    (
-        "httpclient.timeout.connect",
-        Accepted("there is no HTTP client here"),
-    ),
+    ("h2-workaround-bogus-websocket-clients", Accepted("it works around a fault of clients of old")),
+    ("hard-stop-after", Do(|g, args, cx| { g.hard_stop_after = Some(args.time(cx, Unit::Milliseconds)?); args.end(cx) })),
+    ("httpclient.resolvers.disabled", Accepted("there is no HTTP client here")),
+    ("httpclient.resolvers.id", Accepted("there is no HTTP client here")),
+    ("httpclient.resolvers.prefer", Accepted("there is no HTTP client here")),
+    ("httpclient.retries", Accepted("there is no HTTP client here")),
+    ("httpclient.ssl.ca-file", Accepted("there is no HTTP client here")),
+    ("httpclient.ssl.verify", Accepted("there is no HTTP client here")),
+    ("httpclient.timeout.connect", Accepted("there is no HTTP client here")),
     ("insecure-fork-wanted", Accepted("the worker never forks")),
-    (
-        "insecure-setuid-wanted",
-        Accepted("the worker keeps no rights"),
-    ),
+    ("insecure-setuid-wanted", Accepted("the worker keeps no rights")),
     ("issuers-chain-path", NotYet),
     ("localpeer", NotYet),
-    (
-        "log",
-        Do(|g, args, cx| {
-            let target = log_target(args, cx)?;
-            g.logs.push(target);
-            Some(())
-        }),
-    ),
+    ("log", Do(|g, args, cx| { let target = log_target(args, cx)?; g.logs.push(target); Some(()) })),
     ("log-send-hostname", Do(log_send_hostname)),
     ("log-tag", Do(|g, args, cx| text(&mut g.log_tag, args, cx))),
     ("lua-load", NotYet),
@@ -144,33 +81,16 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("max-spread-checks", Accepted(TUNING)),
     ("maxcompcpuusage", Accepted(TUNING)),
     ("maxcomprate", Accepted(TUNING)),
-    (
-        "maxconn",
-        Do(|g, args, cx| {
-            g.maxconn =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?)
-                    .filter(|n| *n > 0);
-            args.end(cx)
-        }),
-    ),
+    ("maxconn", Do(|g, args, cx| { g.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
     ("maxconnrate", NotYet),
     ("maxpipes", Accepted(TUNING)),
     ("maxsessrate", NotYet),
     ("maxsslconn", NotYet),
     ("maxsslrate", NotYet),
     ("maxzlibmem", Accepted(TUNING)),
-    (
-        "mworker-max-reloads",
-        Accepted("old workers end when they are drained"),
-    ),
+    ("mworker-max-reloads", Accepted("old workers end when they are drained")),
     ("nbproc", Removed("use 'nbthread'")),
-    (
-        "nbthread",
-        Do(|g, args, cx| {
-            g.nbthread = Some(args.integer(cx, "a number of threads", 1..=64)?);
-            args.end(cx)
-        }),
-    ),
+    ("nbthread", Do(|g, args, cx| { g.nbthread = Some(args.integer(cx, "a number of threads", 1..=64)?); args.end(cx) })),
     ("no-memory-trimming", Accepted(TUNING)),
     ("node", Do(|g, args, cx| text(&mut g.node, args, cx))),
     ("noepoll", Accepted(POLLING)),
@@ -180,10 +100,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("nopoll", Accepted(POLLING)),
     ("noreuseport", Accepted("a reload hands its sockets over")),
     ("nosplice", Accepted(TUNING)),
-    (
-        "numa-cpu-mapping",
-        Accepted("the system places threads on cores"),
-    ),
+    ("numa-cpu-mapping", Accepted("the system places threads on cores")),
     ("ocsp-update.maxdelay", Accepted(SSL_TUNING)),
     ("ocsp-update.mindelay", Accepted(SSL_TUNING)),
     ("pidfile", Do(|g, args, cx| path(&mut g.pidfile, args, cx))),
@@ -197,24 +114,12 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("resetenv", Do(resetenv)),
     ("server-state-base", NotYet),
     ("server-state-file", NotYet),
-    (
-        "set-dumpable",
-        Accepted("whether a crash leaves a core file is systemd's to say"),
-    ),
+    ("set-dumpable", Accepted("whether a crash leaves a core file is systemd's to say")),
     ("set-var", NotYet),
     ("set-var-fmt", NotYet),
-    (
-        "setcap",
-        Accepted("each process takes the rights that it needs"),
-    ),
+    ("setcap", Accepted("each process takes the rights that it needs")),
     ("setenv", Do(setenv)),
-    (
-        "spread-checks",
-        Do(|g, args, cx| {
-            g.spread_checks = args.integer(cx, "a percentage", 0..=50)?;
-            args.end(cx)
-        }),
-    ),
+    ("spread-checks", Do(|g, args, cx| { g.spread_checks = args.integer(cx, "a percentage", 0..=50)?; args.end(cx) })),
     ("ssl-default-bind-ciphers", Do(ssl_default)),
     ("ssl-default-bind-ciphersuites", Do(ssl_default)),
     ("ssl-default-bind-curves", Do(ssl_default)),
@@ -222,10 +127,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("ssl-default-server-ciphers", Do(ssl_default)),
     ("ssl-default-server-ciphersuites", Do(ssl_default)),
     ("ssl-default-server-options", Do(ssl_default)),
-    (
-        "ssl-dh-param-file",
-        Accepted("rustls does no finite-field Diffie-Hellman"),
-    ),
+    ("ssl-dh-param-file", Accepted("rustls does no finite-field Diffie-Hellman")),
     ("ssl-engine", Accepted(SSL_TUNING)),
     ("ssl-load-extra-del-ext", NotYet),
     ("ssl-load-extra-files", NotYet),
@@ -237,50 +139,17 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("ssl-server-verify", Do(ssl_default)),
     ("ssl-skip-self-issued-ca", Accepted(SSL_TUNING)),
     ("stats", Do(stats)),
-    (
-        "strict-limits",
-        Accepted("limits that cannot be had are an error here"),
-    ),
+    ("strict-limits", Accepted("limits that cannot be had are an error here")),
     ("thread-group", Accepted(TUNING)),
     ("thread-groups", Accepted(TUNING)),
-    (
-        "tune.bufsize",
-        Do(|g, args, cx| {
-            g.bufsize = Some(args.integer(cx, "a size in bytes", 1_024..=16_777_216)?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "tune.http.maxhdr",
-        Do(|g, args, cx| {
-            g.max_headers = Some(args.integer(cx, "a number of headers", 1..=32_767)?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "tune.maxrewrite",
-        Do(|g, args, cx| {
-            g.maxrewrite = Some(args.integer(cx, "a size in bytes", 0..=16_777_216)?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "uid",
-        Do(|g, args, cx| {
-            g.user = Some(account_id(args, cx)?);
-            args.end(cx)
-        }),
-    ),
+    ("tune.bufsize", Do(|g, args, cx| { g.bufsize = Some(args.integer(cx, "a size in bytes", 1_024..=16_777_216)?); args.end(cx) })),
+    ("tune.http.maxhdr", Do(|g, args, cx| { g.max_headers = Some(args.integer(cx, "a number of headers", 1..=32_767)?); args.end(cx) })),
+    ("tune.maxrewrite", Do(|g, args, cx| { g.maxrewrite = Some(args.integer(cx, "a size in bytes", 0..=16_777_216)?); args.end(cx) })),
+    ("uid", Do(|g, args, cx| { g.user = Some(account_id(args, cx)?); args.end(cx) })),
     ("ulimit-n", Accepted("the limit follows from maxconn")),
     ("unix-bind", NotYet),
     ("unsetenv", Do(unsetenv)),
-    (
-        "user",
-        Do(|g, args, cx| {
-            g.user = Some(account_name(args, cx)?);
-            args.end(cx)
-        }),
-    ),
+    ("user", Do(|g, args, cx| { g.user = Some(account_name(args, cx)?); args.end(cx) })),
     ("wurfl-cache-size", NotYet),
     ("wurfl-data-file", NotYet),
     ("wurfl-information-list", NotYet),
@@ -364,11 +233,28 @@ const TUNE: &[&str] = &[
     "tune.zlib.windowsize",
 ];
 
+/// What `no` can stand before, sorted.
+const NEGATABLE: [&str; 5] = [
+    "busy-polling",
+    "insecure-fork-wanted",
+    "numa-cpu-mapping",
+    "set-dumpable",
+    "strict-limits",
+];
+
 /// Reads one line of a `global` section.
 pub(super) fn line(global: &mut Global, words: &[Word], cx: &mut Context<'_>) {
-    // `no` is understood before switches that are accepted without effect anyway.
     let negated = matches!(words[0].text.as_str(), "no" | "default") && words.len() > 1;
+    let modifier = &words[0];
     let words = if negated { &words[1..] } else { words };
+    if negated && !NEGATABLE.contains(&words[0].text.as_str()) {
+        let message = format!(
+            "'{}' can stand before {} only",
+            modifier.text,
+            NEGATABLE.join(", ")
+        );
+        return cx.error(DiagnosticKind::InvalidValue, modifier.span, message);
+    }
     let Some(mut args) = Args::new(words) else {
         return;
     };
@@ -386,10 +272,6 @@ pub(super) fn line(global: &mut Global, words: &[Word], cx: &mut Context<'_>) {
         return cx.unknown(keyword, "in section 'global'", known);
     };
     match action {
-        Do(_) if negated => {
-            let message = format!("'{}' cannot be negated", keyword.text);
-            cx.error(DiagnosticKind::InvalidValue, keyword.span, message);
-        }
         Do(read) => {
             let _ = read(global, &mut args, cx);
         }
@@ -502,18 +384,18 @@ fn variable_name<'l>(args: &mut Args<'l>, cx: &mut Context<'_>) -> Option<&'l Wo
 
 fn setenv(_: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     let name = variable_name(args, cx)?;
-    let value = args.next().map_or("", |word| word.text.as_str());
-    cx.variables.set(&name.text, value);
-    args.end(cx)
+    let value = args.value(cx, "a name and a value")?;
+    cx.variables.set(&name.text, &value.text);
+    args.ignore_rest(cx)
 }
 
 fn presetenv(_: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     let name = variable_name(args, cx)?;
-    let value = args.next().map_or("", |word| word.text.as_str());
+    let value = args.value(cx, "a name and a value")?;
     if cx.variables.value(&name.text).is_none() {
-        cx.variables.set(&name.text, value);
+        cx.variables.set(&name.text, &value.text);
     }
-    args.end(cx)
+    args.ignore_rest(cx)
 }
 
 fn unsetenv(_: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
@@ -529,13 +411,52 @@ fn resetenv(_: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option
     Some(())
 }
 
+/// Words of `ssl-default-bind-options` and `ssl-default-server-options`, sorted.
+const TLS_SWITCHES: &[&str] = &[
+    "force-sslv3",
+    "force-tlsv10",
+    "force-tlsv11",
+    "force-tlsv12",
+    "force-tlsv13",
+    "no-sslv3",
+    "no-tls-tickets",
+    "no-tlsv10",
+    "no-tlsv11",
+    "no-tlsv12",
+    "no-tlsv13",
+    "prefer-client-ciphers",
+    "ssl-max-ver",
+    "ssl-min-ver",
+    "strict-sni",
+    "tls-tickets",
+];
+
 fn ssl_default(global: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     let name = args.name().to_owned();
     let first = args.value(cx, "an argument")?.clone();
     let mut words = vec![first];
     words.extend(args.rest().iter().cloned());
-    if name == "ssl-server-verify" {
-        cx.servers_unverified = words[0].text == "none";
+    match name.as_str() {
+        "ssl-server-verify" => match words[0].text.as_str() {
+            "none" => cx.servers_unverified = true,
+            "required" => cx.servers_unverified = false,
+            _ => cx.unknown(&words[0], "after 'ssl-server-verify'", ["none", "required"]),
+        },
+        "ssl-default-bind-options" | "ssl-default-server-options" => {
+            let mut rest = words.iter();
+            while let Some(word) = rest.next() {
+                match word.text.as_str() {
+                    "ssl-min-ver" | "ssl-max-ver" => drop(rest.next()),
+                    text if TLS_SWITCHES.contains(&text) => {}
+                    _ => cx.unknown(
+                        word,
+                        &format!("after '{name}'"),
+                        TLS_SWITCHES.iter().copied(),
+                    ),
+                }
+            }
+        }
+        _ => {}
     }
     global.ssl_defaults.insert(name, words);
     Some(())

@@ -17,13 +17,16 @@ enum Action {
     /// It takes arguments, and cannot be negated.
     Do(fn(&mut Draft, &mut Args<'_>, &mut Context<'_>) -> Option<()>),
     NotYet,
+    /// HAProxy refuses it; the text says what to write instead.
+    Removed(&'static str),
 }
 
-use Action::{Accepted, Do, Flag, Keep, NotYet};
+use Action::{Accepted, Do, Flag, Keep, NotYet, Removed};
 
 const COPYING: &str = "how bytes are moved is chosen by what is fastest";
 
 /// Options, sorted.
+#[rustfmt::skip]
 const OPTIONS: &[(&str, Where, Action)] = &[
     ("abortonclose", D | B, Flag(|p| &mut p.abortonclose)),
     ("accept-invalid-http-request", D | F, NotYet),
@@ -34,20 +37,12 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("assume-rfc6587-ntf", D | F, NotYet),
     ("checkcache", D | B, NotYet),
     ("clitcpka", D | F, Flag(|p| &mut p.client_tcp_keepalive)),
-    (
-        "contstats",
-        D | F,
-        Accepted("counters are always continuous"),
-    ),
-    (
-        "disable-h2-upgrade",
-        D | F,
-        Accepted("HTTP/2 is spoken where ALPN agreed on it, and only there"),
-    ),
+    ("contstats", D | F, Accepted("counters are always continuous")),
+    ("disable-h2-upgrade", D | F, Accepted("HTTP/2 is spoken where ALPN agreed on it, and only there")),
     ("dontlog-normal", D | F, Flag(|p| &mut p.dontlog_normal)),
     ("dontlognull", D | F, Flag(|p| &mut p.dontlognull)),
     ("external-check", D | B, NotYet),
-    ("forceclose", D | F | B, Keep(ConnectionMode::Close)),
+    ("forceclose", D | F | B, Removed("use 'option httpclose'")),
     ("forwarded", D | B, NotYet),
     ("forwardfor", D | F | B, Do(forwardfor)),
     ("h1-case-adjust-bogus-client", D | F, NotYet),
@@ -55,87 +50,36 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("http-buffer-request", D | F | B, NotYet),
     ("http-drop-request-trailers", D | B, NotYet),
     ("http-drop-response-trailers", D | F, NotYet),
-    (
-        "http-ignore-probes",
-        D | F,
-        Accepted("'option dontlognull' silences connections without a request"),
-    ),
-    (
-        "http-keep-alive",
-        D | F | B,
-        Keep(ConnectionMode::KeepAlive),
-    ),
-    (
-        "http-no-delay",
-        D | F | B,
-        Accepted("heads and bodies are never held back"),
-    ),
-    (
-        "http-pretend-keepalive",
-        D | B,
-        Accepted("a server's connection is always asked to be kept"),
-    ),
+    ("http-ignore-probes", D | F, Accepted("'option dontlognull' silences connections without a request")),
+    ("http-keep-alive", D | F | B, Keep(ConnectionMode::KeepAlive)),
+    ("http-no-delay", D | F | B, Accepted("heads and bodies are never held back")),
+    ("http-pretend-keepalive", D | B, Accepted("a server's connection is always asked to be kept")),
     ("http-restrict-req-hdr-names", D | F | B, NotYet),
-    (
-        "http-server-close",
-        D | F | B,
-        Keep(ConnectionMode::ServerClose),
-    ),
-    (
-        "http-use-htx",
-        D | F | B,
-        Accepted("it is the only way since HAProxy 2.1"),
-    ),
+    ("http-server-close", D | F | B, Keep(ConnectionMode::ServerClose)),
+    ("http-tunnel", D | F, Removed("use 'timeout tunnel'")),
+    ("http-use-htx", D | F | B, Removed("just remove it: it is the only way since HAProxy 2.1")),
     ("http-use-proxy-header", D | F, NotYet),
     ("http_proxy", D | F | B, NotYet),
     ("httpchk", D | B, Do(checks::httpchk)),
     ("httpclose", D | F | B, Keep(ConnectionMode::Close)),
     ("httplog", D | F, Do(httplog)),
     ("httpslog", D | F, Do(httpslog)),
-    (
-        "idle-close-on-response",
-        D | F,
-        Accepted("an idle connection is closed at once when draining"),
-    ),
-    (
-        "independent-streams",
-        D | F | B,
-        Accepted("each direction has its own timeout anyway"),
-    ),
+    ("idle-close-on-response", D | F, Accepted("an idle connection is closed at once when draining")),
+    ("independent-streams", D | F | B, Accepted("each direction has its own timeout anyway")),
     ("ldap-check", D | B, NotYet),
-    (
-        "log-health-checks",
-        D | B,
-        Flag(|p| &mut p.log_health_checks),
-    ),
-    (
-        "log-separate-errors",
-        D | F,
-        Flag(|p| &mut p.log_separate_errors),
-    ),
+    ("log-health-checks", D | B, Flag(|p| &mut p.log_health_checks)),
+    ("log-separate-errors", D | F, Flag(|p| &mut p.log_separate_errors)),
     ("logasap", D | F, Flag(|p| &mut p.logasap)),
     ("mysql-check", D | B, NotYet),
-    (
-        "nolinger",
-        D | F | B,
-        Accepted("closed connections linger as short as is safe"),
-    ),
+    ("nolinger", D | F | B, Accepted("closed connections linger as short as is safe")),
     ("originalto", D | F | B, NotYet),
     ("persist", D | B, Flag(|p| &mut p.persist)),
     ("pgsql-check", D | B, NotYet),
-    (
-        "prefer-last-server",
-        D | B,
-        Accepted("the algorithm chooses for each request"),
-    ),
+    ("prefer-last-server", D | B, Accepted("the algorithm chooses for each request")),
     ("redis-check", D | B, NotYet),
     ("redispatch", D | B, Do(redispatch)),
     ("smtpchk", D | B, NotYet),
-    (
-        "socket-stats",
-        D | F,
-        Accepted("each socket is counted anyway"),
-    ),
+    ("socket-stats", D | F, Accepted("each socket is counted anyway")),
     ("splice-auto", D | F | B, Accepted(COPYING)),
     ("splice-request", D | F | B, Accepted(COPYING)),
     ("splice-response", D | F | B, Accepted(COPYING)),
@@ -143,16 +87,8 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("srvtcpka", D | B, Flag(|p| &mut p.server_tcp_keepalive)),
     ("ssl-hello-chk", D | B, NotYet),
     ("tcp-check", D | B, Do(tcp_check)),
-    (
-        "tcp-smart-accept",
-        D | F,
-        Accepted("the system's own way of acknowledging is used"),
-    ),
-    (
-        "tcp-smart-connect",
-        D | B,
-        Accepted("the system's own way of acknowledging is used"),
-    ),
+    ("tcp-smart-accept", D | F, Accepted("the system's own way of acknowledging is used")),
+    ("tcp-smart-connect", D | B, Accepted("the system's own way of acknowledging is used")),
     ("tcpka", D | F | B, Do(tcpka)),
     ("tcplog", D | F | B, Do(tcplog)),
     ("transparent", D | B, NotYet),
@@ -205,6 +141,14 @@ pub(super) fn option(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
             );
             args.end(cx)
         }
+        Removed(instead) => {
+            let message = format!("'option {name}' is not supported by HAProxy any more");
+            cx.diagnostics.push(
+                crate::Diagnostic::error(DiagnosticKind::UnknownWord, word.span, message)
+                    .with_help(*instead),
+            );
+            None
+        }
         NotYet => None,
     }
 }
@@ -229,7 +173,7 @@ pub(super) fn modified_option(
             return cx.error(DiagnosticKind::InvalidValue, modifier.span, message);
         }
         // An option that we do not do is off anyway.
-        NotYet => {}
+        NotYet | Removed(_) => {}
         _ if !allowed(draft, *place, &format!("option {name}"), word.span, cx) => return,
         Flag(slot) => *slot(&mut draft.config) = false,
         Keep(mode) if draft.config.connection_mode == *mode => {
@@ -260,7 +204,6 @@ pub(super) fn keyword_lists() -> super::KeywordLists {
 }
 
 fn forwardfor(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let span = args.span();
     let mut found = ForwardFor {
         except: None,
         header: "X-Forwarded-For".to_owned(),
@@ -303,7 +246,6 @@ fn forwardfor(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> O
             }
         }
     }
-    draft.mode_bound.push(("option forwardfor", span));
     draft.config.forwardfor = Some(found);
     Some(())
 }
@@ -328,7 +270,6 @@ fn redispatch(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> O
 }
 
 fn httplog(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let span = args.span();
     draft.config.traffic_log = match args.next_option() {
         None => TrafficLog::Http,
         Some(word) if word.text == "clf" => TrafficLog::HttpClf,
@@ -337,18 +278,21 @@ fn httplog(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Opti
             return None;
         }
     };
-    draft.mode_bound.push(("option httplog", span));
     args.end(cx)
 }
 
 fn httpslog(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let span = args.span();
-    draft.mode_bound.push(("option httpslog", span));
     draft.config.traffic_log = TrafficLog::Https;
     args.end(cx)
 }
 
 fn tcplog(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    if draft.section == Section::Backend {
+        let message = "'option tcplog' is ignored in a backend: frontends write the traffic log";
+        cx.warning(DiagnosticKind::Pointless, args.span(), message);
+        args.rest();
+        return Some(());
+    }
     draft.config.traffic_log = match args.next_option() {
         None => TrafficLog::Tcp,
         Some(word) if word.text == "clf" => {

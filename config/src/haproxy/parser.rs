@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::{Args, Context};
 use super::condition::evaluate_condition_with;
-use super::model::{HaproxyConfig, ProxyKind, UserList};
+use super::model::{HaproxyConfig, ProxyKind};
 use super::proxy::{Draft, Section};
 use super::{finish, global, lexer, proxy, userlist};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
@@ -134,7 +134,7 @@ enum Current {
     None,
     Global,
     Proxy(Box<Draft>),
-    UserList(UserList),
+    UserList(userlist::Draft),
     /// A section that is not done, or whose header is wrong: its lines say nothing.
     Skipped,
 }
@@ -253,7 +253,7 @@ impl Parser<'_> {
             Current::Global => "global".to_owned(),
             Current::Proxy(draft) if draft.config.name.text.is_empty() => "defaults".to_owned(),
             Current::Proxy(draft) => draft.config.name.text.clone(),
-            Current::UserList(list) => list.name.text.clone(),
+            Current::UserList(draft) => draft.list.name.text.clone(),
         }
     }
 
@@ -379,7 +379,10 @@ impl Parser<'_> {
                 self.defaults.push(*draft)
             }
             Current::Proxy(draft) => self.drafts.push(*draft),
-            Current::UserList(list) => self.config.userlists.push(list),
+            Current::UserList(draft) => self
+                .config
+                .userlists
+                .push(userlist::finish(draft, &mut self.cx)),
             Current::None | Current::Global | Current::Skipped => {}
         }
     }
@@ -409,10 +412,7 @@ impl Parser<'_> {
                         self.cx.error(DiagnosticKind::Duplicate, name.span, message);
                     }
                     let _ = args.end(&mut self.cx);
-                    Current::UserList(UserList {
-                        name,
-                        users: Vec::new(),
-                    })
+                    Current::UserList(userlist::Draft::new(name))
                 }
                 None => Current::Skipped,
             },
@@ -482,7 +482,7 @@ impl Parser<'_> {
         {
             draft.inherit(&self.defaults[origin]);
         }
-        let _ = args.end(&mut self.cx);
+        let _ = args.ignore_rest(&mut self.cx);
         Current::Proxy(Box::new(draft))
     }
 

@@ -43,8 +43,10 @@ pub(super) struct Draft {
     pub(super) explicit_id: Option<u32>,
     /// `server … id` as written, by position in `config.servers`.
     pub(super) server_ids: Vec<Option<u32>>,
-    /// The places of options that complain at the end (`option httplog` in TCP mode), by name.
-    pub(super) mode_bound: Vec<(&'static str, Span)>,
+    /// The statistics page is still the one of the `defaults` section.
+    pub(super) stats_inherited: bool,
+    /// There is a `bind` line, be it a wrong one.
+    pub(super) bind_seen: bool,
 }
 
 impl Draft {
@@ -58,7 +60,8 @@ impl Draft {
             check: checks::CheckState::default(),
             explicit_id: None,
             server_ids: Vec::new(),
-            mode_bound: Vec::new(),
+            stats_inherited: false,
+            bind_seen: false,
         }
     }
 
@@ -74,6 +77,8 @@ impl Draft {
         self.logs.clone_from(&defaults.logs);
         self.server_options = defaults.server_options.clone();
         self.check = defaults.check.clone();
+        self.check.inherited();
+        self.stats_inherited = true;
         if self.section == Section::Defaults {
             return;
         }
@@ -206,25 +211,14 @@ use Action::{Accepted, Do, NotYet, Removed};
 const PROBES: &str = "the system's own settings of TCP keep-alive are used";
 
 /// Keywords, sorted.
+#[rustfmt::skip]
 const KEYWORDS: &[(&str, Where, Action)] = &[
     ("acl", N | F | B, Do(rules::acl)),
     ("appsession", D | B, Removed("use 'cookie' or 'stick'")),
-    (
-        "backlog",
-        D | F,
-        Do(|d, args, cx| {
-            d.config.backlog =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?);
-            args.end(cx)
-        }),
-    ),
+    ("backlog", D | F, Do(|d, args, cx| { d.config.backlog = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?); args.end(cx) })),
     ("balance", D | B, Do(balance::balance)),
     ("bind", F, Do(bind::bind)),
-    (
-        "bind-process",
-        D | F | B,
-        Accepted("there is one worker process"),
-    ),
+    ("bind-process", D | F | B, Accepted("there is one worker process")),
     ("block", F | B, Removed("use 'http-request deny'")),
     ("capture", F, Do(rules::capture)),
     ("clitcpka-cnt", D | F, Accepted(PROBES)),
@@ -236,33 +230,12 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("cookie", D | B, Do(cookie::cookie)),
     ("declare", F, NotYet),
     ("default-server", D | B, Do(server::default_server)),
-    (
-        "default_backend",
-        D | F,
-        Do(|d, args, cx| {
-            d.config.default_backend = Some(args.value(cx, "the name of a backend")?.clone());
-            args.end(cx)
-        }),
-    ),
+    ("default_backend", D | F, Do(|d, args, cx| { d.config.default_backend = Some(args.value(cx, "the name of a backend")?.clone()); args.end(cx) })),
     ("description", F | B, Do(description)),
-    (
-        "disabled",
-        D | F | B,
-        Do(|d, args, cx| {
-            d.config.disabled = true;
-            args.end(cx)
-        }),
-    ),
+    ("disabled", D | F | B, Do(|d, args, cx| { d.config.disabled = true; args.end(cx) })),
     ("dispatch", B, NotYet),
     ("email-alert", D | F | B, NotYet),
-    (
-        "enabled",
-        D | F | B,
-        Do(|d, args, cx| {
-            d.config.disabled = false;
-            args.end(cx)
-        }),
-    ),
+    ("enabled", D | F | B, Do(|d, args, cx| { d.config.disabled = false; args.end(cx) })),
     ("error-log-format", D | F, NotYet),
     ("errorfile", D | F | B, Do(errors::errorfile)),
     ("errorfiles", D | F | B, NotYet),
@@ -272,115 +245,37 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("external-check", D | B, NotYet),
     ("filter", F | B, NotYet),
     ("force-persist", B, NotYet),
-    (
-        "fullconn",
-        D | B,
-        Do(|d, args, cx| {
-            d.config.fullconn =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?);
-            args.end(cx)
-        }),
-    ),
-    (
-        "grace",
-        D | F | B,
-        Accepted("a reload hands its sockets over without a pause"),
-    ),
+    ("fullconn", D | B, Do(|d, args, cx| { d.config.fullconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?); args.end(cx) })),
+    ("grace", D | F | B, Accepted("a reload hands its sockets over without a pause")),
     ("guid", F | B, NotYet),
     ("hash-balance-factor", D | B, NotYet),
     ("hash-type", D | B, Do(balance::hash_type)),
     ("http-after-response", N | F | B, NotYet),
     ("http-check", D | B, Do(checks::http_check)),
     ("http-error", D | F | B, NotYet),
-    (
-        "http-request",
-        N | F | B,
-        Do(|d, args, cx| {
-            let rule = rules::rule(args, cx)?;
-            d.config.http_request.push(rule);
-            Some(())
-        }),
-    ),
-    (
-        "http-response",
-        N | F | B,
-        Do(|d, args, cx| {
-            let rule = rules::rule(args, cx)?;
-            d.config.http_response.push(rule);
-            Some(())
-        }),
-    ),
+    ("http-request", N | F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.http_request.push(rule); Some(()) })),
+    ("http-response", N | F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.http_response.push(rule); Some(()) })),
     ("http-reuse", D | B, Do(http_reuse)),
     ("http-send-name-header", D | B, NotYet),
-    (
-        "id",
-        F | B,
-        Do(|d, args, cx| {
-            d.explicit_id = Some(args.integer(cx, "a number", 1..=i64::from(i32::MAX))?);
-            args.end(cx)
-        }),
-    ),
+    ("id", F | B, Do(|d, args, cx| { d.explicit_id = Some(args.integer(cx, "a number", 1..=i64::from(i32::MAX))?); args.end(cx) })),
     ("ignore-persist", B, NotYet),
     ("load-server-state-from-file", D | B, NotYet),
     ("log", D | F | B, Do(log)),
     ("log-format", D | F, Do(rules::log_format)),
     ("log-format-sd", D | F, NotYet),
     ("log-steps", D | F, NotYet),
-    (
-        "log-tag",
-        D | F | B,
-        Do(|d, args, cx| {
-            d.config.log_tag = Some(args.value(cx, "a tag")?.text.clone());
-            args.end(cx)
-        }),
-    ),
-    (
-        "max-keep-alive-queue",
-        D | B,
-        Accepted("a queued request goes to the first server that is free"),
-    ),
-    (
-        "max-session-srv-conns",
-        D | F,
-        Accepted("idle connections belong to the worker's pool"),
-    ),
-    (
-        "maxconn",
-        D | F,
-        Do(|d, args, cx| {
-            d.config.maxconn =
-                Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?)
-                    .filter(|n| *n > 0);
-            args.end(cx)
-        }),
-    ),
+    ("log-tag", D | F | B, Do(|d, args, cx| { d.config.log_tag = Some(args.value(cx, "a tag")?.text.clone()); args.end(cx) })),
+    ("max-keep-alive-queue", D | B, Accepted("a queued request goes to the first server that is free")),
+    ("max-session-srv-conns", D | F, Accepted("idle connections belong to the worker's pool")),
+    ("maxconn", D | F, Do(|d, args, cx| { d.config.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
     ("mode", D | F | B, Do(mode)),
     ("monitor", F, NotYet),
-    (
-        "monitor-net",
-        D | F,
-        Removed("use 'http-request return' with a condition on 'src'"),
-    ),
-    (
-        "monitor-uri",
-        D | F,
-        Do(|d, args, cx| {
-            d.config.monitor_uri = Some(args.value(cx, "a URI")?.text.clone());
-            args.end(cx)
-        }),
-    ),
+    ("monitor-net", D | F, Removed("use 'http-request return' with a condition on 'src'")),
+    ("monitor-uri", D | F, Do(|d, args, cx| { d.config.monitor_uri = Some(args.value(cx, "a URI")?.text.clone()); args.end(cx) })),
     ("option", D | F | B, Do(options::option)),
     ("persist", D | B, NotYet),
     ("rate-limit", D | F, NotYet),
-    (
-        "redirect",
-        F | B,
-        Do(|d, args, cx| {
-            let rule = rules::rule(args, cx)?;
-            d.config.redirects.push(rule);
-            Some(())
-        }),
-    ),
+    ("redirect", F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.redirects.push(rule); Some(()) })),
     ("redisp", D | B, Removed("use 'option redispatch'")),
     ("redispatch", D | B, Removed("use 'option redispatch'")),
     ("reqadd", F | B, Removed("use 'http-request add-header'")),
@@ -391,43 +286,20 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("reqidel", F | B, Removed("use 'http-request del-header'")),
     ("reqideny", F | B, Removed("use 'http-request deny'")),
     ("reqipass", F | B, Removed("use 'http-request allow'")),
-    (
-        "reqirep",
-        F | B,
-        Removed("use 'http-request replace-header' or 'replace-uri'"),
-    ),
+    ("reqirep", F | B, Removed("use 'http-request replace-header' or 'replace-uri'")),
     ("reqitarpit", F | B, Removed("use 'http-request tarpit'")),
     ("reqpass", F | B, Removed("use 'http-request allow'")),
-    (
-        "reqrep",
-        F | B,
-        Removed("use 'http-request replace-header' or 'replace-uri'"),
-    ),
+    ("reqrep", F | B, Removed("use 'http-request replace-header' or 'replace-uri'")),
     ("reqtarpit", F | B, Removed("use 'http-request tarpit'")),
-    (
-        "retries",
-        D | B,
-        Do(|d, args, cx| {
-            d.config.retries = args.integer(cx, "a number of retries", 0..=i64::from(i32::MAX))?;
-            args.end(cx)
-        }),
-    ),
+    ("retries", D | B, Do(|d, args, cx| { d.config.retries = args.integer(cx, "a number of retries", 0..=i64::from(i32::MAX))?; args.end(cx) })),
     ("retry-on", D | B, Do(retry_on)),
     ("rspadd", F | B, Removed("use 'http-response add-header'")),
     ("rspdel", F | B, Removed("use 'http-response del-header'")),
     ("rspdeny", F | B, Removed("use 'http-response deny'")),
     ("rspidel", F | B, Removed("use 'http-response del-header'")),
     ("rspideny", F | B, Removed("use 'http-response deny'")),
-    (
-        "rspirep",
-        F | B,
-        Removed("use 'http-response replace-header'"),
-    ),
-    (
-        "rsprep",
-        F | B,
-        Removed("use 'http-response replace-header'"),
-    ),
+    ("rspirep", F | B, Removed("use 'http-response replace-header'")),
+    ("rsprep", F | B, Removed("use 'http-response replace-header'")),
     ("server", B | STRICT, Do(server::server)),
     ("server-state-file-name", D | B, NotYet),
     ("server-template", B | STRICT, NotYet),
@@ -691,6 +563,7 @@ type TimeoutRow = (
     Where,
     fn(&mut Timeouts) -> &mut Option<std::time::Duration>,
 );
+#[rustfmt::skip]
 const TIMEOUTS: &[TimeoutRow] = &[
     ("check", D | B, |t| &mut t.check),
     ("client", D | F, |t| &mut t.client),

@@ -1,6 +1,6 @@
 //! Lines whose words the daemon compiles with its own vocabulary: here they are only cut and kept.
 
-use super::args::{Args, Context};
+use super::args::{Args, Context, Unit, parse_time};
 use super::model::{AclLine, RuleLine, TrafficLog, UseBackend};
 use super::proxy::Draft;
 use crate::diagnostic::DiagnosticKind;
@@ -101,6 +101,13 @@ pub(super) fn tcp_request(
     if rule.words.len() < 2 {
         let message = format!("'tcp-request {}' expects an argument", kind.text);
         cx.error(DiagnosticKind::InvalidValue, kind.span, message);
+        return None;
+    }
+    if kind.text == "inspect-delay"
+        && let Err(why) = parse_time(&rule.words[1].text, Unit::Milliseconds)
+    {
+        let message = format!("'tcp-request inspect-delay' expects a time: {why}");
+        cx.error(DiagnosticKind::InvalidValue, rule.words[1].span, message);
         return None;
     }
     if kind.text == "connection" {

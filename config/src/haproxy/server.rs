@@ -83,15 +83,9 @@ use Action::{Accepted, Do, NotYet, Only};
 const COUNT: i64 = i32::MAX as i64;
 
 /// Options, sorted.
+#[rustfmt::skip]
 const OPTIONS: &[(&str, Action)] = &[
-    (
-        "addr",
-        Do(|o, args, cx| {
-            let word = args.value(cx, "an address")?;
-            o.check_config.address = Some(plain_address(word, "addr", cx)?);
-            Some(())
-        }),
-    ),
+    ("addr", Do(check_address)),
     ("agent-addr", NotYet),
     ("agent-check", NotYet),
     ("agent-inter", NotYet),
@@ -99,88 +93,28 @@ const OPTIONS: &[(&str, Action)] = &[
     ("agent-send", NotYet),
     ("allow-0rtt", NotYet),
     ("alpn", NotYet),
-    (
-        "backup",
-        Do(|o, _, _| {
-            o.backup = true;
-            Some(())
-        }),
-    ),
-    (
-        "ca-file",
-        Do(|o, args, cx| {
-            o.tls.ca_file = Some(args.value(cx, "a path")?.clone());
-            Some(())
-        }),
-    ),
-    (
-        "check",
-        Do(|o, _, _| {
-            o.check = true;
-            Some(())
-        }),
-    ),
+    ("backup", Do(|o, _, _| { o.backup = true; Some(()) })),
+    ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
+    ("check", Do(|o, _, _| { o.check = true; Some(()) })),
     ("check-alpn", NotYet),
     ("check-proto", NotYet),
     ("check-send-proxy", NotYet),
     ("check-sni", NotYet),
-    (
-        "check-ssl",
-        Do(|o, _, _| {
-            o.check_config.tls = true;
-            Some(())
-        }),
-    ),
+    ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
     ("check-via-socks4", NotYet),
     ("ciphers", Accepted(1)),
     ("ciphersuites", Accepted(1)),
     ("client-sigalgs", Accepted(1)),
-    (
-        "cookie",
-        Do(|o, args, cx| {
-            o.cookie = Some(args.value(cx, "a value")?.text.clone());
-            Some(())
-        }),
-    ),
+    ("cookie", Do(|o, args, cx| { o.cookie = Some(args.value(cx, "a value")?.text.clone()); Some(()) })),
     ("crl-file", NotYet),
     ("crt", NotYet),
     ("curves", Accepted(1)),
-    (
-        "disabled",
-        Do(|o, _, _| {
-            o.disabled = true;
-            Some(())
-        }),
-    ),
-    (
-        "downinter",
-        Do(|o, args, cx| {
-            o.check_config.downinter = Some(interval(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "enabled",
-        Do(|o, _, _| {
-            o.disabled = false;
-            Some(())
-        }),
-    ),
+    ("disabled", Do(|o, _, _| { o.disabled = true; Some(()) })),
+    ("downinter", Do(|o, args, cx| { o.check_config.downinter = Some(interval(args, cx)?); Some(()) })),
+    ("enabled", Do(|o, _, _| { o.disabled = false; Some(()) })),
     ("error-limit", Accepted(1)),
-    (
-        "fall",
-        Do(|o, args, cx| {
-            o.check_config.fall = args.integer(cx, "a number of checks", 1..=COUNT)?;
-            Some(())
-        }),
-    ),
-    (
-        "fastinter",
-        Do(|o, args, cx| {
-            o.check_config.fastinter = Some(interval(args, cx)?);
-            Some(())
-        }),
-    ),
+    ("fall", Do(|o, args, cx| { o.check_config.fall = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
+    ("fastinter", Do(|o, args, cx| { o.check_config.fastinter = Some(interval(args, cx)?); Some(()) })),
     ("force-sslv3", NotYet),
     ("force-tlsv10", NotYet),
     ("force-tlsv11", NotYet),
@@ -188,97 +122,28 @@ const OPTIONS: &[(&str, Action)] = &[
     ("force-tlsv13", NotYet),
     ("guid", NotYet),
     ("hash-key", NotYet),
-    (
-        "id",
-        Do(|o, args, cx| {
-            o.id = Some(args.integer(cx, "a number", 1..=COUNT)?);
-            Some(())
-        }),
-    ),
+    ("id", Do(|o, args, cx| { o.id = Some(args.integer(cx, "a number", 1..=COUNT)?); Some(()) })),
     ("idle-ping", NotYet),
     ("init-addr", Do(init_addr)),
     ("init-state", NotYet),
-    (
-        "inter",
-        Do(|o, args, cx| {
-            o.check_config.inter = interval(args, cx)?;
-            Some(())
-        }),
-    ),
+    ("inter", Do(|o, args, cx| { o.check_config.inter = interval(args, cx)?; Some(()) })),
     ("log-bufsize", NotYet),
     ("log-proto", NotYet),
     ("max-reuse", Accepted(1)),
-    (
-        "maxconn",
-        Do(|o, args, cx| {
-            o.maxconn =
-                Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0);
-            Some(())
-        }),
-    ),
-    (
-        "maxqueue",
-        Do(|o, args, cx| {
-            o.maxqueue =
-                Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0);
-            Some(())
-        }),
-    ),
-    (
-        "minconn",
-        Do(|o, args, cx| {
-            o.minconn =
-                Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0);
-            Some(())
-        }),
-    ),
+    ("maxconn", Do(|o, args, cx| { o.maxconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
+    ("maxqueue", Do(|o, args, cx| { o.maxqueue = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
+    ("minconn", Do(|o, args, cx| { o.minconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
     ("namespace", NotYet),
     ("no-agent-check", Accepted(0)),
-    (
-        "no-backup",
-        Do(|o, _, _| {
-            o.backup = false;
-            Some(())
-        }),
-    ),
-    (
-        "no-check",
-        Do(|o, _, _| {
-            o.check = false;
-            Some(())
-        }),
-    ),
+    ("no-backup", Do(|o, _, _| { o.backup = false; Some(()) })),
+    ("no-check", Do(|o, _, _| { o.check = false; Some(()) })),
     ("no-check-send-proxy", Accepted(0)),
-    (
-        "no-check-ssl",
-        Do(|o, _, _| {
-            o.check_config.tls = false;
-            Some(())
-        }),
-    ),
-    (
-        "no-send-proxy",
-        Do(|o, _, _| {
-            o.send_proxy = None;
-            Some(())
-        }),
-    ),
-    (
-        "no-send-proxy-v2",
-        Do(|o, _, _| {
-            o.send_proxy = None;
-            Some(())
-        }),
-    ),
+    ("no-check-ssl", Do(|o, _, _| { o.check_config.tls = false; Some(()) })),
+    ("no-send-proxy", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
+    ("no-send-proxy-v2", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
     ("no-send-proxy-v2-ssl", Accepted(0)),
     ("no-send-proxy-v2-ssl-cn", Accepted(0)),
-    (
-        "no-ssl",
-        Do(|o, _, _| {
-            o.ssl = false;
-            Some(())
-        }),
-    ),
+    ("no-ssl", Do(|o, _, _| { o.ssl = false; Some(()) })),
     ("no-ssl-reuse", Accepted(0)),
     ("no-sslv3", Accepted(0)),
     ("no-tfo", Accepted(0)),
@@ -287,13 +152,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-tlsv11", Accepted(0)),
     ("no-tlsv12", NotYet),
     ("no-tlsv13", NotYet),
-    (
-        "no-verifyhost",
-        Do(|o, _, _| {
-            o.tls.verify_host = None;
-            Some(())
-        }),
-    ),
+    ("no-verifyhost", Do(|o, _, _| { o.tls.verify_host = None; Some(()) })),
     ("non-stick", Accepted(0)),
     ("npn", Accepted(1)),
     ("observe", NotYet),
@@ -303,13 +162,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("pool-low-conn", Accepted(1)),
     ("pool-max-conn", Accepted(1)),
     ("pool-purge-delay", Accepted(1)),
-    (
-        "port",
-        Do(|o, args, cx| {
-            o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?);
-            Some(())
-        }),
-    ),
+    ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
     ("proto", Only(&["h1", "none"])),
     ("proxy-v2-options", NotYet),
     ("redir", NotYet),
@@ -317,54 +170,18 @@ const OPTIONS: &[(&str, Action)] = &[
     ("resolve-opts", NotYet),
     ("resolve-prefer", NotYet),
     ("resolvers", NotYet),
-    (
-        "rise",
-        Do(|o, args, cx| {
-            o.check_config.rise = args.integer(cx, "a number of checks", 1..=COUNT)?;
-            Some(())
-        }),
-    ),
-    (
-        "send-proxy",
-        Do(|o, _, _| {
-            o.send_proxy = Some(1);
-            Some(())
-        }),
-    ),
-    (
-        "send-proxy-v2",
-        Do(|o, _, _| {
-            o.send_proxy = Some(2);
-            Some(())
-        }),
-    ),
+    ("rise", Do(|o, args, cx| { o.check_config.rise = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
+    ("send-proxy", Do(|o, _, _| { o.send_proxy = Some(1); Some(()) })),
+    ("send-proxy-v2", Do(|o, _, _| { o.send_proxy = Some(2); Some(()) })),
     ("send-proxy-v2-ssl", NotYet),
     ("send-proxy-v2-ssl-cn", NotYet),
     ("shard", NotYet),
     ("sigalgs", Accepted(1)),
-    (
-        "slowstart",
-        Do(|o, args, cx| {
-            o.slowstart = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero());
-            Some(())
-        }),
-    ),
+    ("slowstart", Do(|o, args, cx| { o.slowstart = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("sni", Do(sni)),
     ("socks4", NotYet),
-    (
-        "source",
-        Do(|o, args, cx| {
-            o.source = Some(source_address(args, cx)?);
-            Some(())
-        }),
-    ),
-    (
-        "ssl",
-        Do(|o, _, _| {
-            o.ssl = true;
-            Some(())
-        }),
-    ),
+    ("source", Do(|o, args, cx| { o.source = Some(source_address(args, cx)?); Some(()) })),
+    ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
     ("ssl-max-ver", NotYet),
     ("ssl-min-ver", NotYet),
     ("ssl-reuse", Accepted(0)),
@@ -376,20 +193,8 @@ const OPTIONS: &[(&str, Action)] = &[
     ("track", NotYet),
     ("usesrc", NotYet),
     ("verify", Do(verify)),
-    (
-        "verifyhost",
-        Do(|o, args, cx| {
-            o.tls.verify_host = Some(args.value(cx, "a host name")?.text.clone());
-            Some(())
-        }),
-    ),
-    (
-        "weight",
-        Do(|o, args, cx| {
-            o.weight = args.integer(cx, "a weight", 0..=256)?;
-            Some(())
-        }),
-    ),
+    ("verifyhost", Do(|o, args, cx| { o.tls.verify_host = Some(args.value(cx, "a host name")?.text.clone()); Some(()) })),
+    ("weight", Do(|o, args, cx| { o.weight = args.integer(cx, "a weight", 0..=256)?; Some(()) })),
     ("ws", NotYet),
 ];
 
@@ -534,9 +339,29 @@ fn interval(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Duration> {
     Some(time)
 }
 
+/// `addr ADDRESS[:PORT]`: a port that `port` does not say is taken from here.
+fn check_address(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let word = args.value(cx, "an address")?;
+    let (address, port) = plain_address(word, "addr", cx)?;
+    options.check_config.address = Some(address);
+    options.check_config.port = options
+        .check_config
+        .port
+        .or(Some(port).filter(|port| *port != 0));
+    Some(())
+}
+
 fn source_address(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<IpAddr> {
     let word = args.value(cx, "an address")?;
-    let address = plain_address(word, "source", cx)?;
+    let (address, port) = plain_address(word, "source", cx)?;
+    if port != 0 {
+        cx.not_yet(word.span, "a port in 'source'");
+        return None;
+    }
     if let Some(next @ ("usesrc" | "interface")) = args.peek() {
         cx.not_yet(word.span, &format!("source … {next}"));
         return None;

@@ -62,7 +62,10 @@ pub(super) fn stats(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>
         cx.unknown(word, "after 'stats'", WORDS);
         return None;
     }
-    draft.mode_bound.push(("stats", args.span()));
+    // The first line of a section's own leaves what `defaults` said of the page.
+    if std::mem::take(&mut draft.stats_inherited) {
+        draft.config.stats = None;
+    }
     let page = draft.config.stats.get_or_insert_with(default_page);
     match word.text.as_str() {
         "enable" => {}
@@ -131,5 +134,5 @@ pub(super) fn stats(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>
             });
         }
     }
-    args.end(cx)
+    args.ignore_rest(cx)
 }

@@ -5,14 +5,37 @@ use super::model::UserList;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
 
+/// A section being read: users and groups may name each other in any order.
+pub(super) struct Draft {
+    pub(super) list: UserList,
+    /// Groups with the users that their lines name.
+    groups: Vec<(Word, Vec<Word>)>,
+    /// Groups that users' lines name.
+    asked: Vec<Word>,
+}
+
+impl Draft {
+    /// A section without lines.
+    pub(super) fn new(name: Word) -> Self {
+        Self {
+            list: UserList {
+                name,
+                users: Vec::new(),
+            },
+            groups: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+}
+
 /// Reads one line of a `userlist` section.
-pub(super) fn line(list: &mut UserList, words: &[Word], cx: &mut Context<'_>) {
+pub(super) fn line(draft: &mut Draft, words: &[Word], cx: &mut Context<'_>) {
     let Some(mut args) = Args::new(words) else {
         return;
     };
     let _ = match words[0].text.as_str() {
-        "user" => user(list, &mut args, cx),
-        "group" => group(list, &mut args, cx),
+        "user" => user(draft, &mut args, cx),
+        "group" => group(draft, &mut args, cx),
         _ => {
             cx.unknown(&words[0], "in section 'userlist'", ["user", "group"]);
             None
@@ -20,23 +43,60 @@ pub(super) fn line(list: &mut UserList, words: &[Word], cx: &mut Context<'_>) {
     };
 }
 
-fn names(text: &str) -> Vec<String> {
-    text.split(',')
+/// Joins users and groups.
+pub(super) fn finish(draft: Draft, cx: &mut Context<'_>) -> UserList {
+    let Draft {
+        mut list,
+        groups,
+        asked,
+    } = draft;
+    for name in asked {
+        if !groups.iter().any(|(group, _)| group.text == name.text) {
+            let message = format!("userlist '{}' has no group '{}'", list.name.text, name.text);
+            cx.error(DiagnosticKind::UnknownName, name.span, message);
+        }
+    }
+    for (group, members) in groups {
+        for member in members {
+            match list
+                .users
+                .iter_mut()
+                .find(|(known, ..)| *known == member.text)
+            {
+                Some((.., of)) if of.contains(&group.text) => {}
+                Some((.., of)) => of.push(group.text.clone()),
+                None => {
+                    let message = format!(
+                        "userlist '{}' has no user '{}'",
+                        list.name.text, member.text
+                    );
+                    cx.error(DiagnosticKind::UnknownName, member.span, message);
+                }
+            }
+        }
+    }
+    list
+}
+
+fn names(word: &Word) -> Vec<Word> {
+    word.text
+        .split(',')
         .filter(|name| !name.is_empty())
-        .map(str::to_owned)
+        .map(|name| Word::new(name, word.span))
         .collect()
 }
 
-fn user(list: &mut UserList, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+fn user(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     let name = args.value(cx, "a name")?;
-    if list
+    if draft
+        .list
         .users
         .iter()
-        .any(|(known, _, clear, _)| *known == name.text && (*clear || !is_placeholder(list, known)))
+        .any(|(known, ..)| *known == name.text)
     {
         let message = format!(
             "user '{}' is already in userlist '{}'",
-            name.text, list.name.text
+            name.text, draft.list.name.text
         );
         cx.error(DiagnosticKind::Duplicate, name.span, message);
         return None;
@@ -48,7 +108,7 @@ fn user(list: &mut UserList, args: &mut Args<'_>, cx: &mut Context<'_>) -> Optio
                 clear = word.text == "insecure-password";
                 password = args.value(cx, "a password")?.text.clone();
             }
-            "groups" => groups = names(&args.value(cx, "names of groups")?.text),
+            "groups" => groups = names(args.value(cx, "names of groups")?),
             _ => cx.unknown(
                 word,
                 "as an option of 'user'",
@@ -56,45 +116,36 @@ fn user(list: &mut UserList, args: &mut Args<'_>, cx: &mut Context<'_>) -> Optio
             ),
         }
     }
-    match list
+    let of = groups.iter().map(|group| group.text.clone()).collect();
+    draft.asked.extend(groups);
+    draft
+        .list
         .users
-        .iter_mut()
-        .find(|(known, ..)| *known == name.text)
-    {
-        // A group named the user before its line.
-        Some(known) => {
-            groups.append(&mut known.3);
-            *known = (name.text.clone(), password, clear, groups);
-        }
-        None => list
-            .users
-            .push((name.text.clone(), password, clear, groups)),
-    }
+        .push((name.text.clone(), password, clear, of));
     Some(())
 }
 
-/// Whether the user is there only because a group named it.
-fn is_placeholder(list: &UserList, name: &str) -> bool {
-    list.users
+fn group(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let group = args.value(cx, "a name")?.clone();
+    if draft
+        .groups
         .iter()
-        .any(|(known, password, clear, _)| known == name && password.is_empty() && !clear)
-}
-
-fn group(list: &mut UserList, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let group = args.value(cx, "a name")?;
+        .any(|(known, _)| known.text == group.text)
+    {
+        let message = format!(
+            "group '{}' is already in userlist '{}'",
+            group.text, draft.list.name.text
+        );
+        cx.error(DiagnosticKind::Duplicate, group.span, message);
+        return None;
+    }
+    let mut members = Vec::new();
     while let Some(word) = args.next_option() {
-        if word.text != "users" {
-            cx.unknown(word, "as an option of 'group'", ["users"]);
-            continue;
-        }
-        for name in names(&args.value(cx, "names of users")?.text) {
-            match list.users.iter_mut().find(|(known, ..)| *known == name) {
-                Some(user) => user.3.push(group.text.clone()),
-                None => list
-                    .users
-                    .push((name, String::new(), false, vec![group.text.clone()])),
-            }
+        match word.text.as_str() {
+            "users" => members.extend(names(args.value(cx, "names of users")?)),
+            _ => cx.unknown(word, "as an option of 'group'", ["users"]),
         }
     }
+    draft.groups.push((group, members));
     Some(())
 }

@@ -78,189 +78,67 @@ const DEFAULT_PRIORITY: u8 = 100;
 const LVS: &str = "it belongs to LVS";
 
 /// Keywords, sorted.
+#[rustfmt::skip]
 pub(super) const KEYWORDS: Table<Pending> = &[
     ("accept", Do(|_, _, _| {})),
     ("advert_int", Do(advert_int)),
     ("authentication", Do(authentication)),
     ("check_unicast_src", Do(|_, _, _| {})),
     ("debug", Warn("see the daemon's own log")),
-    (
-        "dont_track_primary",
-        Do(|p, _, _| p.dont_track_primary = true),
-    ),
+    ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
     ("down_timer_adverts", Refuse),
-    (
-        "garp_extra_if",
-        Warn("gratuitous ARPs go out where the address is"),
-    ),
-    (
-        "garp_lower_prio_delay",
-        Warn("after another master was seen, ARPs go out at once"),
-    ),
-    (
-        "garp_lower_prio_repeat",
-        Warn("after another master was seen, ARPs go out at once"),
-    ),
-    (
-        "garp_master_delay",
-        Do(|p, statement, complaints| {
-            p.garp_master_delay =
-                seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_delay);
-        }),
-    ),
-    (
-        "garp_master_refresh",
-        Do(|p, statement, complaints| {
-            p.garp_master_refresh =
-                seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh);
-        }),
-    ),
-    (
-        "garp_master_refresh_repeat",
-        Do(|p, statement, complaints| {
-            p.garp_master_refresh_repeat =
-                count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat);
-        }),
-    ),
-    (
-        "garp_master_repeat",
-        Do(|p, statement, complaints| {
-            p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat);
-        }),
-    ),
-    (
-        "higher_prio_send_advert",
-        Warn("a master that yields stays silent"),
-    ),
-    (
-        "interface",
-        Do(|p, statement, complaints| {
-            p.interface = text(statement, "an interface's name", complaints)
-        }),
-    ),
-    (
-        "kernel_rx_buf_size",
-        Warn("the system's own buffers are used"),
-    ),
-    (
-        "linkbeat_use_polling",
-        Warn("the link's state comes by netlink"),
-    ),
-    (
-        "lower_prio_no_advert",
-        Warn("a lower advertisement is answered as RFC 3768 says"),
-    ),
+    ("garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
+    ("garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
+    ("garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("garp_master_delay", Do(|p, statement, complaints| { p.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_delay); })),
+    ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh); })),
+    ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
+    ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat); })),
+    ("higher_prio_send_advert", Warn("a master that yields stays silent")),
+    ("interface", Do(|p, statement, complaints| { p.interface = text(statement, "an interface's name", complaints) })),
+    ("kernel_rx_buf_size", Warn("the system's own buffers are used")),
+    ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
+    ("lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
     ("lvs_sync_daemon_interface", Warn(LVS)),
     ("mcast_dst_ip", Refuse),
     ("mcast_src_ip", Do(source_address)),
     ("native_ipv6", Refuse),
     ("no_accept", Refuse),
-    (
-        "nopreempt",
-        Do(|p, statement, _| p.nopreempt = Some(statement.span())),
-    ),
-    (
-        "notify",
-        Do(|p, statement, complaints| p.notify.any = command(statement, complaints)),
-    ),
-    (
-        "notify_backup",
-        Do(|p, statement, complaints| p.notify.backup = command(statement, complaints)),
-    ),
-    (
-        "notify_deleted",
-        Warn("a deleted instance stops: see notify_stop"),
-    ),
-    (
-        "notify_fault",
-        Do(|p, statement, complaints| p.notify.fault = command(statement, complaints)),
-    ),
-    (
-        "notify_master",
-        Do(|p, statement, complaints| p.notify.master = command(statement, complaints)),
-    ),
-    (
-        "notify_master_rx_lower_pri",
-        Warn("watch the events of the control socket"),
-    ),
-    (
-        "notify_priority_changes",
-        Warn("watch the events of the control socket"),
-    ),
-    (
-        "notify_stop",
-        Do(|p, statement, complaints| p.notify.stop = command(statement, complaints)),
-    ),
+    ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
+    ("notify", Do(|p, statement, complaints| p.notify.any = command(statement, complaints))),
+    ("notify_backup", Do(|p, statement, complaints| p.notify.backup = command(statement, complaints))),
+    ("notify_deleted", Warn("a deleted instance stops: see notify_stop")),
+    ("notify_fault", Do(|p, statement, complaints| p.notify.fault = command(statement, complaints))),
+    ("notify_master", Do(|p, statement, complaints| p.notify.master = command(statement, complaints))),
+    ("notify_master_rx_lower_pri", Warn("watch the events of the control socket")),
+    ("notify_priority_changes", Warn("watch the events of the control socket")),
+    ("notify_stop", Do(|p, statement, complaints| p.notify.stop = command(statement, complaints))),
     ("old_unicast_checksum", Warn("it belongs to version 3")),
     ("preempt", Do(|p, _, _| p.nopreempt = None)),
-    (
-        "preempt_delay",
-        Do(|p, statement, complaints| {
-            const MAX_SECONDS: u32 = 1_000;
-            if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) {
-                p.preempt_delay = Some((delay, statement.span()));
-            }
-        }),
-    ),
+    ("preempt_delay", Do(|p, statement, complaints| { const MAX_SECONDS: u32 = 1_000; if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) { p.preempt_delay = Some((delay, statement.span())); } })),
     ("priority", Do(priority)),
     ("promote_secondaries", Refuse),
-    (
-        "skip_check_adv_addr",
-        Warn("the addresses of each advertisement are checked; it costs nothing here"),
-    ),
-    (
-        "smtp_alert",
-        Do(|p, statement, complaints| {
-            p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert)
-        }),
-    ),
+    ("skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
     ("state", Do(state)),
-    (
-        "strict_mode",
-        Do(|_, statement, complaints| {
-            if switch(statement, complaints) == Some(true) {
-                complaints.error(
-                    DiagnosticKind::NotSupportedYet,
-                    statement.span(),
-                    "'strict_mode' is not supported yet",
-                );
-            }
-        }),
-    ),
+    ("strict_mode", Do(|_, statement, complaints| { if switch(statement, complaints) == Some(true) { complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), "'strict_mode' is not supported yet", ); } })),
     ("track_bfd", Refuse),
     ("track_file", Refuse),
     ("track_group", Refuse),
     ("track_interface", Do(track_interface)),
     ("track_process", Refuse),
     ("track_script", Do(track_script)),
-    (
-        "track_src_ip",
-        Warn("an instance whose source address goes away falls to FAULT with its interface"),
-    ),
-    (
-        "unicast_fault_no_peer",
-        Warn("an instance without peers speaks by multicast"),
-    ),
+    ("track_src_ip", Warn("an instance whose source address goes away falls to FAULT with its interface")),
+    ("unicast_fault_no_peer", Warn("an instance without peers speaks by multicast")),
     ("unicast_peer", Do(unicast_peer)),
     ("unicast_src_ip", Do(source_address)),
     ("unicast_ttl", Warn("the TTL is 255")),
     ("use_ipvlan", Refuse),
     ("use_vmac", Refuse),
     ("use_vmac_addr", Refuse),
-    (
-        "version",
-        Do(|_, statement, complaints| version(statement, complaints)),
-    ),
-    (
-        "virtual_ipaddress",
-        Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints)),
-    ),
-    (
-        "virtual_ipaddress_excluded",
-        Do(|p, statement, complaints| {
-            addresses(&mut p.excluded_addresses, statement, complaints);
-        }),
-    ),
+    ("version", Do(|_, statement, complaints| version(statement, complaints))),
+    ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
+    ("virtual_ipaddress_excluded", Do(|p, statement, complaints| { addresses(&mut p.excluded_addresses, statement, complaints); })),
     ("virtual_router_id", Do(virtual_router_id)),
     ("virtual_routes", Refuse),
     ("virtual_rules", Refuse),
@@ -288,6 +166,7 @@ pub(super) fn instance(
     );
     let authentication = finish_authentication(&pending, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);
+    let preempt_delay = finish_preempt_delay(&pending, nopreempt, complaints);
     let track_scripts = finish_track_scripts(&pending, config, complaints);
     let unique_peers = pending.unicast_peers;
     let mut lacks = |what: &str, missing: bool| {
@@ -313,10 +192,7 @@ pub(super) fn instance(
         virtual_addresses: pending.virtual_addresses,
         excluded_addresses: pending.excluded_addresses,
         nopreempt,
-        preempt_delay: pending
-            .preempt_delay
-            .map(|(delay, _)| delay)
-            .unwrap_or_default(),
+        preempt_delay,
         source_address: pending.source_address,
         unicast_peers: unique_peers,
         track_scripts,
@@ -445,11 +321,9 @@ fn finish_authentication(
         .as_ref()
         .filter(|word| !word.text.is_empty())
     else {
-        complaints.error(
-            DiagnosticKind::InvalidValue,
-            kind.span,
-            "'auth_type PASS' needs an 'auth_pass'",
-        );
+        let message =
+            "'auth_type PASS' without an 'auth_pass': advertisements are not authenticated";
+        complaints.warning(DiagnosticKind::Pointless, kind.span, message);
         return None;
     };
     let bytes = password.text.as_bytes();
@@ -478,6 +352,27 @@ fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool 
         return false;
     }
     true
+}
+
+/// As keepalived does: the delay needs an instance that begins as BACKUP and preempts.
+fn finish_preempt_delay(
+    pending: &Pending,
+    nopreempt: bool,
+    complaints: &mut Complaints<'_>,
+) -> Duration {
+    let Some((delay, span)) = pending.preempt_delay else {
+        return Duration::ZERO;
+    };
+    let why = match (pending.state, nopreempt) {
+        (InitialState::Master, _) => "'state MASTER'",
+        (InitialState::Backup, true) => "'nopreempt'",
+        (InitialState::Backup, false) => return delay,
+    };
+    if !delay.is_zero() {
+        let message = format!("'preempt_delay' does nothing with {why}");
+        complaints.warning(DiagnosticKind::Pointless, span, message);
+    }
+    Duration::ZERO
 }
 
 fn finish_track_scripts(

@@ -96,42 +96,17 @@ struct Text {
 const LVS: &str = "it belongs to LVS";
 
 /// Top-level blocks and keywords, sorted.
+#[rustfmt::skip]
 const TOP: Table<Text> = &[
     ("SSL", Warn("it belongs to the checks of LVS")),
     ("bfd_instance", Refuse),
-    (
-        "child_wait_time",
-        Warn("processes end when they have ended"),
-    ),
-    (
-        "garp_group",
-        Warn("gratuitous ARPs go out in bursts, without a delay between them"),
-    ),
-    (
-        "global_defs",
-        Do(|text, statement, complaints| {
-            block(
-                &mut text.config.global,
-                body(statement),
-                GLOBAL,
-                "'global_defs'",
-                complaints,
-            );
-        }),
-    ),
-    (
-        "instance",
-        Warn("processes are told apart by their sockets"),
-    ),
+    ("child_wait_time", Warn("processes end when they have ended")),
+    ("garp_group", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
+    ("global_defs", Do(|text, statement, complaints| { block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
+    ("instance", Warn("processes are told apart by their sockets")),
     ("interface_up_down_delays", Refuse),
-    (
-        "linkbeat_interfaces",
-        Warn("the link's state comes by netlink"),
-    ),
-    (
-        "linkbeat_use_polling",
-        Warn("the link's state comes by netlink"),
-    ),
+    ("linkbeat_interfaces", Warn("the link's state comes by netlink")),
+    ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
     ("local_address_group", Refuse),
     ("namespace_with_ipsets", Warn("no packet filter is set up")),
     ("net_namespace", Refuse),
@@ -144,10 +119,7 @@ const TOP: Table<Text> = &[
     ("use_pid_dir", Warn("the pidfile is the daemon's")),
     ("virtual_server", Refuse),
     ("virtual_server_group", Refuse),
-    (
-        "vrrp_instance",
-        Do(|text, statement, _| text.instances.push(statement.clone())),
-    ),
+    ("vrrp_instance", Do(|text, statement, _| text.instances.push(statement.clone()))),
     ("vrrp_script", Do(read_script)),
     ("vrrp_sync_group", Refuse),
     ("vrrp_track_file", Refuse),
@@ -159,6 +131,7 @@ const MONITORING: &str = "watch the daemon by its own sockets";
 const FILTER: &str = "no packet filter is set up";
 
 /// Keywords of `global_defs`, sorted.
+#[rustfmt::skip]
 const GLOBAL: Table<GlobalDefs> = &[
     ("bfd_cpu_affinity", Warn(TUNING)),
     ("bfd_no_swap", Warn(TUNING)),
@@ -179,15 +152,9 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("dbus_service_name", Warn(MONITORING)),
     ("default_interface", Refuse),
     ("disable_local_igmp", Warn(TUNING)),
-    (
-        "dynamic_interfaces",
-        Warn("an interface may always come later"),
-    ),
+    ("dynamic_interfaces", Warn("an interface may always come later")),
     ("enable_dbus", Warn(MONITORING)),
-    (
-        "enable_script_security",
-        Do(|g, _, _| g.enable_script_security = true),
-    ),
+    ("enable_script_security", Do(|g, _, _| g.enable_script_security = true)),
     ("enable_snmp_checker", Warn(MONITORING)),
     ("enable_snmp_keepalived", Warn(MONITORING)),
     ("enable_snmp_rfc", Warn(MONITORING)),
@@ -196,10 +163,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("enable_snmp_vrrp", Warn(MONITORING)),
     ("enable_traps", Warn(MONITORING)),
     ("fifo_write_vrrp_states_on_reload", Warn(MONITORING)),
-    (
-        "include_check",
-        Warn("an included file that cannot be read is always an error"),
-    ),
+    ("include_check", Warn("an included file that cannot be read is always an error")),
     ("log_unknown_vrids", Warn(MONITORING)),
     ("lvs_flush", Warn(LVS)),
     ("lvs_flush_on_stop", Warn(LVS)),
@@ -225,74 +189,28 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("no_checker_emails", Warn(LVS)),
     ("no_email_faults", Warn("mails about faults are sent")),
     ("notification_email", Do(notification_email)),
-    (
-        "notification_email_from",
-        Do(|g, statement, complaints| {
-            g.notification_email_from =
-                text(statement, "an address", complaints).or(g.notification_email_from.take());
-        }),
-    ),
-    (
-        "notify_fifo",
-        Warn("watch the events of the control socket"),
-    ),
-    (
-        "notify_fifo_script",
-        Warn("watch the events of the control socket"),
-    ),
+    ("notification_email_from", Do(|g, statement, complaints| { g.notification_email_from = text(statement, "an address", complaints).or(g.notification_email_from.take()); })),
+    ("notify_fifo", Warn("watch the events of the control socket")),
+    ("notify_fifo_script", Warn("watch the events of the control socket")),
     ("process_monitor_rcv_bufs", Warn(TUNING)),
     ("process_monitor_rcv_bufs_force", Warn(TUNING)),
     ("process_name", Warn(TUNING)),
     ("process_names", Warn(TUNING)),
     ("random_seed", Warn(TUNING)),
-    (
-        "reload_check_config",
-        Warn("a reload always checks the configuration first"),
-    ),
+    ("reload_check_config", Warn("a reload always checks the configuration first")),
     ("reload_file", Warn(MONITORING)),
     ("reload_repeat", Warn(MONITORING)),
     ("reload_time_file", Warn(MONITORING)),
     ("router_id", Do(router_id)),
     ("rs_init_notifies", Warn(LVS)),
-    (
-        "script_user",
-        Do(
-            |g, statement, complaints| match (statement.text(1), statement.text(2)) {
-                ("", _) => complaints.missing(statement, "a user and perhaps a group"),
-                (user, "") => g.script_user = Some((user.to_owned(), None)),
-                (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))),
-            },
-        ),
-    ),
+    ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.missing(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
     ("shutdown_script", Refuse),
     ("shutdown_script_timeout", Warn(TUNING)),
-    (
-        "smtp_alert",
-        Do(|g, statement, complaints| {
-            g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert)
-        }),
-    ),
+    ("smtp_alert", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
     ("smtp_alert_checker", Warn(LVS)),
-    (
-        "smtp_alert_vrrp",
-        Do(|g, statement, complaints| {
-            g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert)
-        }),
-    ),
-    (
-        "smtp_connect_timeout",
-        Do(|g, statement, complaints| {
-            const MAX_SECONDS: u32 = 86_400;
-            g.smtp_connect_timeout =
-                seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.smtp_connect_timeout);
-        }),
-    ),
-    (
-        "smtp_helo_name",
-        Do(|g, statement, complaints| {
-            g.smtp_helo_name = text(statement, "a name", complaints).or(g.smtp_helo_name.take());
-        }),
-    ),
+    ("smtp_alert_vrrp", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
+    ("smtp_connect_timeout", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 86_400; g.smtp_connect_timeout = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.smtp_connect_timeout); })),
+    ("smtp_helo_name", Do(|g, statement, complaints| { g.smtp_helo_name = text(statement, "a name", complaints).or(g.smtp_helo_name.take()); })),
     ("smtp_server", Do(smtp_server)),
     ("snmp_socket", Warn(MONITORING)),
     ("startup_script", Refuse),
@@ -300,127 +218,45 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("tmp_config_directory", Warn(TUNING)),
     ("umask", Warn(TUNING)),
     ("use_symlink_paths", Warn(TUNING)),
-    (
-        "vmac_addr_prefix",
-        Warn("there are no virtual MAC addresses"),
-    ),
+    ("vmac_addr_prefix", Warn("there are no virtual MAC addresses")),
     ("vmac_prefix", Warn("there are no virtual MAC addresses")),
-    (
-        "vrrp_check_unicast_src",
-        Warn("an advertisement by unicast counts only if its sender is a peer"),
-    ),
+    ("vrrp_check_unicast_src", Warn("an advertisement by unicast counts only if its sender is a peer")),
     ("vrrp_cpu_affinity", Warn(TUNING)),
     ("vrrp_down_timer_adverts", Refuse),
-    (
-        "vrrp_garp_extra_if",
-        Warn("gratuitous ARPs go out where the address is"),
-    ),
-    (
-        "vrrp_garp_interval",
-        Warn("gratuitous ARPs go out in bursts, without a delay between them"),
-    ),
-    (
-        "vrrp_garp_lower_prio_delay",
-        Warn("after another master was seen, ARPs go out at once"),
-    ),
-    (
-        "vrrp_garp_lower_prio_repeat",
-        Warn("after another master was seen, ARPs go out at once"),
-    ),
-    (
-        "vrrp_garp_master_delay",
-        Do(|g, statement, complaints| {
-            g.garp_master_delay =
-                seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_delay);
-        }),
-    ),
-    (
-        "vrrp_garp_master_refresh",
-        Do(|g, statement, complaints| {
-            g.garp_master_refresh =
-                seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_refresh);
-        }),
-    ),
-    (
-        "vrrp_garp_master_refresh_repeat",
-        Do(|g, statement, complaints| {
-            g.garp_master_refresh_repeat =
-                count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat);
-        }),
-    ),
-    (
-        "vrrp_garp_master_repeat",
-        Do(|g, statement, complaints| {
-            g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat);
-        }),
-    ),
+    ("vrrp_garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
+    ("vrrp_garp_interval", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
+    ("vrrp_garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
+    ("vrrp_garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("vrrp_garp_master_delay", Do(|g, statement, complaints| { g.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_delay); })),
+    ("vrrp_garp_master_refresh", Do(|g, statement, complaints| { g.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_refresh); })),
+    ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
+    ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat); })),
     ("vrrp_gna_interval", Warn("it belongs to IPv6")),
-    (
-        "vrrp_higher_prio_send_advert",
-        Warn("a master that yields stays silent"),
-    ),
+    ("vrrp_higher_prio_send_advert", Warn("a master that yields stays silent")),
     ("vrrp_ipsets", Warn(FILTER)),
     ("vrrp_iptables", Warn(FILTER)),
-    (
-        "vrrp_lower_prio_no_advert",
-        Warn("a lower advertisement is answered as RFC 3768 says"),
-    ),
-    (
-        "vrrp_mcast_group4",
-        Do(|g, statement, complaints| {
-            let group = ipv4(statement, complaints);
-            match group.filter(|group| group.is_multicast()) {
-                Some(group) => g.vrrp_mcast_group4 = group,
-                None if group.is_some() => complaints.wrong(statement, "a multicast address"),
-                None => {}
-            }
-        }),
-    ),
+    ("vrrp_lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
+    ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
     ("vrrp_mcast_group6", Warn("it belongs to IPv6")),
-    (
-        "vrrp_min_garp",
-        Warn("the bursts are as garp_master_repeat says"),
-    ),
+    ("vrrp_min_garp", Warn("the bursts are as garp_master_repeat says")),
     ("vrrp_netlink_cmd_rcv_bufs", Warn(TUNING)),
     ("vrrp_netlink_cmd_rcv_bufs_force", Warn(TUNING)),
     ("vrrp_netlink_monitor_rcv_bufs", Warn(TUNING)),
     ("vrrp_netlink_monitor_rcv_bufs_force", Warn(TUNING)),
     ("vrrp_no_swap", Warn(TUNING)),
-    (
-        "vrrp_notify_fifo",
-        Warn("watch the events of the control socket"),
-    ),
-    (
-        "vrrp_notify_fifo_script",
-        Warn("watch the events of the control socket"),
-    ),
-    (
-        "vrrp_notify_priority_changes",
-        Warn("watch the events of the control socket"),
-    ),
+    ("vrrp_notify_fifo", Warn("watch the events of the control socket")),
+    ("vrrp_notify_fifo_script", Warn("watch the events of the control socket")),
+    ("vrrp_notify_priority_changes", Warn("watch the events of the control socket")),
     ("vrrp_priority", Warn(TUNING)),
     ("vrrp_process_name", Warn(TUNING)),
     ("vrrp_rlimit_rttime", Warn(TUNING)),
     ("vrrp_rt_priority", Warn(TUNING)),
     ("vrrp_rx_bufs_multiplier", Warn(TUNING)),
     ("vrrp_rx_bufs_policy", Warn(TUNING)),
-    (
-        "vrrp_skip_check_adv_addr",
-        Warn("the addresses of each advertisement are checked; it costs nothing here"),
-    ),
-    (
-        "vrrp_startup_delay",
-        Do(|g, statement, complaints| {
-            const MAX_SECONDS: u32 = 1_000_000;
-            g.startup_delay =
-                seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay);
-        }),
-    ),
+    ("vrrp_skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("vrrp_startup_delay", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 1_000_000; g.startup_delay = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay); })),
     ("vrrp_strict", Refuse),
-    (
-        "vrrp_version",
-        Do(|_, statement, complaints| version(statement, complaints)),
-    ),
+    ("vrrp_version", Do(|_, statement, complaints| version(statement, complaints))),
 ];
 
 /// Longest delay between bursts in seconds.

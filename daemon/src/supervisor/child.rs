@@ -18,6 +18,9 @@ use crate::birth;
 /// Messages that may wait for a child; one that lets so many wait is held for hung.
 pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
 
+/// How a child ends that did what it was told.
+pub(super) const CLEAN_END: &str = "exit status 0";
+
 type Outgoing = (Vec<u8>, Vec<Arc<OwnedFd>>);
 
 /// A running child.

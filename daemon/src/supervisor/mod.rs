@@ -119,6 +119,8 @@ struct Supervisor {
     reload: Option<reload::Reload>,
     stop: Option<stop::Stop>,
     started_at_ms: u64,
+    /// The last vrrp process ended otherwise than asked.
+    vrrp_died: bool,
 }
 
 /// Runs the supervisor until it is told to end. `parent` is let go when all processes are ready.
@@ -161,6 +163,7 @@ pub async fn run(
         reload: None,
         stop: None,
         started_at_ms: protocol::event::now_ms(),
+        vrrp_died: false,
     };
     if let Err(failures) = supervisor.begin(configuration) {
         for failure in failures {
@@ -180,7 +183,7 @@ pub async fn run(
             _ = tick.tick() => supervisor.tick(),
         }
         if let Some(code) = supervisor.finished() {
-            supervisor.leave();
+            supervisor.leave().await;
             return code;
         }
     }
@@ -382,7 +385,12 @@ impl Supervisor {
             let access =
                 FileAccess { mode: socket.mode, user: socket.user.as_ref(), group: socket.group.as_ref() };
             match listeners::open_plain(&socket.address, &access) {
-                Ok(descriptor) => sockets.push((setup, Arc::new(descriptor))),
+                Ok(descriptor) => {
+                    if let config::haproxy::BindAddress::Unix(path) = &socket.address {
+                        self.own_files.push(PathBuf::from(path));
+                    }
+                    sockets.push((setup, Arc::new(descriptor)));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                     tracing::warn!("stats socket {}: taken by another process; this daemon does not answer there", setup.name);
                 }
@@ -468,6 +476,9 @@ impl Supervisor {
     fn ended(&mut self, pid: u32, reason: &str) {
         let Some(child) = self.children.remove(&pid) else { return };
         let role = child.role;
+        if role == Role::Vrrp {
+            self.vrrp_died = reason != child::CLEAN_END;
+        }
         if role != Role::Control {
             self.pass_on(&ToChild::PeerGone { role, pid });
         }
@@ -624,8 +635,17 @@ impl Supervisor {
         self.pass_on(&ToChild::Event(Event::now(EventSource::Supervisor, severity, kind, subject, change, reason)));
     }
 
-    /// Removes the files that were made here.
-    fn leave(&mut self) {
+    /// Removes the files that were made here, and addresses that vrrp could not remove itself.
+    async fn leave(&mut self) {
+        if self.vrrp_died
+            && let Some(keepalived) = &self.configuration.keepalived
+        {
+            match vrrp::remove_addresses(keepalived).await {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => tracing::warn!("removed {}: vrrp had died before it could", removed.join(", ")),
+                Err(reason) => tracing::error!("virtual addresses may be left on this node: {reason}"),
+            }
+        }
         for path in self.own_files.drain(..) {
             // An operator may have removed it.
             let _ = std::fs::remove_file(path);

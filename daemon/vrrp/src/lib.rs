@@ -1,41 +1,37 @@
-//! Stand-in until the real one is merged.
-#![allow(missing_docs)]
+//! The vrrp process: virtual routers on this node, their addresses, and what they watch.
+//!
+//! [`core`] is the protocol without sockets or clocks. [`packet`] turns advertisements into bytes and back.
+//! The driver performs what the core decides: it owns the sockets, netlink, the timers, and the channels to
+//! the supervisor (which runs scripts for us) and to the control process (which shows and steers us).
+
+mod cleanup;
+pub mod core;
+mod driver;
+mod network;
+pub mod packet;
+
 use std::process::ExitCode;
-use protocol::process::{FromChild, ToChild};
-use protocol::vrrp::*;
-use protocol::wire;
 
-#[derive(serde::Serialize, serde::Deserialize)]
-pub struct Setup { pub config: config::keepalived::KeepalivedConfig, pub proxy_configured: bool, pub node: String }
+pub use cleanup::remove_addresses;
+use config::keepalived::KeepalivedConfig;
+use serde::{Deserialize, Serialize};
+use sys::channel::Channel;
 
-pub fn remove_addresses(_config: &config::keepalived::KeepalivedConfig) -> Result<Vec<String>, String> { Ok(Vec::new()) }
+/// What the process is told at its birth, and again when the configuration changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The instances and what they track.
+    pub config: KeepalivedConfig,
+    /// Whether this daemon has a proxy of its own, whose health answers the proxy-alive scripts.
+    pub proxy_configured: bool,
+    /// The node's name: the `router_id` when none is configured.
+    pub node: String,
+}
 
-pub async fn run(_setup: Setup, mut supervisor: sys::channel::Channel, control: Option<sys::channel::Channel>) -> ExitCode {
-    let mut control = control;
-    let _ = supervisor.sender.send(&wire::encode(&FromChild::Ready).unwrap_or_default(), &[]).await;
-    loop {
-        let asked = async { match &mut control { Some(c) => c.receiver.receive().await, None => std::future::pending().await } };
-        tokio::select! {
-            frame = supervisor.receiver.receive() => {
-                let Ok(Some((frame, descriptors))) = frame else { return ExitCode::SUCCESS };
-                match wire::decode::<ToChild>(&frame) {
-                    Ok(ToChild::Stop) => return ExitCode::SUCCESS,
-                    Ok(ToChild::Peer { .. }) => control = descriptors.into_iter().next().and_then(|d| sys::channel::Channel::new(d).ok()),
-                    Ok(other) => tracing::info!("vrrp stand-in hears {other:?}"),
-                    Err(error) => tracing::error!("{error}"),
-                }
-            }
-            frame = asked => match frame {
-                Ok(Some((frame, _))) => {
-                    let Ok(request) = wire::decode::<VrrpRequest>(&frame) else { continue };
-                    let tell = match request.ask {
-                        VrrpAsk::Show => VrrpTell::Instances { id: request.id, instances: Vec::new() },
-                        VrrpAsk::Do(_) => VrrpTell::Done { id: request.id, result: Ok(String::new()) },
-                    };
-                    if let Some(c) = &control { let _ = c.sender.send(&wire::encode(&tell).unwrap_or_default(), &[]).await; }
-                }
-                _ => control = None,
-            },
-        }
-    }
+/// Runs the virtual routers until the supervisor says stop, vanishes, or SIGTERM or SIGINT comes.
+///
+/// Wants a `current_thread` runtime with I/O and time of its own, CAP_NET_ADMIN and CAP_NET_RAW. Returns
+/// success after an orderly end: priority 0 said, addresses removed, `notify_stop` run.
+pub async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
+    driver::run(setup, supervisor, control).await
 }

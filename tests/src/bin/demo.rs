@@ -44,8 +44,16 @@ fn main() -> ExitCode {
 }
 
 fn run(headless: bool, kind: NodeKind) -> Outcome {
-    for (program, package) in [("ip", "iproute2"), ("bridge", "iproute2"), ("unshare", "util-linux"), ("nsenter", "util-linux")] {
-        ensure!(find_program(program).is_some(), "the demo needs {program}: apt-get install {package}");
+    for (program, package) in [
+        ("ip", "iproute2"),
+        ("bridge", "iproute2"),
+        ("unshare", "util-linux"),
+        ("nsenter", "util-linux"),
+    ] {
+        ensure!(
+            find_program(program).is_some(),
+            "the demo needs {program}: apt-get install {package}"
+        );
     }
     if let Some(missing) = kind.missing() {
         return Err(Failure::new(format!("the demo needs {missing}")));
@@ -56,7 +64,10 @@ fn run(headless: bool, kind: NodeKind) -> Outcome {
     if headless {
         return walk(kind);
     }
-    ensure!(std::io::stdout().is_terminal(), "the dashboard needs a terminal; without one: --headless");
+    ensure!(
+        std::io::stdout().is_terminal(),
+        "the dashboard needs a terminal; without one: --headless"
+    );
     watch()
 }
 
@@ -70,18 +81,34 @@ fn enter_namespaces() -> Failure {
         Err(error) => return Failure::new(format!("this program: {error}")),
     };
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--net", "--mount", "--"]).arg(program).args(std::env::args_os().skip(1));
+    command
+        .args(["--user", "--map-root-user", "--net", "--mount", "--"])
+        .arg(program)
+        .args(std::env::args_os().skip(1));
     let error = command.env(INSIDE, "1").exec();
-    Failure::new(format!("user namespaces are not allowed here ({error}); run the demo as root"))
+    Failure::new(format!(
+        "user namespaces are not allowed here ({error}); run the demo as root"
+    ))
 }
 
 /// The headless demo.
 fn walk(kind: NodeKind) -> Outcome {
     let began = Instant::now();
-    let say = |what: &str, text: &str| println!("[{:5.1} s] {what:<12} {text}", began.elapsed().as_secs_f64());
-    say("start", "a bridge, two nodes, three web servers and a client, each in namespaces of its own");
+    let say = |what: &str, text: &str| {
+        println!(
+            "[{:5.1} s] {what:<12} {text}",
+            began.elapsed().as_secs_f64()
+        )
+    };
+    say(
+        "start",
+        "a bridge, two nodes, three web servers and a client, each in namespaces of its own",
+    );
     let mut demo = Demo::start(kind)?;
-    say("traffic", "the client asks the virtual address 100 times a second");
+    say(
+        "traffic",
+        "the client asks the virtual address 100 times a second",
+    );
     type Step = fn(&mut Demo) -> Outcome<String>;
     let steps: [(&str, Step); 5] = [
         ("address up", |demo| demo.address_up()),
@@ -120,22 +147,34 @@ fn watch() -> Outcome {
     let fifo = demo.folder().join("keys");
     nix::unistd::mkfifo(&fifo, Mode::from_bits_truncate(0o600)).context("the dashboard's FIFO")?;
     // Open for both, so that the reader sees no end when a writer closes.
-    let keys = std::fs::File::options().read(true).write(true).open(&fifo).context("the dashboard's FIFO")?;
+    let keys = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .context("the dashboard's FIFO")?;
     let (sender, wishes) = channel();
     let for_end = sender.clone();
     std::thread::spawn(move || read_keys(keys, &sender));
     let mut command = Command::new(tandem);
     for socket in demo.sockets() {
-        command.arg("--node").arg(format!("unix:{}", socket.display()));
+        command
+            .arg("--node")
+            .arg(format!("unix:{}", socket.display()));
     }
-    let mut dashboard = command.arg("--demo-fifo").arg(&fifo).spawn().context("tandem")?;
+    let mut dashboard = command
+        .arg("--demo-fifo")
+        .arg(&fifo)
+        .spawn()
+        .context("tandem")?;
     let ended = std::thread::spawn(move || {
         let status = dashboard.wait();
         let _ = for_end.send(Wish::Ended);
         status
     });
     let outcome = serve_wishes(&mut demo, &wishes);
-    let status = ended.join().map_err(|_| Failure::new("the dashboard's watcher panicked"))??;
+    let status = ended
+        .join()
+        .map_err(|_| Failure::new("the dashboard's watcher panicked"))??;
     drop(demo);
     outcome?;
     ensure!(status.success(), "the dashboard ended with {status}");
@@ -177,10 +216,14 @@ fn serve_wishes(demo: &mut Demo, wishes: &std::sync::mpsc::Receiver<Wish>) -> Ou
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
         }
         if let Some((node, _)) = dead_node.filter(|(_, since)| since.elapsed() >= DEAD_FOR) {
-            demo.revive_node(node).context(format!("node {} does not come back", NODES[node]))?;
+            demo.revive_node(node)
+                .context(format!("node {} does not come back", NODES[node]))?;
             dead_node = None;
         }
-        if let Some(&(web, _)) = dead_webs.first().filter(|(_, since)| since.elapsed() >= DEAD_FOR) {
+        if let Some(&(web, _)) = dead_webs
+            .first()
+            .filter(|(_, since)| since.elapsed() >= DEAD_FOR)
+        {
             demo.revive_web(web)?;
             dead_webs.remove(0);
         }
