@@ -754,7 +754,7 @@ mod tests {
             text.starts_with("Unknown command: 'show state', but maybe one of the following ones is a better match:\n"),
             "{text}"
         );
-        assert!(text.contains("  show stat [desc|json|no-maint|typed|up]* : "), "{text}");
+        assert!(text.contains("  show stat [desc|json|no-maint|typed|up]*: "), "{text}");
         assert!(text.contains("  quit                                    : disconnect"), "{text}");
     }
 

@@ -46,9 +46,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes an event into the daemon's log.
+/// Writes an event into the daemon's log. The supervisor and vrrp write theirs themselves, so that they are there
+/// also when no control process is.
 pub(super) fn log_event(event: &Event) {
     let Event { subject, change, reason, .. } = event;
+    if matches!(event.source, EventSource::Supervisor | EventSource::Vrrp) {
+        return;
+    }
     match event.severity {
         EventSeverity::Info | EventSeverity::Notice => tracing::info!("{subject} {change}: {reason}"),
         EventSeverity::Warning => tracing::warn!("{subject} {change}: {reason}"),
@@ -128,12 +132,14 @@ impl Hub {
         workers.iter().rev().find(|worker| worker.proven.load(Ordering::Relaxed)).or(workers.last()).cloned()
     }
 
-    /// Numbers an event, keeps it, and logs it unless the supervisor has.
+    /// Numbers an event, keeps it and logs it.
     pub fn record(&self, event: Event) {
         let event = self.history.record(event);
+        log_event(&event);
         if event.source != EventSource::Supervisor {
-            log_event(&event);
-        } else if event.kind == EventKind::ProcessDied && event.subject == Role::Worker.as_str() {
+            return;
+        }
+        if event.kind == EventKind::ProcessDied && event.subject == Role::Worker.as_str() {
             *lock(&self.worker_detail) = format!("{}: {}", event.change, event.reason);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::Happening;
 use super::listeners::borrowed;
 use crate::birth;
+use crate::logging::{LogTarget, TARGET_VARIABLE};
 
 /// Messages that may wait for a child; one that lets so many wait is held for hung.
 pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
@@ -55,6 +56,10 @@ impl Child {
         let (ours, theirs) = channel::pair()?;
         let mut command = sys::spawn::again(&format!("tandemd: {}", role.as_str()), &birth_theirs);
         command.arg(format!("--role={}", role.as_str())).envs(environment.iter().cloned());
+        if environment.iter().any(|(name, value)| name == TARGET_VARIABLE && value == LogTarget::Syslog.as_str()) {
+            // In the background nobody holds the terminal.
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
         // The children tell systemd nothing.
         command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
         let mut process = tokio::process::Command::from(command).spawn()?;

@@ -9,6 +9,7 @@ pub(super) struct Systemd {
     watchdog: Option<Duration>,
     pinged: Instant,
     status: String,
+    announced: bool,
 }
 
 impl Default for Systemd {
@@ -28,12 +29,13 @@ impl Systemd {
     pub(super) fn from_environment() -> Self {
         // Half the interval, as sd_watchdog_enabled(3) recommends.
         let watchdog = sd_notify::watchdog_enabled().map(|interval| interval / 2);
-        Self { watchdog, pinged: Instant::now(), status: String::new() }
+        Self { watchdog, pinged: Instant::now(), status: String::new(), announced: false }
     }
 
     /// The daemon serves, for the first time or after a reload.
-    pub(super) fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+    pub(super) fn ready(&mut self) {
+        self.announced = true;
+        tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
     /// A reload begins; systemd wants the moment with it.
@@ -49,10 +51,13 @@ impl Systemd {
         tell(&[NotifyState::Stopping]);
     }
 
-    /// The line that `systemctl status` shows; sent when it changes.
+    /// The line that `systemctl status` shows; sent when it changes, but not before READY=1: some launchers read the first
+    /// datagram alone.
     pub(super) fn status(&mut self, status: String) {
         if status != self.status {
-            tell(&[NotifyState::Status(&status)]);
+            if self.announced {
+                tell(&[NotifyState::Status(&status)]);
+            }
             self.status = status;
         }
     }
