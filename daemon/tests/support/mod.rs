@@ -11,7 +11,7 @@ use protocol::client::{ClientAsk, ClientReply, ClientRequest, ClientTell, PROTOC
 use protocol::process::{FromChild, Role, ToChild};
 use protocol::snapshot::{BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, ServerStats, WorkerSnapshot};
 use protocol::worker::{WorkerAsk, WorkerRequest, WorkerTell};
-use protocol::{Level, Operation, wire};
+use protocol::{Level, Operation, Refusal, wire};
 use sys::channel::Channel;
 use tandem_daemon::control::{self, Setup, SocketSetup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,6 +77,9 @@ impl Rig {
                     WorkerAsk::Snapshot => WorkerTell::Snapshot { id, snapshot: Box::new(figures()) },
                     WorkerAsk::Sessions => WorkerTell::Sessions { id, sessions: Vec::new() },
                     WorkerAsk::Errors => WorkerTell::Errors { id, errors: Vec::new() },
+                    WorkerAsk::Do(Operation::ShutdownSession { .. }) => {
+                        WorkerTell::Done { id, result: Err(Refusal::NoSuchSession) }
+                    }
                     WorkerAsk::Do(operation) => {
                         operations.lock().expect("unpoisoned").push(operation);
                         WorkerTell::Done { id, result: Ok(String::new()) }
