@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 /// How long a child may take to stop in order before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
+/// What the kernel counts in: USER_HZ is 100 wherever Linux shows it to programs.
+const MILLISECONDS_PER_TICK: u64 = 10;
+
 /// A command for `program` on `core`, ended by the kernel if this thread ends first.
 pub(crate) fn pinned(core: usize, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
@@ -122,6 +125,28 @@ pub(crate) fn memory(root: u32) -> io::Result<Memory> {
     Ok(memory)
 }
 
+/// CPU time that `core` spent on anything, since some fixed moment, in steps of 10 ms; `None` if the kernel does not tell.
+pub(crate) fn core_time(core: usize) -> Option<Duration> {
+    core_time_in(&fs::read_to_string("/proc/stat").ok()?, core)
+}
+
+fn core_time_in(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core}");
+    let mut words = stat
+        .lines()
+        .map(str::split_whitespace)
+        .find_map(|mut words| (words.next() == Some(name.as_str())).then_some(words))?;
+    // user nice system idle iowait irq softirq steal: idle and iowait are no work.
+    let mut ticks = 0u64;
+    for place in 0..8 {
+        let value: u64 = words.next()?.parse().ok()?;
+        if place != 3 && place != 4 {
+            ticks += value;
+        }
+    }
+    Some(Duration::from_millis(ticks * MILLISECONDS_PER_TICK))
+}
+
 fn kibibytes(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
@@ -175,6 +200,15 @@ mod tests {
     fn a_name_with_parentheses_does_not_hide_the_parent() {
         assert_eq!(parent_in("12 (a) 9 (b)) S 7 12 12 0"), Some(7));
         assert_eq!(parent_in("12 nothing"), None);
+    }
+
+    #[test]
+    fn a_core_works_while_it_is_not_idle() {
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 1000 1000 4 5 6 7 8\ncpu1 0 0 0 1 1 0 0 0 0 0\n";
+        assert_eq!(core_time_in(stat, 0), Some(Duration::from_millis(210)));
+        assert_eq!(core_time_in(stat, 1), Some(Duration::ZERO));
+        assert_eq!(core_time_in(stat, 2), None);
     }
 
     #[test]

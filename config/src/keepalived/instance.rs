@@ -128,7 +128,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("track_interface", Do(track_interface)),
     ("track_process", Refuse),
     ("track_script", Do(track_script)),
-    ("track_src_ip", Warn("an instance whose source address goes away falls to FAULT with its interface")),
+    ("track_src_ip", Warn("the source address is not watched")),
     ("unicast_fault_no_peer", Warn("an instance without peers speaks by multicast")),
     ("unicast_peer", Do(unicast_peer)),
     ("unicast_src_ip", Do(source_address)),
@@ -516,13 +516,13 @@ fn addresses(
             let (next, found) = virtual_address(line, at, complaints);
             at = next;
             let Some(found) = found else { continue };
+            // It stays in the list: the peer compares our advertisement with its own list.
             if list
                 .iter()
                 .any(|known| known.address == found.address && known.device == found.device)
             {
                 let message = format!("address {} is listed twice", found.address);
                 complaints.warning(DiagnosticKind::Duplicate, found.span, message);
-                continue;
             }
             list.push(found);
         }
