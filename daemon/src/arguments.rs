@@ -73,7 +73,8 @@ Signals: TERM, INT stop; USR1 stops gracefully; USR2, HUP reload.
 ";
 
 fn number(flag: &str, text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("{flag} wants a number, found '{text}'"))
+    text.parse()
+        .map_err(|_| format!("{flag} wants a number, found '{text}'"))
 }
 
 /// Reads the words after the program's name.
@@ -97,10 +98,15 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-D" => parsed.daemon = true,
             "-W" | "-Ws" => parsed.master_worker = true,
             "-S" => {
-                return Err("-S (master socket) is not supported yet; `reload` works on the stats socket".to_owned());
+                return Err(
+                    "-S (master socket) is not supported yet; `reload` works on the stats socket"
+                        .to_owned(),
+                );
             }
             "-sf" | "-st" => {
-                return Err(format!("{text} is not supported: reload the running daemon with SIGUSR2, it keeps its sockets"));
+                return Err(format!(
+                    "{text} is not supported: reload the running daemon with SIGUSR2, it keeps its sockets"
+                ));
             }
             "-x" => {
                 return Err("-x is not supported: reload the running daemon with SIGUSR2, it keeps its sockets".to_owned());
@@ -117,13 +123,17 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-vv" => parsed.version = 2,
             "-h" | "--help" => parsed.help = true,
             "-dW" => parsed.zero_warning = true,
-            "-de" | "-dp" | "-dG" | "-dR" | "-dS" | "-dV" | "-dr" | "-dI" | "-dF" | "-dL" | "-dD" | "-dZ" | "-dC" | "-dK"
-            | "-dv" => {}
+            "-de" | "-dp" | "-dG" | "-dR" | "-dS" | "-dV" | "-dr" | "-dI" | "-dF" | "-dL"
+            | "-dD" | "-dZ" | "-dC" | "-dK" | "-dv" => {}
             "--socket" => parsed.socket = Some(PathBuf::from(string()?)),
             "--cleanup" => parsed.cleanup = true,
             "--background" => {
                 let descriptor = string()?;
-                parsed.background = Some(descriptor.parse().map_err(|_| format!("no descriptor: '{descriptor}'"))?);
+                parsed.background = Some(
+                    descriptor
+                        .parse()
+                        .map_err(|_| format!("no descriptor: '{descriptor}'"))?,
+                );
             }
             "--" => {
                 while let Ok(file) = value() {
@@ -147,8 +157,16 @@ mod tests {
 
     #[test]
     fn flags_of_several_letters_are_read_as_haproxy_reads_them() {
-        let parsed = read("-Ws -f a.cfg -f b.conf -p /run/x.pid -c -V -dM0x50 -n 5 -- c.cfg").expect("valid");
-        assert_eq!(parsed.files, [PathBuf::from("a.cfg"), PathBuf::from("b.conf"), PathBuf::from("c.cfg")]);
+        let parsed = read("-Ws -f a.cfg -f b.conf -p /run/x.pid -c -V -dM0x50 -n 5 -- c.cfg")
+            .expect("valid");
+        assert_eq!(
+            parsed.files,
+            [
+                PathBuf::from("a.cfg"),
+                PathBuf::from("b.conf"),
+                PathBuf::from("c.cfg")
+            ]
+        );
         assert!(parsed.check && parsed.verbose && parsed.master_worker && !parsed.daemon);
         assert_eq!(parsed.maxconn, Some(5));
         let parsed = read("-db -dW -vv").expect("valid");
@@ -160,8 +178,15 @@ mod tests {
     fn what_is_wrong_is_named() {
         assert_eq!(read("-zz").expect_err("unknown"), "unknown option '-zz'");
         assert_eq!(read("-f").expect_err("no value"), "-f wants a value");
-        assert_eq!(read("-n many").expect_err("no number"), "-n wants a number, found 'many'");
-        assert!(read("-S /x").expect_err("later").contains("not supported yet"));
+        assert_eq!(
+            read("-n many").expect_err("no number"),
+            "-n wants a number, found 'many'"
+        );
+        assert!(
+            read("-S /x")
+                .expect_err("later")
+                .contains("not supported yet")
+        );
         assert!(read("-sf 12 13").expect_err("never").contains("SIGUSR2"));
     }
 }

@@ -15,10 +15,22 @@ struct Birth {
 }
 
 /// Sends a child what it needs.
-pub async fn send(sender: &Sender, setup: Vec<u8>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub async fn send(
+    sender: &Sender,
+    setup: Vec<u8>,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let count = u32::try_from(descriptors.len()).map_err(io::Error::other)?;
-    let birth = Birth { setup, descriptors: count };
-    sender.send(&protocol::wire::encode(&birth).map_err(io::Error::other)?, &[]).await?;
+    let birth = Birth {
+        setup,
+        descriptors: count,
+    };
+    sender
+        .send(
+            &protocol::wire::encode(&birth).map_err(io::Error::other)?,
+            &[],
+        )
+        .await?;
     for some in descriptors.chunks(MAX_DESCRIPTORS) {
         sender.send(&[], some).await?;
     }
@@ -27,7 +39,9 @@ pub async fn send(sender: &Sender, setup: Vec<u8>, descriptors: &[BorrowedFd<'_>
 
 /// Receives it in the child, with a short-lived runtime of its own: the role starts the one it wants later.
 pub fn receive(descriptor: OwnedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut channel = Channel::new(descriptor)?;
         let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the supervisor is gone");

@@ -41,37 +41,56 @@ pub fn default_paths() -> Vec<PathBuf> {
     if own.is_dir() {
         return vec![own.to_owned()];
     }
-    ["/etc/haproxy/haproxy.cfg", "/etc/keepalived/keepalived.conf"]
-        .into_iter()
-        .map(PathBuf::from)
-        .filter(|path| path.exists())
-        .collect()
+    [
+        "/etc/haproxy/haproxy.cfg",
+        "/etc/keepalived/keepalived.conf",
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+    .filter(|path| path.exists())
+    .collect()
 }
 
 /// Reads and checks everything: grammar, vocabulary, certificates, names. Blocks while names are resolved.
 pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
-    let paths = if arguments.files.is_empty() { default_paths() } else { arguments.files.clone() };
+    let paths = if arguments.files.is_empty() {
+        default_paths()
+    } else {
+        arguments.files.clone()
+    };
     if paths.is_empty() {
-        return Err("no configuration: name files with -f, or put them into /etc/tandem/".to_owned());
+        return Err(
+            "no configuration: name files with -f, or put them into /etc/tandem/".to_owned(),
+        );
     }
     let inputs: Vec<config::Input> = paths.into_iter().map(config::Input::path).collect();
     let read = config::load(&inputs, &|name| std::env::var(name).ok());
-    let mut configuration =
-        Configuration { haproxy: read.haproxy, keepalived: read.keepalived, sources: read.sources };
+    let mut configuration = Configuration {
+        haproxy: read.haproxy,
+        keepalived: read.keepalived,
+        sources: read.sources,
+    };
     let mut diagnostics = read.diagnostics;
     if let Some(haproxy) = &mut configuration.haproxy {
         if let Some(maxconn) = arguments.maxconn {
             haproxy.global.maxconn = Some(maxconn);
         }
         if let Some(maxconn) = arguments.frontend_maxconn {
-            for proxy in haproxy.proxies.iter_mut().filter(|proxy| proxy.kind.is_frontend()) {
+            for proxy in haproxy
+                .proxies
+                .iter_mut()
+                .filter(|proxy| proxy.kind.is_frontend())
+            {
                 proxy.maxconn.get_or_insert(maxconn);
             }
         }
         let found = proxy::check(haproxy, &configuration.sources);
         diagnostics.0.extend(found.0);
     }
-    Ok(Loaded { configuration, diagnostics })
+    Ok(Loaded {
+        configuration,
+        diagnostics,
+    })
 }
 
 impl Configuration {
@@ -86,14 +105,23 @@ impl Configuration {
 
     /// The pidfile that `-p` or `pidfile` names.
     pub fn pidfile(&self, arguments: &Arguments) -> Option<PathBuf> {
-        let configured = self.haproxy.as_ref().and_then(|haproxy| haproxy.global.pidfile.as_ref());
-        arguments.pidfile.clone().or_else(|| configured.map(|word| PathBuf::from(&word.text)))
+        let configured = self
+            .haproxy
+            .as_ref()
+            .and_then(|haproxy| haproxy.global.pidfile.as_ref());
+        arguments
+            .pidfile
+            .clone()
+            .or_else(|| configured.map(|word| PathBuf::from(&word.text)))
     }
 
     /// Whether to go to the background: `-D` or `daemon`, unless the foreground is asked for.
     pub fn wants_background(&self, arguments: &Arguments) -> bool {
         // `-W` and `-Ws` stay in the foreground in HAProxy unless -D or `daemon` says otherwise; systemd's way is -Ws.
-        let configured = self.haproxy.as_ref().is_some_and(|haproxy| haproxy.global.daemon);
+        let configured = self
+            .haproxy
+            .as_ref()
+            .is_some_and(|haproxy| haproxy.global.daemon);
         let notified = std::env::var_os("NOTIFY_SOCKET").is_some();
         !arguments.foreground && (arguments.daemon || (configured && !notified))
     }
@@ -104,10 +132,22 @@ impl Configuration {
             uid: sys::privileges::user_id("nobody").ok(),
             gid: sys::privileges::primary_group_of("nobody").ok(),
         };
-        let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else { return nobody };
-        let uid = global.user.as_ref().and_then(|user| user_number(user).ok()).or(nobody.uid);
-        let gid = global.group.as_ref().and_then(|group| group_number(group).ok());
-        Identity { uid, gid: gid.or(nobody.gid) }
+        let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else {
+            return nobody;
+        };
+        let uid = global
+            .user
+            .as_ref()
+            .and_then(|user| user_number(user).ok())
+            .or(nobody.uid);
+        let gid = global
+            .group
+            .as_ref()
+            .and_then(|group| group_number(group).ok());
+        Identity {
+            uid,
+            gid: gid.or(nobody.gid),
+        }
     }
 }
 
@@ -115,7 +155,9 @@ impl Configuration {
 pub fn user_number(account: &Account) -> Result<u32, String> {
     match account {
         Account::Id(number) => Ok(*number),
-        Account::Name(name) => sys::privileges::user_id(&name.text).map_err(|error| error.to_string()),
+        Account::Name(name) => {
+            sys::privileges::user_id(&name.text).map_err(|error| error.to_string())
+        }
     }
 }
 
@@ -123,12 +165,21 @@ pub fn user_number(account: &Account) -> Result<u32, String> {
 pub fn group_number(account: &Account) -> Result<u32, String> {
     match account {
         Account::Id(number) => Ok(*number),
-        Account::Name(name) => sys::privileges::group_id(&name.text).map_err(|error| error.to_string()),
+        Account::Name(name) => {
+            sys::privileges::group_id(&name.text).map_err(|error| error.to_string())
+        }
     }
 }
 
 /// The host's name, without its domain.
 pub fn host_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    if name.is_empty() { "localhost".to_owned() } else { name }
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }

@@ -56,10 +56,16 @@ pub fn start(target: LogTarget, debug: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env(FILTER_VARIABLE)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let writer = Lines::new(target);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(writer);
     let _ = match target {
         LogTarget::Stderr => builder.try_init(),
-        LogTarget::Journal | LogTarget::Syslog => builder.without_time().with_level(false).try_init(),
+        LogTarget::Journal | LogTarget::Syslog => {
+            builder.without_time().with_level(false).try_init()
+        }
     };
 }
 
@@ -114,7 +120,14 @@ impl Drop for Line {
             LogTarget::Journal => writeln!(io::stderr(), "<{}>{text}", self.severity),
             LogTarget::Syslog => match &self.socket {
                 Some(socket) => socket
-                    .send(format!("<{}>tandemd[{}]: {text}", FACILITY | self.severity, std::process::id()).as_bytes())
+                    .send(
+                        format!(
+                            "<{}>tandemd[{}]: {text}",
+                            FACILITY | self.severity,
+                            std::process::id()
+                        )
+                        .as_bytes(),
+                    )
                     .map(|_| ()),
                 None => Ok(()),
             },
@@ -135,7 +148,12 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { target: self.target, socket: self.socket.clone(), severity: 6, bytes: Vec::new() }
+        Line {
+            target: self.target,
+            socket: self.socket.clone(),
+            severity: 6,
+            bytes: Vec::new(),
+        }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {

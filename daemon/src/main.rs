@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
-    if let Some(role) = arguments.first().and_then(|first| first.to_str()).and_then(|first| first.strip_prefix("--role="))
+    if let Some(role) = arguments
+        .first()
+        .and_then(|first| first.to_str())
+        .and_then(|first| first.strip_prefix("--role="))
     {
         return tandem_daemon::roles::run(role);
     }

@@ -34,7 +34,10 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     if let Some(directory) = &arguments.directory
         && let Err(error) = std::env::set_current_dir(directory)
     {
-        return refuse(&format!("cannot change to {}: {error}", directory.display()));
+        return refuse(&format!(
+            "cannot change to {}: {error}",
+            directory.display()
+        ));
     }
     let configuration = match load(&arguments) {
         Ok(configuration) => configuration,
@@ -59,7 +62,10 @@ fn evaluate(condition: &str) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(diagnostic) => {
-            eprintln!("tandemd: cannot evaluate '{condition}': {}", diagnostic.message);
+            eprintln!(
+                "tandemd: cannot evaluate '{condition}': {}",
+                diagnostic.message
+            );
             ExitCode::from(2)
         }
     }
@@ -71,7 +77,11 @@ fn load(arguments: &Arguments) -> Result<Configuration, ExitCode> {
     let refused = loaded.diagnostics.has_errors()
         || (arguments.zero_warning && loaded.diagnostics.has_warnings());
     // The process in the background has had its configuration judged before it was left there.
-    let text = if arguments.background.is_some() && !refused { String::new() } else { loaded.text() };
+    let text = if arguments.background.is_some() && !refused {
+        String::new()
+    } else {
+        loaded.text()
+    };
     if !text.is_empty() && (refused || !arguments.quiet) {
         eprint!("{text}");
     }
@@ -93,13 +103,18 @@ fn load(arguments: &Arguments) -> Result<Configuration, ExitCode> {
 
 /// `ExecStopPost`: removes the addresses that a crash left behind, unless a daemon runs that owns them.
 fn cleanup(configuration: &Configuration) -> ExitCode {
-    let Some(keepalived) = &configuration.keepalived else { return ExitCode::SUCCESS };
+    let Some(keepalived) = &configuration.keepalived else {
+        return ExitCode::SUCCESS;
+    };
     if let Some(pid) = supervisor::other_supervisor() {
         eprintln!("tandemd: nothing cleaned up: tandemd runs as process {pid}");
         return ExitCode::SUCCESS;
     }
     logging::start(LogTarget::from_environment(), false);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
@@ -123,7 +138,11 @@ fn leave_behind(words: &[OsString]) -> ExitCode {
     let theirs = OwnedFd::from(theirs);
     let mut command: Command = sys::spawn::again("tandemd", &theirs);
     let place = sys::spawn::BIRTH_DESCRIPTOR.to_string();
-    command.args(words).arg("--background").arg(place).stdin(Stdio::null());
+    command
+        .args(words)
+        .arg("--background")
+        .arg(place)
+        .stdin(Stdio::null());
     command.env(logging::TARGET_VARIABLE, LogTarget::Syslog.as_str());
     if let Err(error) = command.spawn() {
         return refuse(&format!("cannot go to the background: {error}"));
@@ -152,11 +171,19 @@ fn serve(arguments: Arguments, configuration: Configuration) -> ExitCode {
     if let Err(error) = sys::privileges::raise_descriptor_limit(WANTED_DESCRIPTORS) {
         tracing::warn!("descriptor limit stays as it is: {error}");
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    runtime.block_on(supervisor::run(arguments, configuration, target, parent.map(Parent)))
+    runtime.block_on(supervisor::run(
+        arguments,
+        configuration,
+        target,
+        parent.map(Parent),
+    ))
 }
 
 /// The process that waits in the foreground until this one is ready.

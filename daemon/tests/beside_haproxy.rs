@@ -23,7 +23,12 @@ impl Drop for Haproxy {
 
 impl Haproxy {
     fn start() -> Option<Self> {
-        if Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
+        if Command::new("haproxy")
+            .arg("-v")
+            .stdout(Stdio::null())
+            .status()
+            .is_err()
+        {
             println!("skipped: haproxy is not installed");
             return None;
         }
@@ -62,9 +67,17 @@ impl Haproxy {
 
 #[tokio::test]
 async fn the_columns_are_haproxys() {
-    let Some(haproxy) = Haproxy::start() else { return };
+    let Some(haproxy) = Haproxy::start() else {
+        return;
+    };
     let rig = Rig::start(Level::Admin).await;
-    let header = |text: &str| text.lines().next().unwrap_or_default().trim_start_matches("# ").to_owned();
+    let header = |text: &str| {
+        text.lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("# ")
+            .to_owned()
+    };
     let theirs = header(&ask(&haproxy.socket(), "show stat").await);
     let ours = header(&rig.ask("show stat").await);
     let own_columns = theirs.split(',').take_while(|name| *name != "-");
@@ -75,25 +88,50 @@ async fn the_columns_are_haproxys() {
 
 #[tokio::test]
 async fn lines_have_values_where_haproxy_has_values() {
-    let Some(haproxy) = Haproxy::start() else { return };
+    let Some(haproxy) = Haproxy::start() else {
+        return;
+    };
     let rig = Rig::start(Level::Admin).await;
     let theirs = ask(&haproxy.socket(), "show stat").await;
     let ours = rig.ask("show stat").await;
-    let header: Vec<&str> = theirs.lines().next().expect("a header").split(',').collect();
+    let header: Vec<&str> = theirs
+        .lines()
+        .next()
+        .expect("a header")
+        .split(',')
+        .collect();
     // web1 has a check in the rig, and what is not counted yet is empty.
-    let exempt = |name: &str| name.starts_with("agg_") || name.contains("check") || ["slim", "algo", "need_conn_est", "cookie"].contains(&name);
+    let exempt = |name: &str| {
+        name.starts_with("agg_")
+            || name.contains("check")
+            || ["slim", "algo", "need_conn_est", "cookie"].contains(&name)
+    };
     for key in ["main,FRONTEND,", "nginx,web2,", "nginx,BACKEND,"] {
-        let line = |text: &str| text.lines().find(|line| line.starts_with(key)).map(str::to_owned).unwrap_or_else(|| panic!("{key} in {text}"));
+        let line = |text: &str| {
+            text.lines()
+                .find(|line| line.starts_with(key))
+                .map(str::to_owned)
+                .unwrap_or_else(|| panic!("{key} in {text}"))
+        };
         let (theirs, ours) = (line(&theirs), line(&ours));
-        for (name, (theirs, ours)) in header.iter().zip(theirs.split(',').zip(ours.split(','))).take(103) {
-            assert!(exempt(name) || theirs.is_empty() == ours.is_empty(), "{key} {name}: haproxy '{theirs}', we '{ours}'");
+        for (name, (theirs, ours)) in header
+            .iter()
+            .zip(theirs.split(',').zip(ours.split(',')))
+            .take(103)
+        {
+            assert!(
+                exempt(name) || theirs.is_empty() == ours.is_empty(),
+                "{key} {name}: haproxy '{theirs}', we '{ours}'"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn errors_and_answers_have_haproxys_words() {
-    let Some(haproxy) = Haproxy::start() else { return };
+    let Some(haproxy) = Haproxy::start() else {
+        return;
+    };
     let rig = Rig::start(Level::Admin).await;
     let mut differences = Vec::new();
     for command in [
@@ -142,7 +180,10 @@ async fn errors_and_answers_have_haproxys_words() {
         "operator; show cli level; disable server nginx/web1",
         "user; clear counters",
     ] {
-        let (ours, theirs) = (rig.ask(command).await, ask(&haproxy.socket(), command).await);
+        let (ours, theirs) = (
+            rig.ask(command).await,
+            ask(&haproxy.socket(), command).await,
+        );
         if ours != theirs {
             differences.push(format!("{command}: haproxy {theirs:?}, we {ours:?}"));
         }
@@ -152,17 +193,33 @@ async fn errors_and_answers_have_haproxys_words() {
 
 #[tokio::test]
 async fn show_info_has_haproxys_lines() {
-    let Some(haproxy) = Haproxy::start() else { return };
+    let Some(haproxy) = Haproxy::start() else {
+        return;
+    };
     let rig = Rig::start(Level::Admin).await;
     let names = |text: String| -> Vec<String> {
-        text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
+        text.lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, _)| name.to_owned())
+            .collect()
     };
     let theirs = names(ask(&haproxy.socket(), "show info").await);
     assert_eq!(names(rig.ask("show info").await), theirs);
     let kinds = |text: String| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.is_empty());
         // Position and value differ between versions; name, tags and type do not.
-        lines.filter_map(|line| Some(line.split_once('.')?.1.splitn(4, ':').take(3).collect::<Vec<_>>().join(":"))).collect()
+        lines
+            .filter_map(|line| {
+                Some(
+                    line.split_once('.')?
+                        .1
+                        .splitn(4, ':')
+                        .take(3)
+                        .collect::<Vec<_>>()
+                        .join(":"),
+                )
+            })
+            .collect()
     };
     let theirs = kinds(ask(&haproxy.socket(), "show info typed").await);
     assert_eq!(kinds(rig.ask("show info typed").await), theirs);
@@ -170,8 +227,13 @@ async fn show_info_has_haproxys_lines() {
 
 #[tokio::test]
 async fn the_state_file_has_haproxys_header() {
-    let Some(haproxy) = Haproxy::start() else { return };
+    let Some(haproxy) = Haproxy::start() else {
+        return;
+    };
     let rig = Rig::start(Level::Admin).await;
     let head = |text: String| text.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(head(rig.ask("show servers state").await), head(ask(&haproxy.socket(), "show servers state").await));
+    assert_eq!(
+        head(rig.ask("show servers state").await),
+        head(ask(&haproxy.socket(), "show servers state").await)
+    );
 }

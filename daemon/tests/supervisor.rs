@@ -49,7 +49,9 @@ impl Daemon {
             .spawn()
             .expect("it starts");
         let daemon = Self { process, folder };
-        daemon.wait_for("a worker", async |daemon| daemon.worker().await.is_some()).await;
+        daemon
+            .wait_for("a worker", async |daemon| daemon.worker().await.is_some())
+            .await;
         daemon
     }
 
@@ -58,7 +60,10 @@ impl Daemon {
     }
 
     async fn ask(&self, line: &str) -> String {
-        if tokio::net::UnixStream::connect(self.socket()).await.is_err() {
+        if tokio::net::UnixStream::connect(self.socket())
+            .await
+            .is_err()
+        {
             return String::new();
         }
         ask(&self.socket(), line).await
@@ -68,7 +73,11 @@ impl Daemon {
     async fn worker(&self) -> Option<i32> {
         let backends = self.ask("show backend").await;
         let info = self.ask("show info").await;
-        let pid = info.lines().find_map(|line| line.strip_prefix("Pid: "))?.parse().ok()?;
+        let pid = info
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid: "))?
+            .parse()
+            .ok()?;
         (backends.contains("nginx") && pid != i32::try_from(self.process.id()).ok()?).then_some(pid)
     }
 
@@ -119,9 +128,18 @@ async fn a_worker_that_dies_is_replaced_and_the_history_tells_it() {
     let mut daemon = Daemon::start().await;
     let first = daemon.worker().await.expect("a worker");
     send(first, nix::sys::signal::Signal::SIGKILL);
-    daemon.wait_for("new worker", async |daemon| daemon.worker().await.is_some_and(|pid| pid != first)).await;
+    daemon
+        .wait_for("new worker", async |daemon| {
+            daemon.worker().await.is_some_and(|pid| pid != first)
+        })
+        .await;
     let events = daemon.ask("show events").await;
-    assert!(events.contains(&format!("worker: process {first} died (signal 9 (SIGKILL))")), "{events}");
+    assert!(
+        events.contains(&format!(
+            "worker: process {first} died (signal 9 (SIGKILL))"
+        )),
+        "{events}"
+    );
     let pid = std::fs::read_to_string(daemon.folder.path().join("pid")).expect("pidfile");
     assert_eq!(pid.trim(), daemon.process.id().to_string());
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
@@ -137,9 +155,13 @@ async fn a_reload_starts_a_new_worker_and_a_broken_one_changes_nothing() {
     let second = daemon.worker().await.expect("a worker");
     assert_ne!(first, second);
     let file = daemon.folder.path().join("h.cfg");
-    std::fs::write(&file, configuration(daemon.folder.path(), " nonsense\n")).expect("configuration");
+    std::fs::write(&file, configuration(daemon.folder.path(), " nonsense\n"))
+        .expect("configuration");
     let answer = daemon.ask("reload").await;
-    assert!(answer.starts_with("Success=0\n") && answer.contains("'nonsense'"), "{answer}");
+    assert!(
+        answer.starts_with("Success=0\n") && answer.contains("'nonsense'"),
+        "{answer}"
+    );
     assert_eq!(daemon.worker().await, Some(second));
     daemon.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(daemon.end(), Some(130));
@@ -149,15 +171,22 @@ async fn a_reload_starts_a_new_worker_and_a_broken_one_changes_nothing() {
 async fn the_control_process_is_replaced_too() {
     let mut daemon = Daemon::start().await;
     let worker = daemon.worker().await.expect("a worker");
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.process.id())).expect("children");
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.process.id()))
+            .expect("children");
     let control = children.split_whitespace().find(|pid| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "tandemd-control")
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim() == "tandemd-control")
     });
     let control: i32 = control.expect("a control process").parse().expect("a pid");
     send(control, nix::sys::signal::Signal::SIGKILL);
     daemon
         .wait_for("new control process", async |daemon| {
-            daemon.ask("show events").await.contains("control: started as process") && daemon.worker().await == Some(worker)
+            daemon
+                .ask("show events")
+                .await
+                .contains("control: started as process")
+                && daemon.worker().await == Some(worker)
         })
         .await;
     daemon.signal(nix::sys::signal::Signal::SIGUSR1);
@@ -169,19 +198,40 @@ fn checking_is_silent_unless_asked() {
     let folder = tempfile::tempdir().expect("folder");
     let good = configuration(folder.path(), "");
     let output = run(&["-c"], &good);
-    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0));
+    assert_eq!(
+        (
+            output.status.code(),
+            output.stdout.len(),
+            output.stderr.len()
+        ),
+        (Some(0), 0, 0)
+    );
     let output = run(&["-c", "-V"], &good);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "Configuration file is valid\n");
-    let output = run(&["-c"], &configuration(folder.path(), " nonsense\n madness\n"));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "Configuration file is valid\n"
+    );
+    let output = run(
+        &["-c"],
+        &configuration(folder.path(), " nonsense\n madness\n"),
+    );
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("h.cfg:3:") && text.contains("nonsense") && text.contains("madness"), "{text}");
+    assert!(
+        text.contains("h.cfg:3:") && text.contains("nonsense") && text.contains("madness"),
+        "{text}"
+    );
 }
 
 #[test]
 fn all_occupied_ports_are_named_with_their_lines() {
-    let taken: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    let ports: Vec<u16> = taken.iter().map(|listener| listener.local_addr().expect("address").port()).collect();
+    let taken: Vec<_> = (0..2)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"))
+        .collect();
+    let ports: Vec<u16> = taken
+        .iter()
+        .map(|listener| listener.local_addr().expect("address").port())
+        .collect();
     let folder = tempfile::tempdir().expect("folder");
     let text = format!(
         "{}frontend a\n bind 127.0.0.1:{}\n default_backend nginx\nfrontend b\n bind 127.0.0.1:{}\n default_backend nginx\n",
@@ -193,7 +243,9 @@ fn all_occupied_ports_are_named_with_their_lines() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     for (name, port, line) in [("a", ports[0], 14), ("b", ports[1], 17)] {
-        let wanted = format!("h.cfg:{line}: frontend '{name}': cannot bind to 127.0.0.1:{port}: Address already in use");
+        let wanted = format!(
+            "h.cfg:{line}: frontend '{name}': cannot bind to 127.0.0.1:{port}: Address already in use"
+        );
         assert!(told.contains(&wanted), "{wanted} in {told}");
     }
 }
@@ -201,7 +253,11 @@ fn all_occupied_ports_are_named_with_their_lines() {
 #[test]
 fn conditions_are_evaluated_by_exit_code() {
     let check = |condition: &str, expected: i32| {
-        let status = Command::new(PROGRAM).args(["-cc", condition]).stderr(Stdio::null()).status().expect("it runs");
+        let status = Command::new(PROGRAM)
+            .args(["-cc", condition])
+            .stderr(Stdio::null())
+            .status()
+            .expect("it runs");
         assert_eq!(status.code(), Some(expected), "{condition}");
     };
     check("version_atleast(2.4)", 0);

@@ -72,12 +72,16 @@ impl From<Refusal> for Answer {
 impl Answer {
     /// The text as it goes out, without the line that ends an answer.
     pub fn text(&self, severity: SeverityOutput) -> String {
-        const WORDS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+        const WORDS: [&str; 8] = [
+            "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+        ];
         match (self, severity) {
             (Self::Done, _) => String::new(),
             (Self::Lines(lines), _) => lines.clone(),
             (Self::Message(_, text), SeverityOutput::None) => format!("{text}\n"),
-            (Self::Message(number, text), SeverityOutput::Number) => format!("[{number}]: {text}\n"),
+            (Self::Message(number, text), SeverityOutput::Number) => {
+                format!("[{number}]: {text}\n")
+            }
             (Self::Message(number, text), SeverityOutput::Word) => {
                 format!("[{}]: {text}\n", WORDS[usize::from(*number).min(7)])
             }
@@ -117,12 +121,30 @@ struct Command {
     run: Run,
 }
 
-const fn row(words: &'static str, arguments: &'static str, help: &'static str, level: Level, run: Run) -> Command {
-    Command { words, arguments, help, level, run }
+const fn row(
+    words: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    level: Level,
+    run: Run,
+) -> Command {
+    Command {
+        words,
+        arguments,
+        help,
+        level,
+        run,
+    }
 }
 
 const fn later(words: &'static str) -> Command {
-    Command { words, arguments: "", help: "not supported yet", level: Level::User, run: Run::NotYet }
+    Command {
+        words,
+        arguments: "",
+        help: "not supported yet",
+        level: Level::User,
+        run: Run::NotYet,
+    }
 }
 
 use Level::{Admin, Operator, User};
@@ -227,7 +249,9 @@ const MAX_CANDIDATES: usize = 5;
 /// Runs one command.
 pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let Some((command, rest)) = find(&words) else { return unknown(&words, session.level) };
+    let Some((command, rest)) = find(&words) else {
+        return unknown(&words, session.level);
+    };
     if session.level < command.level {
         return Refusal::PermissionDenied.into();
     }
@@ -242,19 +266,35 @@ pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
                 Some(&"all") => Answer::Lines(views::sessions(&sessions, true)),
                 Some(wanted) => {
                     let wanted = session_id(wanted);
-                    let found: Vec<_> = sessions.into_iter().filter(|session| Some(session.id) == wanted).collect();
-                    if found.is_empty() { Refusal::NoSuchSession.into() } else { Answer::Lines(views::sessions(&found, true)) }
+                    let found: Vec<_> = sessions
+                        .into_iter()
+                        .filter(|session| Some(session.id) == wanted)
+                        .collect();
+                    if found.is_empty() {
+                        Refusal::NoSuchSession.into()
+                    } else {
+                        Answer::Lines(views::sessions(&found, true))
+                    }
                 }
             },
         },
         Run::Errors => match hub.errors().await {
             None => Refusal::NotRunning("The proxy worker".to_owned()).into(),
             Some(errors) => {
-                let (requests, responses) = (!rest.contains(&"response"), !rest.contains(&"request"));
-                let proxy = rest.iter().find(|word| !matches!(**word, "request" | "response" | "-1"));
+                let (requests, responses) =
+                    (!rest.contains(&"response"), !rest.contains(&"request"));
+                let proxy = rest
+                    .iter()
+                    .find(|word| !matches!(**word, "request" | "response" | "-1"));
                 let chosen: Vec<_> = errors
                     .into_iter()
-                    .filter(|error| if error.is_request { requests } else { responses })
+                    .filter(|error| {
+                        if error.is_request {
+                            requests
+                        } else {
+                            responses
+                        }
+                    })
                     .filter(|error| proxy.is_none_or(|proxy| error.proxy == *proxy))
                     .collect();
                 Answer::Lines(views::errors(&chosen))
@@ -265,12 +305,19 @@ pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
             if let Some(count) = rest.iter().find_map(|word| word.parse::<usize>().ok()) {
                 events.drain(..events.len().saturating_sub(count));
             }
-            if rest.contains(&"json") { json(&events) } else { Answer::Lines(views::events(&events)) }
+            if rest.contains(&"json") {
+                json(&events)
+            } else {
+                Answer::Lines(views::events(&events))
+            }
         }
         Run::Help => {
             let mut text = "The following commands are valid at this level:\n".to_owned();
             let matching: Vec<&Command> = if rest.is_empty() {
-                COMMANDS.iter().filter(|command| is_shown(command)).collect()
+                COMMANDS
+                    .iter()
+                    .filter(|command| is_shown(command))
+                    .collect()
             } else {
                 candidates(rest)
             };
@@ -279,16 +326,26 @@ pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
         }
         Run::Sockets => {
             let setup = hub.setup();
-            let lines = setup.sockets.iter().map(|socket| {
-                format!("{} {} all\n", socket.name, level_name(socket.level))
-            });
-            Answer::Lines(std::iter::once("# socket lvl processes\n".to_owned()).chain(lines).collect())
+            let lines = setup
+                .sockets
+                .iter()
+                .map(|socket| format!("{} {} all\n", socket.name, level_name(socket.level)));
+            Answer::Lines(
+                std::iter::once("# socket lvl processes\n".to_owned())
+                    .chain(lines)
+                    .collect(),
+            )
         }
         Run::NotYet => error(format!("'{}' is not supported yet.", command.words)),
     }
 }
 
-async fn operate(parse: fn(&[&str], &Snapshot) -> Parsed, rest: &[&str], hub: &Hub, session: &Session) -> Answer {
+async fn operate(
+    parse: fn(&[&str], &Snapshot) -> Parsed,
+    rest: &[&str],
+    hub: &Hub,
+    session: &Session,
+) -> Answer {
     let snapshot = hub.snapshot().await;
     let operation = match parse(rest, &snapshot) {
         Ok(operation) => operation,
@@ -310,7 +367,12 @@ async fn operate(parse: fn(&[&str], &Snapshot) -> Parsed, rest: &[&str], hub: &H
 fn find<'w, 'a>(words: &'w [&'a str]) -> Option<(&'static Command, &'w [&'a str])> {
     let matches = COMMANDS.iter().filter_map(|command| {
         let count = command.words.split(' ').count();
-        let same = words.len() >= count && command.words.split(' ').zip(words).all(|(wanted, word)| wanted == *word);
+        let same = words.len() >= count
+            && command
+                .words
+                .split(' ')
+                .zip(words)
+                .all(|(wanted, word)| wanted == *word);
         same.then_some((count, command))
     });
     let (count, command) = matches.max_by_key(|(count, _)| *count)?;
@@ -325,14 +387,22 @@ fn is_shown(command: &Command) -> bool {
 fn candidates(words: &[&str]) -> Vec<&'static Command> {
     let wanted = words.join(" ");
     let shown = || COMMANDS.iter().filter(|command| is_shown(command));
-    let beginning: Vec<_> =
-        shown().filter(|command| command.words == wanted || command.words.starts_with(&format!("{wanted} "))).collect();
+    let beginning: Vec<_> = shown()
+        .filter(|command| {
+            command.words == wanted || command.words.starts_with(&format!("{wanted} "))
+        })
+        .collect();
     if !beginning.is_empty() {
         return beginning;
     }
     let mut by_distance: Vec<_> = shown()
         .map(|command| {
-            let same_words = command.words.split(' ').zip(words).take_while(|(one, other)| *one == **other).count();
+            let same_words = command
+                .words
+                .split(' ')
+                .zip(words)
+                .take_while(|(one, other)| *one == **other)
+                .count();
             let likeness = strsim::jaro_winkler(command.words, &wanted);
             (same_words as f64 + likeness, command)
         })
@@ -340,14 +410,22 @@ fn candidates(words: &[&str]) -> Vec<&'static Command> {
     by_distance.sort_by(|one, other| other.0.total_cmp(&one.0));
     by_distance.truncate(MAX_CANDIDATES);
     by_distance.sort_by_key(|(_, command)| command.words);
-    by_distance.into_iter().map(|(_, command)| command).collect()
+    by_distance
+        .into_iter()
+        .map(|(_, command)| command)
+        .collect()
 }
 
 const ALWAYS: [&str; 3] = ["help", "prompt", "quit"];
 
 fn list(text: &mut String, commands: &[&Command], level: Level) {
-    let always = COMMANDS.iter().filter(|command| ALWAYS.contains(&command.words));
-    let chosen = commands.iter().copied().filter(|command| !ALWAYS.contains(&command.words) && command.level <= level);
+    let always = COMMANDS
+        .iter()
+        .filter(|command| ALWAYS.contains(&command.words));
+    let chosen = commands
+        .iter()
+        .copied()
+        .filter(|command| !ALWAYS.contains(&command.words) && command.level <= level);
     for command in chosen.chain(always) {
         let usage = [command.words, command.arguments].join(" ");
         text.push_str(&format!("  {:<40}: {}\n", usage.trim_end(), command.help));
@@ -364,7 +442,10 @@ fn unknown(words: &[&str], level: Level) -> Answer {
 }
 
 fn json(value: &impl serde::Serialize) -> Answer {
-    serde_json::to_string(value).map_or_else(|failure| error(failure.to_string()), |text| Answer::Lines(text + "\n"))
+    serde_json::to_string(value).map_or_else(
+        |failure| error(failure.to_string()),
+        |text| Answer::Lines(text + "\n"),
+    )
 }
 
 fn level_name(level: Level) -> &'static str {
@@ -413,7 +494,9 @@ fn set_timeout(words: &[&str], session: &mut Session) -> Answer {
 
 /// A time in HAProxy's form; seconds without a unit.
 fn delay_of(text: &str) -> Option<Duration> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
     Some(match &text[digits..] {
         "us" => Duration::from_micros(number),
@@ -427,26 +510,44 @@ fn delay_of(text: &str) -> Option<Duration> {
 }
 
 /// The server that a word names, in the snapshot.
-fn server<'a>(word: Option<&&str>, snapshot: &'a Snapshot) -> Result<(ServerName, &'a ServerStats), Answer> {
+fn server<'a>(
+    word: Option<&&str>,
+    snapshot: &'a Snapshot,
+) -> Result<(ServerName, &'a ServerStats), Answer> {
     let name = ServerName::parse(word.copied().unwrap_or_default())?;
     if snapshot.worker.is_none() {
         return Err(Refusal::NotRunning("The proxy worker".to_owned()).into());
     }
-    let backend = views::proxies(snapshot).find(|proxy| proxy.backend.is_some() && proxy.name == name.backend);
+    let backend = views::proxies(snapshot)
+        .find(|proxy| proxy.backend.is_some() && proxy.name == name.backend);
     let backend = backend.ok_or(Refusal::NoSuchBackend)?;
-    let server = backend.servers.iter().find(|server| server.name == name.server).ok_or(Refusal::NoSuchServer)?;
+    let server = backend
+        .servers
+        .iter()
+        .find(|server| server.name == name.server)
+        .ok_or(Refusal::NoSuchServer)?;
     Ok((name, server))
 }
 
-fn frontend<'a>(word: Option<&&str>, snapshot: &'a Snapshot) -> Result<(String, &'a FrontendStats), Answer> {
-    let Some(name) = word else { return Err(error("A frontend name is expected.")) };
-    let found = views::proxies(snapshot).find(|proxy| proxy.name == **name).and_then(|proxy| proxy.frontend.as_ref());
+fn frontend<'a>(
+    word: Option<&&str>,
+    snapshot: &'a Snapshot,
+) -> Result<(String, &'a FrontendStats), Answer> {
+    let Some(name) = word else {
+        return Err(error("A frontend name is expected."));
+    };
+    let found = views::proxies(snapshot)
+        .find(|proxy| proxy.name == **name)
+        .and_then(|proxy| proxy.frontend.as_ref());
     Ok(((*name).to_owned(), found.ok_or(Refusal::NoSuchFrontend)?))
 }
 
 fn get_weight(words: &[&str], snapshot: &Snapshot) -> Answer {
     match server(words.first(), snapshot) {
-        Ok((_, server)) => Answer::Message(INFO, format!("{} (initial {})", server.user_weight, server.initial_weight)),
+        Ok((_, server)) => Answer::Message(
+            INFO,
+            format!("{} (initial {})", server.user_weight, server.initial_weight),
+        ),
         Err(answer) => answer,
     }
 }
@@ -459,29 +560,40 @@ fn server_state(words: &[&str], snapshot: &Snapshot, state: ServerAdmin) -> Pars
 fn checks(words: &[&str], snapshot: &Snapshot, enabled: bool) -> Parsed {
     let (server, stats) = server(words.first(), snapshot)?;
     if enabled && stats.check.is_none() {
-        return Err(error("Health check was not configured on this server, cannot enable."));
+        return Err(error(
+            "Health check was not configured on this server, cannot enable.",
+        ));
     }
     Ok(Operation::ServerChecks { server, enabled })
 }
 
 fn weight_of(word: Option<&&str>) -> Result<WeightChange, Answer> {
-    let Some(word) = word.filter(|word| !word.is_empty()) else { return Err(error("Require <weight> or <weight%>.")) };
+    let Some(word) = word.filter(|word| !word.is_empty()) else {
+        return Err(error("Require <weight> or <weight%>."));
+    };
     let (digits, percent) = match word.strip_suffix('%') {
         Some(digits) => (digits, true),
         None => (*word, false),
     };
-    let Ok(number) = digits.parse::<i64>() else { return Err(error("Trailing garbage in weight string")) };
+    let Ok(number) = digits.parse::<i64>() else {
+        return Err(error("Trailing garbage in weight string"));
+    };
     match (u32::try_from(number), percent) {
         (Ok(number), true) if number <= 25_600 => Ok(WeightChange::Percent(number)),
         (_, true) => Err(error("Relative weight must be positive.")),
         (Ok(number), false) if number <= 256 => Ok(WeightChange::Absolute(number as u16)),
-        (_, false) => Err(error("Absolute weight can only be between 0 and 256 inclusive.")),
+        (_, false) => Err(error(
+            "Absolute weight can only be between 0 and 256 inclusive.",
+        )),
     }
 }
 
 fn set_weight(words: &[&str], snapshot: &Snapshot) -> Parsed {
     let (server, _) = server(words.first(), snapshot)?;
-    Ok(Operation::ServerWeight { server, weight: weight_of(words.get(1))? })
+    Ok(Operation::ServerWeight {
+        server,
+        weight: weight_of(words.get(1))?,
+    })
 }
 
 fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
@@ -490,13 +602,20 @@ fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
     let (server, _) = server(words.first(), snapshot)?;
     let value = words.get(2).copied();
     match words.get(1).copied() {
-        Some("weight") => Ok(Operation::ServerWeight { server, weight: weight_of(words.get(2))? }),
+        Some("weight") => Ok(Operation::ServerWeight {
+            server,
+            weight: weight_of(words.get(2))?,
+        }),
         Some("state") => {
             let state = match value {
                 Some("ready") => ServerAdmin::Ready,
                 Some("drain") => ServerAdmin::Drain,
                 Some("maint") => ServerAdmin::Maint,
-                _ => return Err(error("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")),
+                _ => {
+                    return Err(error(
+                        "'set server <srv> state' expects 'ready', 'drain' and 'maint'.",
+                    ));
+                }
             };
             Ok(Operation::ServerState { server, state })
         }
@@ -505,40 +624,67 @@ fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
                 Some("up") => ForcedHealth::Up,
                 Some("stopping") => ForcedHealth::Stopping,
                 Some("down") => ForcedHealth::Down,
-                _ => return Err(error("'set server <srv> health' expects 'up', 'stopping', or 'down'.")),
+                _ => {
+                    return Err(error(
+                        "'set server <srv> health' expects 'up', 'stopping', or 'down'.",
+                    ));
+                }
             };
             Ok(Operation::ServerHealth { server, health })
         }
         Some("addr") => {
             let Some(value) = value else {
-                return Err(error("set server <b>/<s> addr requires an address and optionally a port."));
+                return Err(error(
+                    "set server <b>/<s> addr requires an address and optionally a port.",
+                ));
             };
             let Ok(address) = value.parse::<IpAddr>() else {
-                return Err(error(format!("Invalid addr '{value}' by 'stats socket command'")));
+                return Err(error(format!(
+                    "Invalid addr '{value}' by 'stats socket command'"
+                )));
             };
             let port = match (words.get(3), words.get(4)) {
                 (Some(&"port"), Some(port)) => match port.parse() {
                     Ok(port) => Some(port),
                     Err(_) => {
-                        return Err(error(format!("problem converting port '{port}' to an int by 'stats socket command'")));
+                        return Err(error(format!(
+                            "problem converting port '{port}' to an int by 'stats socket command'"
+                        )));
                     }
                 },
                 _ => None,
             };
-            Ok(Operation::ServerAddress { server, address: Some(address), port })
+            Ok(Operation::ServerAddress {
+                server,
+                address: Some(address),
+                port,
+            })
         }
-        Some(word @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr" | "check-port" | "fqdn" | "ssl")) => {
-            Err(error(format!("'set server <srv> {word}' is not supported yet.")))
-        }
+        Some(
+            word @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr"
+            | "check-port" | "fqdn" | "ssl"),
+        ) => Err(error(format!(
+            "'set server <srv> {word}' is not supported yet."
+        ))),
         _ => Err(error(USAGE)),
     }
 }
 
 /// What HAProxy says after a change that it comments on.
 fn note(operation: &Operation, snapshot: &Snapshot) -> Option<String> {
-    let Operation::ServerAddress { server: name, address, port } = operation else { return None };
+    let Operation::ServerAddress {
+        server: name,
+        address,
+        port,
+    } = operation
+    else {
+        return None;
+    };
     let (_, stats) = server(Some(&name.to_string().as_str()), snapshot).ok()?;
-    let (old_address, old_port) = stats.address.rsplit_once(':').unwrap_or((&stats.address, "0"));
+    let (old_address, old_port) = stats
+        .address
+        .rsplit_once(':')
+        .unwrap_or((&stats.address, "0"));
     let mut parts = Vec::new();
     if let Some(address) = address {
         let address = address.to_string();
@@ -578,7 +724,10 @@ fn global_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
     let Some(maxconn) = words.first().and_then(|word| word.parse::<u32>().ok()) else {
         return Err(error("Expects an integer value."));
     };
-    let most = snapshot.worker.as_ref().map_or(u64::from(u32::MAX), |worker| worker.process.hard_maxconn);
+    let most = snapshot
+        .worker
+        .as_ref()
+        .map_or(u64::from(u32::MAX), |worker| worker.process.hard_maxconn);
     if most > 0 && u64::from(maxconn) > most {
         return Err(error("Value out of range."));
     }
@@ -595,7 +744,9 @@ fn server_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
 }
 
 fn clear_counters(words: &[&str], _: &Snapshot) -> Parsed {
-    Ok(Operation::ClearCounters { all: words.first() == Some(&"all") })
+    Ok(Operation::ClearCounters {
+        all: words.first() == Some(&"all"),
+    })
 }
 
 fn session_id(word: &str) -> Option<u64> {
@@ -606,7 +757,9 @@ fn session_id(word: &str) -> Option<u64> {
 }
 
 fn shutdown_session(words: &[&str], _: &Snapshot) -> Parsed {
-    let Some(word) = words.first() else { return Err(error("Session pointer expected (use 'show sess').")) };
+    let Some(word) = words.first() else {
+        return Err(error("Session pointer expected (use 'show sess')."));
+    };
     let id = session_id(word).ok_or(Refusal::NoSuchSession)?;
     Ok(Operation::ShutdownSession { id })
 }
@@ -620,7 +773,9 @@ fn instance(words: &[&str], snapshot: &Snapshot) -> Result<String, Answer> {
     if !snapshot.vrrp_configured {
         return Err(error("VRRP is not configured."));
     }
-    let Some(name) = words.first() else { return Err(error("A VRRP instance is expected (use 'show vrrp').")) };
+    let Some(name) = words.first() else {
+        return Err(error("A VRRP instance is expected (use 'show vrrp')."));
+    };
     if snapshot.vrrp_running && !snapshot.vrrp.iter().any(|instance| instance.name == **name) {
         return Err(Refusal::NoSuchInstance((*name).to_owned()).into());
     }
@@ -629,17 +784,27 @@ fn instance(words: &[&str], snapshot: &Snapshot) -> Result<String, Answer> {
 
 fn failover(words: &[&str], snapshot: &Snapshot) -> Parsed {
     let force = words.get(1) == Some(&"force");
-    Ok(Operation::VrrpFailover { instance: instance(words, snapshot)?, force })
+    Ok(Operation::VrrpFailover {
+        instance: instance(words, snapshot)?,
+        force,
+    })
 }
 
 fn failback(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    Ok(Operation::VrrpFailback { instance: instance(words, snapshot)? })
+    Ok(Operation::VrrpFailback {
+        instance: instance(words, snapshot)?,
+    })
 }
 
 fn show_env(words: &[&str], _: &Snapshot) -> Answer {
     let wanted = words.first();
     let lines: Vec<String> = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
         .filter(|(name, _)| wanted.is_none_or(|wanted| name == wanted))
         .map(|(name, value)| format!("{name}={value}\n"))
         .collect();
@@ -651,7 +816,11 @@ fn show_env(words: &[&str], _: &Snapshot) -> Answer {
 
 fn show_info(words: &[&str], snapshot: &Snapshot) -> Answer {
     let version = version::compatible_version();
-    let info = Info { snapshot, version: &version, release_date: version::RELEASE_DATE };
+    let info = Info {
+        snapshot,
+        version: &version,
+        release_date: version::RELEASE_DATE,
+    };
     let described = words.contains(&"desc");
     Answer::Lines(match () {
         () if words.contains(&"json") => render::info_json(&info),
@@ -661,14 +830,20 @@ fn show_info(words: &[&str], snapshot: &Snapshot) -> Answer {
 }
 
 fn show_stat(words: &[&str], snapshot: &Snapshot) -> Answer {
-    let mut filter = StatFilter { up: words.contains(&"up"), no_maint: words.contains(&"no-maint"), ..StatFilter::default() };
+    let mut filter = StatFilter {
+        up: words.contains(&"up"),
+        no_maint: words.contains(&"no-maint"),
+        ..StatFilter::default()
+    };
     if let [proxy, types, server, ..] = words
         && let (Ok(types), Ok(server)) = (types.parse(), server.parse())
     {
         (filter.types, filter.server_id) = (types, server);
         match proxy.parse() {
             Ok(number) => filter.proxy_id = number,
-            Err(_) if views::proxies(snapshot).any(|known| known.name == **proxy) => filter.proxy = Some(proxy),
+            Err(_) if views::proxies(snapshot).any(|known| known.name == **proxy) => {
+                filter.proxy = Some(proxy)
+            }
             Err(_) => return error("No such proxy."),
         }
     }
@@ -686,9 +861,14 @@ fn chosen<'a>(
     words: &[&str],
     snapshot: &'a Snapshot,
 ) -> Result<Vec<&'a protocol::snapshot::ProxySnapshot>, Answer> {
-    let Some(name) = words.first() else { return Ok(views::proxies(snapshot).collect()) };
-    let found = views::proxies(snapshot).find(|proxy| proxy.name == **name && proxy.backend.is_some());
-    found.map(|proxy| vec![proxy]).ok_or_else(|| error("Can't find backend."))
+    let Some(name) = words.first() else {
+        return Ok(views::proxies(snapshot).collect());
+    };
+    let found =
+        views::proxies(snapshot).find(|proxy| proxy.name == **name && proxy.backend.is_some());
+    found
+        .map(|proxy| vec![proxy])
+        .ok_or_else(|| error("Can't find backend."))
 }
 
 fn servers_state(words: &[&str], snapshot: &Snapshot) -> Answer {
@@ -713,8 +893,12 @@ fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
         return Refusal::NotRunning("The vrrp process".to_owned()).into();
     }
     let wanted = words.iter().find(|word| **word != "json");
-    let chosen: Vec<_> =
-        snapshot.vrrp.iter().filter(|instance| wanted.is_none_or(|wanted| instance.name == *wanted)).cloned().collect();
+    let chosen: Vec<_> = snapshot
+        .vrrp
+        .iter()
+        .filter(|instance| wanted.is_none_or(|wanted| instance.name == *wanted))
+        .cloned()
+        .collect();
     match wanted {
         Some(wanted) if chosen.is_empty() => Refusal::NoSuchInstance((*wanted).to_owned()).into(),
         _ if words.contains(&"json") => json(&chosen),
@@ -729,7 +913,12 @@ mod tests {
     #[test]
     fn the_table_is_sorted_without_doubles() {
         for pair in COMMANDS.windows(2) {
-            assert!(pair[0].words < pair[1].words, "{} before {}", pair[0].words, pair[1].words);
+            assert!(
+                pair[0].words < pair[1].words,
+                "{} before {}",
+                pair[0].words,
+                pair[1].words
+            );
         }
     }
 
@@ -740,8 +929,14 @@ mod tests {
             let found = find(&words).map(|(command, rest)| (command.words, rest.len()));
             assert_eq!(found, expected, "{line}");
         };
-        check("shutdown sessions server a/b", Some(("shutdown sessions server", 1)));
-        check("  show   servers   state  be ", Some(("show servers state", 1)));
+        check(
+            "shutdown sessions server a/b",
+            Some(("shutdown sessions server", 1)),
+        );
+        check(
+            "  show   servers   state  be ",
+            Some(("show servers state", 1)),
+        );
         check("set maxconn", None);
         check("show", None);
         check("", None);
@@ -749,13 +944,21 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_answered_with_near_ones() {
-        let Answer::Message(3, text) = unknown(&["show", "state"], Level::Admin) else { panic!("a message") };
+        let Answer::Message(3, text) = unknown(&["show", "state"], Level::Admin) else {
+            panic!("a message")
+        };
         assert!(
             text.starts_with("Unknown command: 'show state', but maybe one of the following ones is a better match:\n"),
             "{text}"
         );
-        assert!(text.contains("  show stat [desc|json|no-maint|typed|up]*: "), "{text}");
-        assert!(text.contains("  quit                                    : disconnect"), "{text}");
+        assert!(
+            text.contains("  show stat [desc|json|no-maint|typed|up]*: "),
+            "{text}"
+        );
+        assert!(
+            text.contains("  quit                                    : disconnect"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -763,8 +966,14 @@ mod tests {
         assert_eq!(weight_of(Some(&"50%")), Ok(WeightChange::Percent(50)));
         assert_eq!(weight_of(Some(&"256")), Ok(WeightChange::Absolute(256)));
         let refused = |word, text: &str| assert_eq!(weight_of(word), Err(error(text)));
-        refused(Some(&"257"), "Absolute weight can only be between 0 and 256 inclusive.");
-        refused(Some(&"-1"), "Absolute weight can only be between 0 and 256 inclusive.");
+        refused(
+            Some(&"257"),
+            "Absolute weight can only be between 0 and 256 inclusive.",
+        );
+        refused(
+            Some(&"-1"),
+            "Absolute weight can only be between 0 and 256 inclusive.",
+        );
         refused(None, "Require <weight> or <weight%>.");
     }
 

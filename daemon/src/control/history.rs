@@ -19,7 +19,10 @@ pub struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self { kept: Mutex::default(), news: broadcast::channel(MAX_PENDING_EVENTS).0 }
+        Self {
+            kept: Mutex::default(),
+            news: broadcast::channel(MAX_PENDING_EVENTS).0,
+        }
     }
 }
 
@@ -43,7 +46,11 @@ impl History {
     /// Events after a number, oldest first.
     pub fn after(&self, sequence: u64) -> Vec<Event> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.1.iter().filter(|event| event.sequence > sequence).cloned().collect()
+        kept.1
+            .iter()
+            .filter(|event| event.sequence > sequence)
+            .cloned()
+            .collect()
     }
 
     /// Events from now on.
@@ -61,7 +68,14 @@ mod tests {
     fn events_are_numbered_and_the_oldest_are_forgotten() {
         let history = History::default();
         for _ in 0..MAX_EVENTS + 5 {
-            history.record(Event::now(EventSource::Control, EventSeverity::Info, EventKind::Other, "a", "b", "c"));
+            history.record(Event::now(
+                EventSource::Control,
+                EventSeverity::Info,
+                EventKind::Other,
+                "a",
+                "b",
+                "c",
+            ));
         }
         let all = history.after(0);
         assert_eq!((all.len(), all[0].sequence), (MAX_EVENTS, 6));

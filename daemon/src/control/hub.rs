@@ -49,12 +49,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Writes an event into the daemon's log. The supervisor and vrrp write theirs themselves, so that they are there
 /// also when no control process is.
 pub(super) fn log_event(event: &Event) {
-    let Event { subject, change, reason, .. } = event;
+    let Event {
+        subject,
+        change,
+        reason,
+        ..
+    } = event;
     if matches!(event.source, EventSource::Supervisor | EventSource::Vrrp) {
         return;
     }
     match event.severity {
-        EventSeverity::Info | EventSeverity::Notice => tracing::info!("{subject} {change}: {reason}"),
+        EventSeverity::Info | EventSeverity::Notice => {
+            tracing::info!("{subject} {change}: {reason}")
+        }
         EventSeverity::Warning => tracing::warn!("{subject} {change}: {reason}"),
         EventSeverity::Alert => tracing::error!("{subject} {change}: {reason}"),
     }
@@ -97,7 +104,12 @@ impl Hub {
 
     /// A process can be asked from now on.
     pub fn add_peer(self: &Arc<Self>, role: Role, pid: u32, channel: Channel) {
-        let peer = Peer::start(pid, channel, role == Role::Worker, Arc::clone(&self.history));
+        let peer = Peer::start(
+            pid,
+            channel,
+            role == Role::Worker,
+            Arc::clone(&self.history),
+        );
         match role {
             Role::Worker => {
                 lock(&self.workers).push(peer.clone());
@@ -116,7 +128,8 @@ impl Hub {
                 let mut workers = lock(&self.workers);
                 workers.retain(|worker| worker.pid != pid);
                 if workers.is_empty() {
-                    *lock(&self.worker_detail) = format!("worker {pid} ended and is being replaced");
+                    *lock(&self.worker_detail) =
+                        format!("worker {pid} ended and is being replaced");
                 }
             }
             Role::Vrrp => {
@@ -129,7 +142,12 @@ impl Hub {
     /// The worker of the running configuration: the newest that answers.
     fn worker(&self) -> Option<Peer> {
         let workers = lock(&self.workers);
-        workers.iter().rev().find(|worker| worker.proven.load(Ordering::Relaxed)).or(workers.last()).cloned()
+        workers
+            .iter()
+            .rev()
+            .find(|worker| worker.proven.load(Ordering::Relaxed))
+            .or(workers.last())
+            .cloned()
     }
 
     /// Numbers an event, keeps it and logs it.
@@ -151,8 +169,11 @@ impl Hub {
         let at_ms = now_ms();
         let current = worker.as_ref().map(|worker| worker.process.pid);
         let newest = self.worker().map(|worker| worker.pid).or(current);
-        let draining_workers =
-            lock(&self.workers).iter().map(|worker| worker.pid).take_while(|pid| Some(*pid) != newest).collect();
+        let draining_workers = lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .take_while(|pid| Some(*pid) != newest)
+            .collect();
         let worker_detail = match (&worker, setup.proxy_configured) {
             (Some(_), _) => String::new(),
             (None, false) => "no proxy is configured".to_owned(),
@@ -215,7 +236,9 @@ impl Hub {
     pub async fn worker_state(&self) -> Vec<u8> {
         let now = self.worker_snapshot().await;
         let state = now.or_else(|| lock(&self.last_worker).clone());
-        state.and_then(|state| wire::encode(&state).ok()).unwrap_or_default()
+        state
+            .and_then(|state| wire::encode(&state).ok())
+            .unwrap_or_default()
     }
 
     /// Does what an operator asks; the caller has checked the level. `who` goes into the history.
@@ -234,7 +257,10 @@ impl Hub {
             }
             _ => match self.worker() {
                 None => Err(Refusal::NotRunning(role_name(Role::Worker).to_owned())),
-                Some(peer) => match peer.ask(Ask::Worker(WorkerAsk::Do(operation.clone()))).await {
+                Some(peer) => match peer
+                    .ask(Ask::Worker(WorkerAsk::Do(operation.clone())))
+                    .await
+                {
                     Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
                     _ => Err(no_answer(Role::Worker)),
                 },
@@ -260,7 +286,10 @@ impl Hub {
         lock(&self.reloads).insert(id, sender);
         let told = self.tell_supervisor(&FromChild::Reload { id }).await;
         let answer = match told {
-            Ok(()) => tokio::time::timeout(RELOAD_LIMIT, answer).await.ok().and_then(Result::ok),
+            Ok(()) => tokio::time::timeout(RELOAD_LIMIT, answer)
+                .await
+                .ok()
+                .and_then(Result::ok),
             Err(_) => None,
         };
         lock(&self.reloads).remove(&id);
@@ -284,7 +313,11 @@ impl Hub {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed);
         lock(&self.intervals).insert(id, interval_ms);
         self.faster.notify_one();
-        Subscription { id, hub: Arc::clone(self), pictures: self.picture.subscribe() }
+        Subscription {
+            id,
+            hub: Arc::clone(self),
+            pictures: self.picture.subscribe(),
+        }
     }
 }
 
@@ -310,7 +343,12 @@ impl Drop for Subscription {
 pub(super) async fn poll(hub: Arc<Hub>) {
     loop {
         hub.snapshot().await;
-        let interval_ms = lock(&hub.intervals).values().copied().min().unwrap_or(IDLE_POLL_MS).min(IDLE_POLL_MS);
+        let interval_ms = lock(&hub.intervals)
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(IDLE_POLL_MS)
+            .min(IDLE_POLL_MS);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(interval_ms)) => {}
             () = hub.faster.notified() => {}

@@ -39,8 +39,14 @@ impl MailSetup {
         Some(Self {
             server,
             connect_timeout: global.smtp_connect_timeout,
-            helo: global.smtp_helo_name.clone().unwrap_or_else(|| host.clone()),
-            from: global.notification_email_from.clone().unwrap_or_else(|| format!("tandem@{host}")),
+            helo: global
+                .smtp_helo_name
+                .clone()
+                .unwrap_or_else(|| host.clone()),
+            from: global
+                .notification_email_from
+                .clone()
+                .unwrap_or_else(|| format!("tandem@{host}")),
             to: global.notification_email.clone(),
             router: global.router_id.clone().unwrap_or(host),
         })
@@ -73,7 +79,10 @@ pub(super) enum MailError {
 /// Sends one mail to all recipients.
 pub(super) async fn send(setup: &MailSetup, subject: &str, body: &str) -> Result<(), MailError> {
     let server = format!("{}:{}", setup.server.0, setup.server.1);
-    let io = |error| MailError::Io { server: server.clone(), error };
+    let io = |error| MailError::Io {
+        server: server.clone(),
+        error,
+    };
     let connecting = tokio::net::TcpStream::connect((setup.server.0.as_str(), setup.server.1));
     let stream = tokio::time::timeout(setup.connect_timeout, connecting)
         .await
@@ -90,13 +99,37 @@ async fn converse(
     body: &str,
 ) -> Result<(), MailError> {
     expect(&mut stream, server, "the greeting", '2').await?;
-    say(&mut stream, server, &format!("HELO {}", one_line(&setup.helo)), '2').await?;
-    say(&mut stream, server, &format!("MAIL FROM:<{}>", one_line(&setup.from)), '2').await?;
+    say(
+        &mut stream,
+        server,
+        &format!("HELO {}", one_line(&setup.helo)),
+        '2',
+    )
+    .await?;
+    say(
+        &mut stream,
+        server,
+        &format!("MAIL FROM:<{}>", one_line(&setup.from)),
+        '2',
+    )
+    .await?;
     for recipient in &setup.to {
-        say(&mut stream, server, &format!("RCPT TO:<{}>", one_line(recipient)), '2').await?;
+        say(
+            &mut stream,
+            server,
+            &format!("RCPT TO:<{}>", one_line(recipient)),
+            '2',
+        )
+        .await?;
     }
     say(&mut stream, server, "DATA", '3').await?;
-    say(&mut stream, server, &message(setup, subject, body, std::time::SystemTime::now()), '2').await?;
+    say(
+        &mut stream,
+        server,
+        &message(setup, subject, body, std::time::SystemTime::now()),
+        '2',
+    )
+    .await?;
     // The mail is on its way; how the goodbye goes does not matter.
     let _ = say(&mut stream, server, "QUIT", '2').await;
     Ok(())
@@ -108,7 +141,10 @@ async fn say(
     command: &str,
     wanted: char,
 ) -> Result<(), MailError> {
-    let io = |error| MailError::Io { server: server.to_owned(), error };
+    let io = |error| MailError::Io {
+        server: server.to_owned(),
+        error,
+    };
     stream.write_all(command.as_bytes()).await.map_err(io)?;
     stream.write_all(b"\r\n").await.map_err(io)?;
     stream.flush().await.map_err(io)?;
@@ -131,10 +167,18 @@ async fn expect(
         match read {
             Ok(0) => {
                 let error = std::io::ErrorKind::UnexpectedEof.into();
-                return Err(MailError::Io { server: server.to_owned(), error });
+                return Err(MailError::Io {
+                    server: server.to_owned(),
+                    error,
+                });
             }
             Ok(_) => {}
-            Err(error) => return Err(MailError::Io { server: server.to_owned(), error }),
+            Err(error) => {
+                return Err(MailError::Io {
+                    server: server.to_owned(),
+                    error,
+                });
+            }
         }
         // RFC 5321 4.2.1: a hyphen behind the code says that more lines follow.
         if reply.as_bytes().get(3) == Some(&b'-') {
@@ -144,7 +188,11 @@ async fn expect(
             return Ok(());
         }
         let command = command.lines().next().unwrap_or_default().to_owned();
-        return Err(MailError::Refused { server: server.to_owned(), command, reply: reply.trim_end().to_owned() });
+        return Err(MailError::Refused {
+            server: server.to_owned(),
+            command,
+            reply: reply.trim_end().to_owned(),
+        });
     }
 }
 
@@ -178,8 +226,12 @@ fn message(setup: &MailSetup, subject: &str, body: &str, now: std::time::SystemT
 /// A moment as RFC 5322 3.3 writes it, in UTC.
 fn date(moment: std::time::SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = moment.duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let seconds = moment
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
     let (year, month, day) = super::views::civil_date(seconds / 86_400);
     format!(
         "{}, {day} {} {year} {:02}:{:02}:{:02} +0000",
@@ -211,8 +263,14 @@ mod tests {
     fn a_message_has_its_headers_and_stuffed_dots() {
         let moment = UNIX_EPOCH + Duration::from_secs(1_795_399_114);
         let text = message(&setup(), "R1 is\nMASTER", "one\n.two", moment);
-        assert!(text.starts_with("Date: Mon, 23 Nov 2026 01:58:34 +0000\r\nFrom: a@example.com\r\n"), "{text}");
-        assert!(text.contains("To: b@example.com, c@example.com\r\nSubject: [r1] R1 is MASTER\r\n"), "{text}");
+        assert!(
+            text.starts_with("Date: Mon, 23 Nov 2026 01:58:34 +0000\r\nFrom: a@example.com\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("To: b@example.com, c@example.com\r\nSubject: [r1] R1 is MASTER\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("\r\n\r\none\r\n..two\r\n."), "{text}");
     }
 
@@ -222,20 +280,40 @@ mod tests {
         let server = tokio::spawn(async move {
             let mut stream = BufReader::new(theirs);
             let mut heard = Vec::new();
-            stream.write_all(b"220-hello\r\n220 there\r\n").await.expect("greeting");
+            stream
+                .write_all(b"220-hello\r\n220 there\r\n")
+                .await
+                .expect("greeting");
             loop {
                 let mut line = String::new();
                 if stream.read_line(&mut line).await.expect("line") == 0 {
                     return heard;
                 }
-                let reply: &[u8] = if line.contains("c@") { b"550 no\r\n" } else { b"250 ok\r\n" };
+                let reply: &[u8] = if line.contains("c@") {
+                    b"550 no\r\n"
+                } else {
+                    b"250 ok\r\n"
+                };
                 heard.push(line.trim_end().to_owned());
                 stream.write_all(reply).await.expect("reply");
             }
         });
-        let error = converse(BufReader::new(ours), &setup(), "s:25", "x", "y").await.expect_err("refused");
-        assert_eq!(error.to_string(), "s:25 answers to RCPT TO:<c@example.com>: 550 no");
+        let error = converse(BufReader::new(ours), &setup(), "s:25", "x", "y")
+            .await
+            .expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "s:25 answers to RCPT TO:<c@example.com>: 550 no"
+        );
         let heard = server.await.expect("server");
-        assert_eq!(heard, ["HELO n1", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>"]);
+        assert_eq!(
+            heard,
+            [
+                "HELO n1",
+                "MAIL FROM:<a@example.com>",
+                "RCPT TO:<b@example.com>",
+                "RCPT TO:<c@example.com>"
+            ]
+        );
     }
 }

@@ -87,13 +87,23 @@ pub fn level(level: config::haproxy::Level) -> Level {
 
 /// Gives up all rights. Call it before the runtime starts.
 pub fn restrict(setup: &Setup) -> std::io::Result<()> {
-    let identity = Identity { uid: setup.uid, gid: setup.gid };
-    sys::privileges::restrict(&Restriction { chroot: None, identity, keep: &[] })
+    let identity = Identity {
+        uid: setup.uid,
+        gid: setup.gid,
+    };
+    sys::privileges::restrict(&Restriction {
+        chroot: None,
+        identity,
+        keep: &[],
+    })
 }
 
 /// Runs the control process until the supervisor says stop or is gone.
 pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> ExitCode {
-    let Channel { sender, mut receiver } = supervisor;
+    let Channel {
+        sender,
+        mut receiver,
+    } = supervisor;
     let hub = Arc::new(Hub::new(setup, sender));
     let clients = Arc::new(Clients::default());
     let mut accepting = accept_on(&hub, &clients, listeners);
@@ -116,7 +126,11 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
         match message {
             ToChild::Stop => return ExitCode::SUCCESS,
             ToChild::Peer { role, pid } => {
-                if let Some(channel) = descriptors.into_iter().next().and_then(|end| Channel::new(end).ok()) {
+                if let Some(channel) = descriptors
+                    .into_iter()
+                    .next()
+                    .and_then(|end| Channel::new(end).ok())
+                {
                     hub.add_peer(role, pid, channel);
                 }
             }
@@ -144,13 +158,18 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
                 }
                 Err(error) => tracing::error!("a new setup cannot be read: {error}"),
             },
-            ToChild::Drain { .. } | ToChild::ProxyHealth(_) | ToChild::ScriptDone { .. } | ToChild::NewVrrpConfig(_) => {}
+            ToChild::Drain { .. }
+            | ToChild::ProxyHealth(_)
+            | ToChild::ScriptDone { .. }
+            | ToChild::NewVrrpConfig(_) => {}
         }
     }
 }
 
 async fn send_mail(hub: &Hub, subject: &str, body: &str) {
-    let Some(mail) = hub.setup().mail.clone() else { return };
+    let Some(mail) = hub.setup().mail.clone() else {
+        return;
+    };
     if let Err(error) = mail::send(&mail, subject, body).await {
         hub.record(Event::now(
             EventSource::Control,
@@ -202,7 +221,12 @@ fn accept_on(hub: &Arc<Hub>, clients: &Arc<Clients>, listeners: Vec<OwnedFd>) ->
 /// Pause after a failed accept, for lack of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-async fn accept(socket: &SocketSetup, listener: OwnedFd, hub: Arc<Hub>, clients: Arc<Clients>) -> std::io::Result<()> {
+async fn accept(
+    socket: &SocketSetup,
+    listener: OwnedFd,
+    hub: Arc<Hub>,
+    clients: Arc<Clients>,
+) -> std::io::Result<()> {
     let is_tcp = socket2::SockRef::from(&listener).domain()? != socket2::Domain::UNIX;
     if is_tcp {
         let listener = std::net::TcpListener::from(listener);
@@ -227,19 +251,31 @@ async fn accept(socket: &SocketSetup, listener: OwnedFd, hub: Arc<Hub>, clients:
 }
 
 /// What both kinds of stream are.
-pub(crate) trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {}
+pub(crate) trait Stream:
+    tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static
+{
+}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static> Stream for T {}
 
 /// Serves a client in a task of its own, in the language that its first byte tells.
 fn serve(socket: &SocketSetup, stream: impl Stream, hub: &Arc<Hub>, clients: &Arc<Clients>) {
-    let (level, name, hub, clients) = (socket.level, socket.name.clone(), Arc::clone(hub), Arc::clone(clients));
+    let (level, name, hub, clients) = (
+        socket.level,
+        socket.name.clone(),
+        Arc::clone(hub),
+        Arc::clone(clients),
+    );
     tokio::spawn(async move {
         let mut stream = stream;
         let mut first = [0];
         let timeout = hub.setup().timeout;
-        let Ok(Ok(1)) = tokio::time::timeout(timeout, stream.read(&mut first)).await else { return };
+        let Ok(Ok(1)) = tokio::time::timeout(timeout, stream.read(&mut first)).await else {
+            return;
+        };
         if first[0] == wire::CLIENT_MAGIC[0] {
-            let Some(_place) = Place::take(&clients.typed, MAX_TYPED_CLIENTS) else { return };
+            let Some(_place) = Place::take(&clients.typed, MAX_TYPED_CLIENTS) else {
+                return;
+            };
             let mut magic = [0; wire::CLIENT_MAGIC.len() - 1];
             let read = tokio::time::timeout(timeout, stream.read_exact(&mut magic)).await;
             if !matches!(read, Ok(Ok(_))) || magic != wire::CLIENT_MAGIC[1..] {
@@ -247,7 +283,9 @@ fn serve(socket: &SocketSetup, stream: impl Stream, hub: &Arc<Hub>, clients: &Ar
             }
             typed::serve(stream, hub, level, name).await;
         } else {
-            let Some(_place) = Place::take(&clients.text, hub.setup().max_clients) else { return };
+            let Some(_place) = Place::take(&clients.text, hub.setup().max_clients) else {
+                return;
+            };
             text::serve(stream, first[0], hub, level, name).await;
         }
     });

@@ -47,11 +47,26 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Takes a channel over; the task ends with the channel or with the last clone of the peer.
-    pub(super) fn start(pid: u32, channel: Channel, is_worker: bool, history: Arc<History>) -> Self {
+    pub(super) fn start(
+        pid: u32,
+        channel: Channel,
+        is_worker: bool,
+        history: Arc<History>,
+    ) -> Self {
         let (questions, queue) = mpsc::channel(MAX_QUESTIONS);
         let proven = Arc::new(AtomicBool::new(false));
-        tokio::spawn(converse(channel, is_worker, queue, history, Arc::clone(&proven)));
-        Self { pid, proven, questions }
+        tokio::spawn(converse(
+            channel,
+            is_worker,
+            queue,
+            history,
+            Arc::clone(&proven),
+        ));
+        Self {
+            pid,
+            proven,
+            questions,
+        }
     }
 
     /// Asks; `None` if there is no answer in time.
@@ -69,7 +84,10 @@ async fn converse(
     history: Arc<History>,
     proven: Arc<AtomicBool>,
 ) {
-    let Channel { sender, mut receiver } = channel;
+    let Channel {
+        sender,
+        mut receiver,
+    } = channel;
     let mut waiting: HashMap<u64, oneshot::Sender<Tell>> = HashMap::new();
     let mut next_id = 0;
     loop {

@@ -6,19 +6,31 @@ use std::time::Duration;
 use protocol::Level;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Stream;
 use super::commands::{self, Session, SeverityOutput};
 use super::hub::Hub;
-use super::Stream;
 
 /// Longest line of commands in bytes.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 4 << 10;
 
 /// Serves one client; `first` is the byte that was read already.
-pub(super) async fn serve(mut stream: impl Stream, first: u8, hub: Arc<Hub>, level: Level, socket: String) {
+pub(super) async fn serve(
+    mut stream: impl Stream,
+    first: u8,
+    hub: Arc<Hub>,
+    level: Level,
+    socket: String,
+) {
     let timeout = hub.setup().timeout;
-    let mut session =
-        Session { level, severity: SeverityOutput::None, prompt: false, quit: false, timeout, socket };
+    let mut session = Session {
+        level,
+        severity: SeverityOutput::None,
+        prompt: false,
+        quit: false,
+        timeout,
+        socket,
+    };
     let mut pending = vec![first];
     while let Some(line) = read_line(&mut stream, &mut pending, session.timeout).await {
         let answer = match line {
@@ -28,7 +40,12 @@ pub(super) async fn serve(mut stream: impl Stream, first: u8, hub: Arc<Hub>, lev
                 format!("Line too long: at most {MAX_LINE_BYTES} bytes are accepted.\n\n")
             }
         };
-        if write(&mut stream, answer.as_bytes(), session.timeout).await.is_none() || session.quit || !session.prompt {
+        if write(&mut stream, answer.as_bytes(), session.timeout)
+            .await
+            .is_none()
+            || session.quit
+            || !session.prompt
+        {
             break;
         }
     }
@@ -48,7 +65,9 @@ async fn read_line(
     loop {
         if let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = pending.drain(..=end).collect();
-            return Some(Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()));
+            return Some(Ok(String::from_utf8_lossy(&line)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned()));
         }
         if pending.len() > MAX_LINE_BYTES {
             return Some(Err(TooLong));
@@ -59,7 +78,10 @@ async fn read_line(
             return (!line.is_empty()).then(|| Ok(String::from_utf8_lossy(&line).into_owned()));
         }
         let mut bytes = [0; READ_BYTES];
-        let count = tokio::time::timeout(timeout, stream.read(&mut bytes)).await.ok()?.ok()?;
+        let count = tokio::time::timeout(timeout, stream.read(&mut bytes))
+            .await
+            .ok()?
+            .ok()?;
         ended = count == 0;
         pending.extend_from_slice(&bytes[..count]);
     }
@@ -105,7 +127,10 @@ fn split(line: &str) -> Vec<String> {
 
 async fn write(stream: &mut impl Stream, bytes: &[u8], timeout: Duration) -> Option<()> {
     // A client that does not read is dropped.
-    tokio::time::timeout(timeout, stream.write_all(bytes)).await.ok()?.ok()?;
+    tokio::time::timeout(timeout, stream.write_all(bytes))
+        .await
+        .ok()?
+        .ok()?;
     stream.flush().await.ok()
 }
 
@@ -146,7 +171,11 @@ mod tests {
         drop(theirs);
         let mut pending = vec![b'o'];
         let limit = Duration::from_secs(5);
-        let mut next = async || read_line(&mut ours, &mut pending, limit).await.map(|line| line.unwrap_or_else(|TooLong| "too long".to_owned()));
+        let mut next = async || {
+            read_line(&mut ours, &mut pending, limit)
+                .await
+                .map(|line| line.unwrap_or_else(|TooLong| "too long".to_owned()))
+        };
         assert_eq!(next().await.as_deref(), Some("one"));
         assert_eq!(next().await.as_deref(), Some("last"));
         assert_eq!(next().await, None);
@@ -155,7 +184,10 @@ mod tests {
     #[tokio::test]
     async fn an_endless_line_is_refused() {
         let (mut ours, mut theirs) = tokio::io::duplex(64 << 10);
-        theirs.write_all(&[b'a'; MAX_LINE_BYTES + 1]).await.expect("write");
+        theirs
+            .write_all(&[b'a'; MAX_LINE_BYTES + 1])
+            .await
+            .expect("write");
         let line = read_line(&mut ours, &mut Vec::new(), Duration::from_secs(5)).await;
         assert!(matches!(line, Some(Err(TooLong))));
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::client::{ClientAsk, ClientReply, ClientRequest, ClientTell, MIN_PUSH_INTERVAL_MS, PROTOCOL_VERSION};
+use protocol::client::{
+    ClientAsk, ClientReply, ClientRequest, ClientTell, MIN_PUSH_INTERVAL_MS, PROTOCOL_VERSION,
+};
 use protocol::{Level, Refusal, wire};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::broadcast::error::RecvError;
@@ -35,7 +37,13 @@ pub(super) async fn serve(stream: impl Stream, hub: Arc<Hub>, level: Level, sock
         // The client may be gone already.
         let _ = writer.shutdown().await;
     });
-    let client = Client { hub, level, socket, out, doomed: Arc::default() };
+    let client = Client {
+        hub,
+        level,
+        socket,
+        out,
+        doomed: Arc::default(),
+    };
     let mut tasks = tokio::task::JoinSet::new();
     let mut greeted = false;
     loop {
@@ -83,7 +91,11 @@ async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Option<ClientReq
     let length = wire::announced_length(length, wire::MAX_CLIENT_FRAME_BYTES).ok()?;
     let mut payload = Vec::new();
     // Grows with what comes, not with what was announced.
-    reader.take(length as u64).read_to_end(&mut payload).await.ok()?;
+    reader
+        .take(length as u64)
+        .read_to_end(&mut payload)
+        .await
+        .ok()?;
     if payload.len() < length {
         return None;
     }
@@ -117,12 +129,18 @@ impl Client {
     async fn answer(self, request: ClientRequest) {
         let id = request.id;
         let body = match request.body {
-            ClientAsk::Hello { .. } => {
-                ClientTell::Welcome { version: PROTOCOL_VERSION, node: self.hub.setup().node.clone(), level: self.level }
-            }
+            ClientAsk::Hello { .. } => ClientTell::Welcome {
+                version: PROTOCOL_VERSION,
+                node: self.hub.setup().node.clone(),
+                level: self.level,
+            },
             ClientAsk::Snapshot => ClientTell::Snapshot(Box::new(self.hub.snapshot().await)),
             ClientAsk::Subscribe { interval_ms } => {
-                self.push(id, interval_ms.clamp(MIN_PUSH_INTERVAL_MS, MAX_PUSH_INTERVAL_MS)).await;
+                self.push(
+                    id,
+                    interval_ms.clamp(MIN_PUSH_INTERVAL_MS, MAX_PUSH_INTERVAL_MS),
+                )
+                .await;
                 return;
             }
             ClientAsk::Events { after } => ClientTell::Events(self.hub.history.after(after)),
@@ -133,7 +151,9 @@ impl Client {
                 Ok(text) => ClientTell::Done(text),
                 Err(refusal) => ClientTell::Refused(refusal),
             },
-            ClientAsk::Text(line) => ClientTell::Text(text::one(&line, &self.hub, self.level, &self.socket).await),
+            ClientAsk::Text(line) => {
+                ClientTell::Text(text::one(&line, &self.hub, self.level, &self.socket).await)
+            }
         };
         self.tell(id, body);
     }

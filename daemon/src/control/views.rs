@@ -13,11 +13,16 @@ pub fn civil_date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
@@ -122,7 +127,11 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
             (check_number(&check.status), result, check.health, 6)
         }
     };
-    let fqdn = if server.fqdn.is_empty() { "-" } else { &server.fqdn };
+    let fqdn = if server.fqdn.is_empty() {
+        "-"
+    } else {
+        &server.fqdn
+    };
     format!(
         "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} 0 0 0 {fqdn} {port} - 0 0 - - 0\n",
         proxy.id,
@@ -168,7 +177,17 @@ fn or_none<'a>(name: &'a str, none: &'a str) -> &'a str {
 pub fn sessions(sessions: &[SessionInfo], details: bool) -> String {
     let mut text = String::new();
     for session in sessions {
-        let SessionInfo { id, protocol, source, frontend, age_ms, idle_ms, requests, stage, .. } = session;
+        let SessionInfo {
+            id,
+            protocol,
+            source,
+            frontend,
+            age_ms,
+            idle_ms,
+            requests,
+            stage,
+            ..
+        } = session;
         text.push_str(&format!(
             "{id:#x}: proto={protocol} src={source} fe={frontend} be={} srv={} ts=00 epoch=0 age={}s calls={requests} rate=0 \
              cpu=0 lat=0 idle={}s stage={stage}\n",
@@ -178,7 +197,9 @@ pub fn sessions(sessions: &[SessionInfo], details: bool) -> String {
             idle_ms / 1_000,
         ));
         if details {
-            text.push_str(&format!("  age={age_ms}ms idle={idle_ms}ms requests={requests} waits for {stage}\n"));
+            text.push_str(&format!(
+                "  age={age_ms}ms idle={idle_ms}ms requests={requests} waits for {stage}\n"
+            ));
         }
     }
     text
@@ -186,9 +207,17 @@ pub fn sessions(sessions: &[SessionInfo], details: bool) -> String {
 
 /// `show errors`.
 pub fn errors(errors: &[ErrorCapture]) -> String {
-    let mut text = format!("Total events captured on [{}] : {}\n", timestamp(now_ms()), errors.len());
+    let mut text = format!(
+        "Total events captured on [{}] : {}\n",
+        timestamp(now_ms()),
+        errors.len()
+    );
     for (number, error) in errors.iter().enumerate() {
-        let (what, side) = if error.is_request { ("request", "frontend") } else { ("response", "backend") };
+        let (what, side) = if error.is_request {
+            ("request", "frontend")
+        } else {
+            ("response", "backend")
+        };
         text.push_str(&format!(
             "\n[{}] {side} {}: invalid {what}\n  backend {}, server {}, event #{number}, src {}\n  {}, at position {}:\n",
             timestamp(error.at_ms),
@@ -211,9 +240,23 @@ pub fn errors(errors: &[ErrorCapture]) -> String {
 /// `show events`.
 pub fn events(events: &[Event]) -> String {
     let line = |event: &Event| {
-        let Event { sequence, at_ms, source, severity, subject, change, reason, .. } = event;
-        let head = format!("{sequence} {} {severity:?} {source:?}", timestamp(*at_ms)).to_lowercase();
-        format!("{} {subject}: {change} ({})\n", head.replacen('t', "T", 1).replacen('z', "Z", 1), reason.replace('\n', " "))
+        let Event {
+            sequence,
+            at_ms,
+            source,
+            severity,
+            subject,
+            change,
+            reason,
+            ..
+        } = event;
+        let head =
+            format!("{sequence} {} {severity:?} {source:?}", timestamp(*at_ms)).to_lowercase();
+        format!(
+            "{} {subject}: {change} ({})\n",
+            head.replacen('t', "T", 1).replacen('z', "Z", 1),
+            reason.replace('\n', " ")
+        )
     };
     events.iter().map(line).collect()
 }
@@ -233,7 +276,10 @@ pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
             instance.advert_interval_ms,
             or_none(&instance.source, "-"),
         ));
-        text.push_str(&format!("  priority {} = {} configured", instance.effective_priority, instance.base_priority));
+        text.push_str(&format!(
+            "  priority {} = {} configured",
+            instance.effective_priority, instance.base_priority
+        ));
         for share in &instance.shares {
             match share.effect {
                 Effect::Priority(change) => text.push_str(&format!(" {change:+} {}", share.item)),
@@ -248,10 +294,17 @@ pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
         text.push_str(&format!(
             "  addresses {} ({})\n",
             instance.addresses.join(", "),
-            if instance.addresses_present { "on this node" } else { "not on this node" }
+            if instance.addresses_present {
+                "on this node"
+            } else {
+                "not on this node"
+            }
         ));
         if let Some(master) = &instance.master {
-            text.push_str(&format!("  master {} priority {}, heard {} ms ago\n", master.address, master.priority, master.age_ms));
+            text.push_str(&format!(
+                "  master {} priority {}, heard {} ms ago\n",
+                master.address, master.priority, master.age_ms
+            ));
         }
         for peer in &instance.peers {
             text.push_str(&format!(
@@ -289,14 +342,22 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
             };
             (server.to_string(), format!("set to {word}"))
         }
-        Operation::ServerWeight { server, weight: WeightChange::Absolute(weight) } => {
-            (server.to_string(), format!("weight set to {weight}"))
-        }
-        Operation::ServerWeight { server, weight: WeightChange::Percent(weight) } => {
-            (server.to_string(), format!("weight set to {weight}%"))
-        }
-        Operation::ServerAddress { server, address, port } => {
-            let address = address.map(|address| format!(" {address}")).unwrap_or_default();
+        Operation::ServerWeight {
+            server,
+            weight: WeightChange::Absolute(weight),
+        } => (server.to_string(), format!("weight set to {weight}")),
+        Operation::ServerWeight {
+            server,
+            weight: WeightChange::Percent(weight),
+        } => (server.to_string(), format!("weight set to {weight}%")),
+        Operation::ServerAddress {
+            server,
+            address,
+            port,
+        } => {
+            let address = address
+                .map(|address| format!(" {address}"))
+                .unwrap_or_default();
             let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
             (server.to_string(), format!("address set to{address}{port}"))
         }
@@ -308,23 +369,50 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
             };
             (server.to_string(), format!("health forced to {word}"))
         }
-        Operation::ServerChecks { server, enabled } => {
-            (server.to_string(), if *enabled { "checks enabled" } else { "checks disabled" }.to_owned())
+        Operation::ServerChecks { server, enabled } => (
+            server.to_string(),
+            if *enabled {
+                "checks enabled"
+            } else {
+                "checks disabled"
+            }
+            .to_owned(),
+        ),
+        Operation::ServerMaxconn { server, maxconn } => {
+            (server.to_string(), format!("maxconn set to {maxconn}"))
         }
-        Operation::ServerMaxconn { server, maxconn } => (server.to_string(), format!("maxconn set to {maxconn}")),
-        Operation::ShutdownServerSessions { server } => (server.to_string(), "sessions shut down".to_owned()),
+        Operation::ShutdownServerSessions { server } => {
+            (server.to_string(), "sessions shut down".to_owned())
+        }
         Operation::ShutdownSession { id } => (format!("session {id:#x}"), "shut down".to_owned()),
-        Operation::FrontendEnabled { frontend, enabled } => {
-            (frontend.clone(), if *enabled { "enabled" } else { "disabled" }.to_owned())
+        Operation::FrontendEnabled { frontend, enabled } => (
+            frontend.clone(),
+            if *enabled { "enabled" } else { "disabled" }.to_owned(),
+        ),
+        Operation::FrontendMaxconn { frontend, maxconn } => {
+            (frontend.clone(), format!("maxconn set to {maxconn}"))
         }
-        Operation::FrontendMaxconn { frontend, maxconn } => (frontend.clone(), format!("maxconn set to {maxconn}")),
-        Operation::GlobalMaxconn { maxconn } => ("process".to_owned(), format!("maxconn set to {maxconn}")),
-        Operation::ClearCounters { all } => {
-            ("counters".to_owned(), if *all { "all cleared" } else { "maxima cleared" }.to_owned())
+        Operation::GlobalMaxconn { maxconn } => {
+            ("process".to_owned(), format!("maxconn set to {maxconn}"))
         }
-        Operation::VrrpFailover { instance, force } => {
-            (instance.clone(), if *force { "failover forced" } else { "failover" }.to_owned())
-        }
+        Operation::ClearCounters { all } => (
+            "counters".to_owned(),
+            if *all {
+                "all cleared"
+            } else {
+                "maxima cleared"
+            }
+            .to_owned(),
+        ),
+        Operation::VrrpFailover { instance, force } => (
+            instance.clone(),
+            if *force {
+                "failover forced"
+            } else {
+                "failover"
+            }
+            .to_owned(),
+        ),
         Operation::VrrpFailback { instance } => (instance.clone(), "failback".to_owned()),
         Operation::Reload => ("configuration".to_owned(), "reload".to_owned()),
     }
@@ -344,10 +432,24 @@ mod tests {
 
     #[test]
     fn a_server_of_the_state_file_has_25_fields() {
-        let server = ServerStats { name: "s".to_owned(), address: "[::1]:80".to_owned(), ..ServerStats::empty() };
-        let line = server_state(&ProxySnapshot { name: "b".to_owned(), ..ProxySnapshot::default() }, &server);
+        let server = ServerStats {
+            name: "s".to_owned(),
+            address: "[::1]:80".to_owned(),
+            ..ServerStats::empty()
+        };
+        let line = server_state(
+            &ProxySnapshot {
+                name: "b".to_owned(),
+                ..ProxySnapshot::default()
+            },
+            &server,
+        );
         let words: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!((words.len(), words[4], words[18]), (25, "::1", "80"), "{line}");
+        assert_eq!(
+            (words.len(), words[4], words[18]),
+            (25, "::1", "80"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -365,6 +467,9 @@ mod tests {
                 "",
             )
         };
-        assert_eq!(events(&[event]), "3 2026-11-23T01:58:34.666Z alert worker nginx/web1: UP -> DOWN (a b)\n");
+        assert_eq!(
+            events(&[event]),
+            "3 2026-11-23T01:58:34.666Z alert worker nginx/web1: UP -> DOWN (a b)\n"
+        );
     }
 }

@@ -55,15 +55,25 @@ impl Child {
         let (birth_ours, birth_theirs) = channel::pair()?;
         let (ours, theirs) = channel::pair()?;
         let mut command = sys::spawn::again(&format!("tandemd: {}", role.as_str()), &birth_theirs);
-        command.arg(format!("--role={}", role.as_str())).envs(environment.iter().cloned());
-        if environment.iter().any(|(name, value)| name == TARGET_VARIABLE && value == LogTarget::Syslog.as_str()) {
+        command
+            .arg(format!("--role={}", role.as_str()))
+            .envs(environment.iter().cloned());
+        if environment
+            .iter()
+            .any(|(name, value)| name == TARGET_VARIABLE && value == LogTarget::Syslog.as_str())
+        {
             // In the background nobody holds the terminal.
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
         // The children tell systemd nothing.
-        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
+        command
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID");
         let mut process = tokio::process::Command::from(command).spawn()?;
-        let pid = process.id().ok_or_else(|| std::io::Error::other("it ended at once"))?;
+        let pid = process
+            .id()
+            .ok_or_else(|| std::io::Error::other("it ended at once"))?;
         drop(birth_theirs);
 
         let channel = Channel::new(ours)?;
@@ -77,7 +87,10 @@ impl Child {
             let _ = birth::send(&birth_channel.sender, setup, &borrowed(&all)).await;
             drop((birth_channel, all));
             while let Some((payload, descriptors)) = queue.recv().await {
-                let borrowed: Vec<_> = descriptors.iter().map(|descriptor| descriptor.as_fd()).collect();
+                let borrowed: Vec<_> = descriptors
+                    .iter()
+                    .map(|descriptor| descriptor.as_fd())
+                    .collect();
                 if sender.send(&payload, &borrowed).await.is_err() {
                     break;
                 }
@@ -127,7 +140,11 @@ impl Child {
         match wire::encode(message) {
             Ok(payload) => {
                 if self.outgoing.try_send((payload, descriptors)).is_err() {
-                    tracing::warn!("{} (process {}) does not read its messages", self.role.as_str(), self.pid);
+                    tracing::warn!(
+                        "{} (process {}) does not read its messages",
+                        self.role.as_str(),
+                        self.pid
+                    );
                 }
             }
             Err(error) => tracing::error!("a message for {} is lost: {error}", self.role.as_str()),

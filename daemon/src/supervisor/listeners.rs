@@ -53,7 +53,10 @@ pub(super) struct FileAccess<'a> {
 impl Listeners {
     /// The descriptors in order.
     pub(super) fn descriptors(&self) -> Vec<Arc<OwnedFd>> {
-        self.sockets.iter().map(|socket| Arc::clone(&socket.descriptor)).collect()
+        self.sockets
+            .iter()
+            .map(|socket| Arc::clone(&socket.descriptor))
+            .collect()
     }
 
     /// Opens the sockets of all `bind` lines; those that `kept` holds stay as they are. All failures are told.
@@ -65,30 +68,48 @@ impl Listeners {
         let mut opened = Self::default();
         let mut failures = Vec::new();
         for key in proxy::listener_keys(config) {
-            let Some((proxy, bind)) =
-                config.proxies.get(key.proxy).and_then(|proxy| Some((proxy, proxy.binds.get(key.bind)?)))
+            let Some((proxy, bind)) = config
+                .proxies
+                .get(key.proxy)
+                .and_then(|proxy| Some((proxy, proxy.binds.get(key.bind)?)))
             else {
                 failures.push("a bind line is not where it was".to_owned());
                 continue;
             };
-            let backlog = bind.backlog.or(proxy.backlog).and_then(|backlog| i32::try_from(backlog).ok());
+            let backlog = bind
+                .backlog
+                .or(proxy.backlog)
+                .and_then(|backlog| i32::try_from(backlog).ok());
             match opened.open_one(bind, backlog, kept) {
                 Ok(socket) => opened.sockets.push(socket),
                 Err(error) => failures.push(format!(
                     "{}:{}: {} '{}': cannot bind to {}: {}",
                     sources.name(bind.span.file),
                     bind.span.line,
-                    if proxy.kind == config::haproxy::ProxyKind::Listen { "listen" } else { "frontend" },
+                    if proxy.kind == config::haproxy::ProxyKind::Listen {
+                        "listen"
+                    } else {
+                        "frontend"
+                    },
                     proxy.name.text,
                     describe(&bind.address),
                     plain(&error)
                 )),
             }
         }
-        if failures.is_empty() { Ok(opened) } else { Err(failures) }
+        if failures.is_empty() {
+            Ok(opened)
+        } else {
+            Err(failures)
+        }
     }
 
-    fn open_one(&self, bind: &Bind, backlog: Option<i32>, kept: &Self) -> io::Result<ListeningSocket> {
+    fn open_one(
+        &self,
+        bind: &Bind,
+        backlog: Option<i32>,
+        kept: &Self,
+    ) -> io::Result<ListeningSocket> {
         let key = SocketKey {
             address: bind.address.clone(),
             interface: bind.interface.clone(),
@@ -102,22 +123,38 @@ impl Listeners {
         if let Some(socket) = self.sockets.iter().find(|socket| socket.key == key) {
             return Ok(socket.clone());
         }
-        let access = FileAccess { mode: bind.mode, user: bind.user.as_ref(), group: bind.group.as_ref() };
+        let access = FileAccess {
+            mode: bind.mode,
+            user: bind.user.as_ref(),
+            group: bind.group.as_ref(),
+        };
         let descriptor = open_address(&key, &access, backlog.unwrap_or(DEFAULT_BACKLOG))?;
-        Ok(ListeningSocket { key, descriptor: Arc::new(descriptor) })
+        Ok(ListeningSocket {
+            key,
+            descriptor: Arc::new(descriptor),
+        })
     }
 }
 
 /// The borrowed form of descriptors, for a frame.
 pub(super) fn borrowed(descriptors: &[Arc<OwnedFd>]) -> Vec<BorrowedFd<'_>> {
-    descriptors.iter().map(|descriptor| descriptor.as_fd()).collect()
+    descriptors
+        .iter()
+        .map(|descriptor| descriptor.as_fd())
+        .collect()
 }
 
 /// An address as an operator writes it.
 pub fn describe(address: &BindAddress) -> String {
     match address {
-        BindAddress::Tcp { address: Some(address), port } => SocketAddr::new(*address, *port).to_string(),
-        BindAddress::Tcp { address: None, port } => format!("*:{port}"),
+        BindAddress::Tcp {
+            address: Some(address),
+            port,
+        } => SocketAddr::new(*address, *port).to_string(),
+        BindAddress::Tcp {
+            address: None,
+            port,
+        } => format!("*:{port}"),
         BindAddress::Unix(path) => format!("unix@{path}"),
         BindAddress::Abstract(name) => format!("abns@{name}"),
         BindAddress::Fd(number) => format!("fd@{number}"),
@@ -127,20 +164,30 @@ pub fn describe(address: &BindAddress) -> String {
 /// An error without "(os error N)".
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Opens a socket for a stats socket or a `bind` line without special wishes.
 pub(super) fn open_plain(address: &BindAddress, access: &FileAccess<'_>) -> io::Result<OwnedFd> {
-    let key = SocketKey { address: address.clone(), interface: None, transparent: false, v6only: None };
+    let key = SocketKey {
+        address: address.clone(),
+        interface: None,
+        transparent: false,
+        v6only: None,
+    };
     open_address(&key, access, DEFAULT_BACKLOG)
 }
 
 fn open_address(key: &SocketKey, access: &FileAccess<'_>, backlog: i32) -> io::Result<OwnedFd> {
     match &key.address {
-        BindAddress::Tcp { address, port } => {
-            open_tcp(SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), *port), key, backlog)
-        }
+        BindAddress::Tcp { address, port } => open_tcp(
+            SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), *port),
+            key,
+            backlog,
+        ),
         BindAddress::Unix(path) => open_unix(Path::new(path), access, backlog),
         BindAddress::Abstract(name) => {
             use std::os::linux::net::SocketAddrExt;
@@ -152,7 +199,11 @@ fn open_address(key: &SocketKey, access: &FileAccess<'_>, backlog: i32) -> io::R
 }
 
 fn open_tcp(address: SocketAddr, key: &SocketKey, backlog: i32) -> io::Result<OwnedFd> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if let Some(interface) = &key.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
@@ -169,7 +220,11 @@ fn open_tcp(address: SocketAddr, key: &SocketKey, backlog: i32) -> io::Result<Ow
     }
     if key.transparent {
         // IP_TRANSPARENT wants CAP_NET_ADMIN; free binding alone serves addresses that are not there yet.
-        let _ = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
+        let _ = if address.is_ipv6() {
+            socket.set_ip_transparent_v6(true)
+        } else {
+            socket.set_ip_transparent_v4(true)
+        };
     }
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
@@ -187,15 +242,26 @@ fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<O
     if path.exists() {
         // A file that nobody answers on was left behind by a daemon that is gone.
         if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "Address already in use"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "Address already in use",
+            ));
         }
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let uid = access.user.map(user_number).transpose().map_err(io::Error::other)?;
-    let gid = access.group.map(group_number).transpose().map_err(io::Error::other)?;
+    let uid = access
+        .user
+        .map(user_number)
+        .transpose()
+        .map_err(io::Error::other)?;
+    let gid = access
+        .group
+        .map(group_number)
+        .transpose()
+        .map_err(io::Error::other)?;
     if uid.is_some() || gid.is_some() {
         std::os::unix::fs::chown(path, uid, gid)?;
     }
@@ -214,9 +280,15 @@ mod tests {
     fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("new/s.sock");
-        let access = FileAccess { mode: Some(0o600), ..FileAccess::default() };
+        let access = FileAccess {
+            mode: Some(0o600),
+            ..FileAccess::default()
+        };
         let first = open_unix(&path, &access, 1).expect("fresh, with its folder");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let refused = open_unix(&path, &access, 1).expect_err("taken");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);

@@ -153,7 +153,10 @@ pub async fn run(
         listeners: Listeners::default(),
         stats: Vec::new(),
         own_files: Vec::new(),
-        health: ProxyHealth { alive: false, detail: "no worker is ready yet".to_owned() },
+        health: ProxyHealth {
+            alive: false,
+            detail: "no worker is ready yet".to_owned(),
+        },
         worker_state: Vec::new(),
         happenings,
         systemd: Systemd::from_environment(),
@@ -190,7 +193,10 @@ pub async fn run(
 }
 
 fn runner(configuration: &Configuration) -> ScriptRunner {
-    let global = configuration.keepalived.as_ref().map(|keepalived| &keepalived.global);
+    let global = configuration
+        .keepalived
+        .as_ref()
+        .map(|keepalived| &keepalived.global);
     ScriptRunner::new(
         global.and_then(|global| global.script_user.clone()),
         global.is_some_and(|global| global.enable_script_security),
@@ -222,21 +228,28 @@ impl Supervisor {
     /// Opens all sockets, writes the pidfile and starts the children.
     fn begin(&mut self, configuration: Configuration) -> Result<(), Vec<String>> {
         if let Some(haproxy) = &configuration.haproxy {
-            self.listeners = Listeners::open(haproxy, &configuration.sources, &Listeners::default())?;
+            self.listeners =
+                Listeners::open(haproxy, &configuration.sources, &Listeners::default())?;
         }
-        self.stats = self.open_stats_sockets(&configuration).map_err(|failure| vec![failure])?;
+        self.stats = self
+            .open_stats_sockets(&configuration)
+            .map_err(|failure| vec![failure])?;
         self.configuration = configuration;
         if let Some(path) = self.configuration.pidfile(&self.arguments) {
             match std::fs::write(&path, format!("{}\n", std::process::id())) {
                 Ok(()) => self.own_files.push(path),
                 Err(error) => {
-                    return Err(vec![format!("cannot write the pidfile {}: {error}", path.display())]);
+                    return Err(vec![format!(
+                        "cannot write the pidfile {}: {error}",
+                        path.display()
+                    )]);
                 }
             }
         }
         for role in [Role::Control, Role::Vrrp, Role::Worker] {
             if self.configured(role) {
-                self.start(role).map_err(|error| vec![format!("cannot start {}: {error}", role.as_str())])?;
+                self.start(role)
+                    .map_err(|error| vec![format!("cannot start {}: {error}", role.as_str())])?;
             }
         }
         Ok(())
@@ -264,7 +277,9 @@ impl Supervisor {
         let pid = match role {
             Role::Control => self.start_control()?,
             Role::Vrrp => {
-                let Some(setup) = self.vrrp_setup(&self.configuration) else { return Ok(()) };
+                let Some(setup) = self.vrrp_setup(&self.configuration) else {
+                    return Ok(());
+                };
                 let pid = self.start_peer(Role::Vrrp, setup, Vec::new())?;
                 if let Some(child) = self.children.get(&pid) {
                     child.tell(&ToChild::ProxyHealth(self.health.clone()));
@@ -274,7 +289,9 @@ impl Supervisor {
             Role::Worker => {
                 let configuration = self.configuration.clone();
                 let listeners = self.listeners.clone();
-                let Some(pid) = self.start_worker(&configuration, &listeners)? else { return Ok(()) };
+                let Some(pid) = self.start_worker(&configuration, &listeners)? else {
+                    return Ok(());
+                };
                 pid
             }
         };
@@ -288,17 +305,32 @@ impl Supervisor {
             EventSeverity::Info,
             role.as_str(),
             &format!("started as process {pid}"),
-            if self.announced { "in place of the one that ended" } else { "the daemon starts" },
+            if self.announced {
+                "in place of the one that ended"
+            } else {
+                "the daemon starts"
+            },
         );
         Ok(())
     }
 
     /// Starts a worker or vrrp with a channel to control.
-    fn start_peer(&mut self, role: Role, setup: Vec<u8>, listeners: Vec<Arc<OwnedFd>>) -> std::io::Result<u32> {
+    fn start_peer(
+        &mut self,
+        role: Role,
+        setup: Vec<u8>,
+        listeners: Vec<Arc<OwnedFd>>,
+    ) -> std::io::Result<u32> {
         let (theirs, for_control) = sys::channel::pair()?;
         let mut descriptors = vec![Arc::new(theirs)];
         descriptors.extend(listeners);
-        let child = Child::start(role, setup, descriptors, &self.happenings, &self.environment)?;
+        let child = Child::start(
+            role,
+            setup,
+            descriptors,
+            &self.happenings,
+            &self.environment,
+        )?;
         let pid = child.pid;
         self.children.insert(pid, child);
         if let Some(control) = self.current(Role::Control) {
@@ -307,8 +339,14 @@ impl Supervisor {
         Ok(pid)
     }
 
-    fn start_worker(&mut self, configuration: &Configuration, listeners: &Listeners) -> std::io::Result<Option<u32>> {
-        let Some(haproxy) = &configuration.haproxy else { return Ok(None) };
+    fn start_worker(
+        &mut self,
+        configuration: &Configuration,
+        listeners: &Listeners,
+    ) -> std::io::Result<Option<u32>> {
+        let Some(haproxy) = &configuration.haproxy else {
+            return Ok(None);
+        };
         let setup = proxy::Setup {
             config: haproxy.clone(),
             node: self.node.clone(),
@@ -317,18 +355,40 @@ impl Supervisor {
             servers_state: self.worker_state.clone(),
         };
         let setup = wire::encode(&setup).map_err(std::io::Error::other)?;
-        self.start_peer(Role::Worker, setup, listeners.descriptors()).map(Some)
+        self.start_peer(Role::Worker, setup, listeners.descriptors())
+            .map(Some)
     }
 
     fn start_control(&mut self) -> std::io::Result<u32> {
         let setup = wire::encode(&self.control_setup()).map_err(std::io::Error::other)?;
-        let child =
-            Child::start(Role::Control, setup, self.stats_descriptors(), &self.happenings, &self.environment)?;
+        let child = Child::start(
+            Role::Control,
+            setup,
+            self.stats_descriptors(),
+            &self.happenings,
+            &self.environment,
+        )?;
         // All others get a new channel to it.
-        for peer in self.children.values().filter(|peer| peer.role != Role::Control) {
+        for peer in self
+            .children
+            .values()
+            .filter(|peer| peer.role != Role::Control)
+        {
             let (theirs, for_control) = sys::channel::pair()?;
-            peer.tell_with(&ToChild::Peer { role: Role::Control, pid: child.pid }, vec![Arc::new(theirs)]);
-            child.tell_with(&ToChild::Peer { role: peer.role, pid: peer.pid }, vec![Arc::new(for_control)]);
+            peer.tell_with(
+                &ToChild::Peer {
+                    role: Role::Control,
+                    pid: child.pid,
+                },
+                vec![Arc::new(theirs)],
+            );
+            child.tell_with(
+                &ToChild::Peer {
+                    role: peer.role,
+                    pid: peer.pid,
+                },
+                vec![Arc::new(for_control)],
+            );
         }
         let pid = child.pid;
         self.children.insert(pid, child);
@@ -336,7 +396,10 @@ impl Supervisor {
     }
 
     fn stats_descriptors(&self) -> Vec<Arc<OwnedFd>> {
-        self.stats.iter().map(|(_, descriptor)| Arc::clone(descriptor)).collect()
+        self.stats
+            .iter()
+            .map(|(_, descriptor)| Arc::clone(descriptor))
+            .collect()
     }
 
     fn vrrp_setup(&self, configuration: &Configuration) -> Option<Vec<u8>> {
@@ -345,12 +408,22 @@ impl Supervisor {
             proxy_configured: configuration.haproxy.is_some(),
             node: self.node.clone(),
         };
-        wire::encode(&setup).inspect_err(|error| tracing::error!("no setup for vrrp: {error}")).ok()
+        wire::encode(&setup)
+            .inspect_err(|error| tracing::error!("no setup for vrrp: {error}"))
+            .ok()
     }
 
     fn control_setup(&self) -> control::Setup {
-        let global = self.configuration.haproxy.as_ref().map(|haproxy| &haproxy.global);
-        let mail = self.configuration.keepalived.as_ref().and_then(|keepalived| control::MailSetup::new(&keepalived.global));
+        let global = self
+            .configuration
+            .haproxy
+            .as_ref()
+            .map(|haproxy| &haproxy.global);
+        let mail = self
+            .configuration
+            .keepalived
+            .as_ref()
+            .and_then(|keepalived| control::MailSetup::new(&keepalived.global));
         let identity = self.configuration.control_identity();
         control::Setup {
             node: self.node.clone(),
@@ -358,12 +431,18 @@ impl Supervisor {
             supervisor_pid: std::process::id(),
             started_at_ms: self.started_at_ms,
             sockets: self.stats.iter().map(|(setup, _)| setup.clone()).collect(),
-            timeout: global.and_then(|global| global.stats_timeout).unwrap_or(control::DEFAULT_TIMEOUT),
-            max_clients: global.and_then(|global| global.stats_maxconn).unwrap_or(control::DEFAULT_MAX_CLIENTS),
+            timeout: global
+                .and_then(|global| global.stats_timeout)
+                .unwrap_or(control::DEFAULT_TIMEOUT),
+            max_clients: global
+                .and_then(|global| global.stats_maxconn)
+                .unwrap_or(control::DEFAULT_MAX_CLIENTS),
             proxy_configured: self.configured(Role::Worker),
             vrrp_configured: self.configured(Role::Vrrp),
             mail,
-            description: global.and_then(|global| global.description.clone()).unwrap_or_default(),
+            description: global
+                .and_then(|global| global.description.clone())
+                .unwrap_or_default(),
             uid: identity.uid,
             gid: identity.gid,
         }
@@ -375,15 +454,24 @@ impl Supervisor {
         configuration: &Configuration,
     ) -> Result<Vec<(control::SocketSetup, Arc<OwnedFd>)>, String> {
         let mut sockets = Vec::new();
-        let configured = configuration.haproxy.as_ref().map(|haproxy| haproxy.global.stats_sockets.as_slice());
+        let configured = configuration
+            .haproxy
+            .as_ref()
+            .map(|haproxy| haproxy.global.stats_sockets.as_slice());
         for socket in configured.unwrap_or_default() {
-            let setup = control::SocketSetup { name: describe(&socket.address), level: control::level(socket.level) };
+            let setup = control::SocketSetup {
+                name: describe(&socket.address),
+                level: control::level(socket.level),
+            };
             if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
                 sockets.push((setup, Arc::clone(open)));
                 continue;
             }
-            let access =
-                FileAccess { mode: socket.mode, user: socket.user.as_ref(), group: socket.group.as_ref() };
+            let access = FileAccess {
+                mode: socket.mode,
+                user: socket.user.as_ref(),
+                group: socket.group.as_ref(),
+            };
             match listeners::open_plain(&socket.address, &access) {
                 Ok(descriptor) => {
                     if let config::haproxy::BindAddress::Unix(path) = &socket.address {
@@ -392,11 +480,17 @@ impl Supervisor {
                     sockets.push((setup, Arc::new(descriptor)));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    tracing::warn!("stats socket {}: taken by another process; this daemon does not answer there", setup.name);
+                    tracing::warn!(
+                        "stats socket {}: taken by another process; this daemon does not answer there",
+                        setup.name
+                    );
                 }
                 Err(error) => {
                     let place = configuration.sources.name(socket.span.file);
-                    return Err(format!("{place}:{}: stats socket {}: {error}", socket.span.line, setup.name));
+                    return Err(format!(
+                        "{place}:{}: stats socket {}: {error}",
+                        socket.span.line, setup.name
+                    ));
                 }
             }
         }
@@ -404,18 +498,27 @@ impl Supervisor {
         if own.is_some() || configured.unwrap_or_default().is_empty() {
             let path = own.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
             let address = config::haproxy::BindAddress::Unix(path.to_string_lossy().into_owned());
-            let setup = control::SocketSetup { name: describe(&address), level: protocol::Level::Admin };
+            let setup = control::SocketSetup {
+                name: describe(&address),
+                level: protocol::Level::Admin,
+            };
             if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
                 sockets.push((setup, Arc::clone(open)));
             } else {
-                let access = FileAccess { mode: Some(0o660), ..FileAccess::default() };
+                let access = FileAccess {
+                    mode: Some(0o660),
+                    ..FileAccess::default()
+                };
                 match listeners::open_plain(&address, &access) {
                     Ok(descriptor) => {
                         self.own_files.push(path);
                         sockets.push((setup, Arc::new(descriptor)));
                     }
                     // Another daemon of this host has it, or we may not: the proxy works without.
-                    Err(error) => tracing::warn!("control socket {}: {error}; `--socket` names another", path.display()),
+                    Err(error) => tracing::warn!(
+                        "control socket {}: {error}; `--socket` names another",
+                        path.display()
+                    ),
                 }
             }
         }
@@ -442,7 +545,9 @@ impl Supervisor {
     }
 
     fn told(&mut self, pid: u32, message: FromChild) {
-        let Some(child) = self.children.get_mut(&pid) else { return };
+        let Some(child) = self.children.get_mut(&pid) else {
+            return;
+        };
         match message {
             FromChild::Ready => {
                 child.ready = true;
@@ -452,13 +557,22 @@ impl Supervisor {
             FromChild::Heartbeat => child.heartbeat = Instant::now(),
             FromChild::Failed(reason) => child.failure = Some(reason),
             FromChild::Event(event) => self.pass_on(&ToChild::Event(event)),
-            FromChild::RunScript { id, argv, user, timeout_ms } => {
+            FromChild::RunScript {
+                id,
+                argv,
+                user,
+                timeout_ms,
+            } => {
                 let runner = self.scripts.clone();
                 let happenings = self.happenings.clone();
                 tokio::spawn(async move {
-                    let outcome = runner.run(argv, user, Duration::from_millis(timeout_ms)).await;
+                    let outcome = runner
+                        .run(argv, user, Duration::from_millis(timeout_ms))
+                        .await;
                     // The supervisor ends if nobody listens.
-                    let _ = happenings.send(Happening::ScriptDone { pid, id, outcome }).await;
+                    let _ = happenings
+                        .send(Happening::ScriptDone { pid, id, outcome })
+                        .await;
                 });
             }
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
@@ -474,7 +588,9 @@ impl Supervisor {
     }
 
     fn ended(&mut self, pid: u32, reason: &str) {
-        let Some(child) = self.children.remove(&pid) else { return };
+        let Some(child) = self.children.remove(&pid) else {
+            return;
+        };
         let role = child.role;
         if role == Role::Vrrp {
             self.vrrp_died = reason != child::CLEAN_END;
@@ -531,9 +647,16 @@ impl Supervisor {
             self.restart(role);
             return;
         }
-        let pause = RESTART_PAUSE.saturating_mul(1 << (restarts.in_a_row - 2).min(10)).min(MAX_RESTART_PAUSE);
+        let pause = RESTART_PAUSE
+            .saturating_mul(1 << (restarts.in_a_row - 2).min(10))
+            .min(MAX_RESTART_PAUSE);
         restarts.due = Some(Instant::now() + pause);
-        tracing::warn!("{} is started again in {} ms: it died {} times in a row", role.as_str(), pause.as_millis(), restarts.in_a_row);
+        tracing::warn!(
+            "{} is started again in {} ms: it died {} times in a row",
+            role.as_str(),
+            pause.as_millis(),
+            restarts.in_a_row
+        );
     }
 
     fn restart(&mut self, role: Role) {
@@ -559,9 +682,15 @@ impl Supervisor {
             }
         }
         for child in self.children.values() {
-            let silent = child.role == Role::Worker && child.ready && child.heartbeat.elapsed() >= HUNG_AFTER;
+            let silent = child.role == Role::Worker
+                && child.ready
+                && child.heartbeat.elapsed() >= HUNG_AFTER;
             if silent || child.hung() {
-                tracing::error!("{} (process {}) hangs: killed", child.role.as_str(), child.pid);
+                tracing::error!(
+                    "{} (process {}) hangs: killed",
+                    child.role.as_str(),
+                    child.pid
+                );
                 child.signal(nix::sys::signal::Signal::SIGKILL);
             }
         }
@@ -576,26 +705,46 @@ impl Supervisor {
     fn all_ready(&self) -> bool {
         [Role::Control, Role::Vrrp, Role::Worker]
             .into_iter()
-            .all(|role| !self.configured(role) || self.current(role).is_some_and(|child| child.ready))
+            .all(|role| {
+                !self.configured(role) || self.current(role).is_some_and(|child| child.ready)
+            })
     }
 
     /// Looks at the worker and tells vrrp and systemd if something changed.
     fn update_health(&mut self) {
         let health = match self.current(Role::Worker) {
-            None => ProxyHealth { alive: false, detail: "the worker died and is started again".to_owned() },
-            Some(worker) if !worker.ready => {
-                ProxyHealth { alive: false, detail: format!("worker {} is not ready yet", worker.pid) }
-            }
-            Some(worker) if worker.heartbeat.elapsed() >= Duration::from_millis(HEARTBEAT_LIMIT_MS) => ProxyHealth {
+            None => ProxyHealth {
                 alive: false,
-                detail: format!("worker {} gives no sign of life for {HEARTBEAT_LIMIT_MS} ms", worker.pid),
+                detail: "the worker died and is started again".to_owned(),
             },
-            Some(worker) => ProxyHealth { alive: true, detail: format!("worker {} answers", worker.pid) },
+            Some(worker) if !worker.ready => ProxyHealth {
+                alive: false,
+                detail: format!("worker {} is not ready yet", worker.pid),
+            },
+            Some(worker)
+                if worker.heartbeat.elapsed() >= Duration::from_millis(HEARTBEAT_LIMIT_MS) =>
+            {
+                ProxyHealth {
+                    alive: false,
+                    detail: format!(
+                        "worker {} gives no sign of life for {HEARTBEAT_LIMIT_MS} ms",
+                        worker.pid
+                    ),
+                }
+            }
+            Some(worker) => ProxyHealth {
+                alive: true,
+                detail: format!("worker {} answers", worker.pid),
+            },
         };
         let stopping = self.stop.is_some();
         if health != self.health && !stopping && self.configured(Role::Worker) {
             if health.alive != self.health.alive {
-                tracing::info!("proxy is {}: {}", if health.alive { "alive" } else { "not alive" }, health.detail);
+                tracing::info!(
+                    "proxy is {}: {}",
+                    if health.alive { "alive" } else { "not alive" },
+                    health.detail
+                );
             }
             self.health = health;
             if let Some(vrrp) = self.current(Role::Vrrp) {
@@ -608,8 +757,17 @@ impl Supervisor {
             Some(_) => "starting",
             None => "down",
         };
-        let status = format!("worker {}, vrrp {}, control {}", word(Role::Worker), word(Role::Vrrp), word(Role::Control));
-        self.systemd.status(if stopping { "stopping".to_owned() } else { status });
+        let status = format!(
+            "worker {}, vrrp {}, control {}",
+            word(Role::Worker),
+            word(Role::Vrrp),
+            word(Role::Control)
+        );
+        self.systemd.status(if stopping {
+            "stopping".to_owned()
+        } else {
+            status
+        });
     }
 
     /// Tells systemd and the parent once, when all that is configured is ready.
@@ -622,17 +780,38 @@ impl Supervisor {
         if let Some(parent) = self.parent.take() {
             parent.release();
         }
-        tracing::info!("Tandem {} serves on {} (process {})", version::VERSION, self.node, std::process::id());
+        tracing::info!(
+            "Tandem {} serves on {} (process {})",
+            version::VERSION,
+            self.node,
+            std::process::id()
+        );
     }
 
     /// Logs an event of our own and gives it to the history.
-    fn event(&self, kind: EventKind, severity: EventSeverity, subject: &str, change: &str, reason: &str) {
+    fn event(
+        &self,
+        kind: EventKind,
+        severity: EventSeverity,
+        subject: &str,
+        change: &str,
+        reason: &str,
+    ) {
         match severity {
-            EventSeverity::Info | EventSeverity::Notice => tracing::info!("{subject} {change}: {reason}"),
+            EventSeverity::Info | EventSeverity::Notice => {
+                tracing::info!("{subject} {change}: {reason}")
+            }
             EventSeverity::Warning => tracing::warn!("{subject} {change}: {reason}"),
             EventSeverity::Alert => tracing::error!("{subject} {change}: {reason}"),
         }
-        self.pass_on(&ToChild::Event(Event::now(EventSource::Supervisor, severity, kind, subject, change, reason)));
+        self.pass_on(&ToChild::Event(Event::now(
+            EventSource::Supervisor,
+            severity,
+            kind,
+            subject,
+            change,
+            reason,
+        )));
     }
 
     /// Removes the files that were made here, and addresses that vrrp could not remove itself.
@@ -642,8 +821,13 @@ impl Supervisor {
         {
             match vrrp::remove_addresses(keepalived).await {
                 Ok(removed) if removed.is_empty() => {}
-                Ok(removed) => tracing::warn!("removed {}: vrrp had died before it could", removed.join(", ")),
-                Err(reason) => tracing::error!("virtual addresses may be left on this node: {reason}"),
+                Ok(removed) => tracing::warn!(
+                    "removed {}: vrrp had died before it could",
+                    removed.join(", ")
+                ),
+                Err(reason) => {
+                    tracing::error!("virtual addresses may be left on this node: {reason}")
+                }
             }
         }
         for path in self.own_files.drain(..) {
@@ -669,6 +853,8 @@ fn owns_addresses(process: &Path, namespace: &Path) -> bool {
         return false;
     }
     let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
-    let only_looks = words.split(|byte| *byte == 0).any(|word| word == b"-c" || word == b"--cleanup");
+    let only_looks = words
+        .split(|byte| *byte == 0)
+        .any(|word| word == b"-c" || word == b"--cleanup");
     !only_looks && std::fs::read_link(process.join("ns/net")).is_ok_and(|other| other == namespace)
 }

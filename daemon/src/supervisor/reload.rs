@@ -42,7 +42,11 @@ impl Supervisor {
         }
         tracing::info!("reload: reading the configuration");
         self.systemd.reloading();
-        self.reload = Some(Reload { requester, stage: Stage::Reading, since: Instant::now() });
+        self.reload = Some(Reload {
+            requester,
+            stage: Stage::Reading,
+            since: Instant::now(),
+        });
         let arguments = self.arguments.clone();
         let happenings = self.happenings.clone();
         tokio::task::spawn_blocking(move || {
@@ -61,7 +65,9 @@ impl Supervisor {
         if !text.is_empty() {
             tracing::warn!("reload: {}", text.trim_end());
         }
-        if loaded.diagnostics.has_errors() || (self.arguments.zero_warning && loaded.diagnostics.has_warnings()) {
+        if loaded.diagnostics.has_errors()
+            || (self.arguments.zero_warning && loaded.diagnostics.has_warnings())
+        {
             return self.fail_reload(&format!("the configuration is refused\n{text}"));
         }
         let configuration = loaded.configuration;
@@ -70,10 +76,12 @@ impl Supervisor {
         }
         let listeners = match &configuration.haproxy {
             None => Listeners::default(),
-            Some(haproxy) => match Listeners::open(haproxy, &configuration.sources, &self.listeners) {
-                Ok(listeners) => listeners,
-                Err(failures) => return self.fail_reload(&failures.join("\n")),
-            },
+            Some(haproxy) => {
+                match Listeners::open(haproxy, &configuration.sources, &self.listeners) {
+                    Ok(listeners) => listeners,
+                    Err(failures) => return self.fail_reload(&failures.join("\n")),
+                }
+            }
         };
         let asked = self.worker.is_some() && self.control.is_some();
         if let Some(reload) = &mut self.reload {
@@ -96,7 +104,9 @@ impl Supervisor {
     }
 
     fn start_candidate(&mut self) {
-        let Some(mut reload) = self.reload.take() else { return };
+        let Some(mut reload) = self.reload.take() else {
+            return;
+        };
         let Stage::Asking(configuration, listeners) = reload.stage else {
             self.reload = Some(reload);
             return;
@@ -120,7 +130,9 @@ impl Supervisor {
 
     /// A child became ready: if it is the new worker, the reload is done.
     pub(super) fn candidate_ready(&mut self, pid: u32) {
-        let Some(reload) = self.reload.take_if(|reload| matches!(&reload.stage, Stage::Starting(_, _, new) if *new == pid))
+        let Some(reload) = self
+            .reload
+            .take_if(|reload| matches!(&reload.stage, Stage::Starting(_, _, new) if *new == pid))
         else {
             return;
         };
@@ -132,26 +144,40 @@ impl Supervisor {
 
     /// A child ended: `true` if it was the new worker, whose end fails the reload and nothing else.
     pub(super) fn candidate_ended(&mut self, pid: u32, reason: &str) -> bool {
-        let is_candidate =
-            matches!(&self.reload, Some(Reload { stage: Stage::Starting(_, _, new), .. }) if *new == pid);
+        let is_candidate = matches!(&self.reload, Some(Reload { stage: Stage::Starting(_, _, new), .. }) if *new == pid);
         if is_candidate {
-            self.fail_reload(&format!("the new worker ended before it was ready: {reason}"));
+            self.fail_reload(&format!(
+                "the new worker ended before it was ready: {reason}"
+            ));
         }
         is_candidate
     }
 
     /// The new configuration is the running one from here on.
-    fn apply(&mut self, configuration: Configuration, listeners: Listeners, new_worker: Option<u32>) {
+    fn apply(
+        &mut self,
+        configuration: Configuration,
+        listeners: Listeners,
+        new_worker: Option<u32>,
+    ) {
         let hard_stop = self.hard_stop();
-        if let Some(old) = self.worker.take().and_then(|pid| self.children.get_mut(&pid)) {
+        if let Some(old) = self
+            .worker
+            .take()
+            .and_then(|pid| self.children.get_mut(&pid))
+        {
             old.leaving = true;
-            old.tell(&ToChild::Drain { hard_stop_ms: hard_stop });
+            old.tell(&ToChild::Drain {
+                hard_stop_ms: hard_stop,
+            });
         }
         self.worker = new_worker;
         self.listeners = listeners;
         match self.open_stats_sockets(&configuration) {
             Ok(stats) => self.stats = stats,
-            Err(failure) => tracing::error!("reload: the stats sockets stay as they were: {failure}"),
+            Err(failure) => {
+                tracing::error!("reload: the stats sockets stay as they were: {failure}")
+            }
         }
         self.scripts = runner(&configuration);
         self.node = configuration.node(&self.arguments);
@@ -160,12 +186,20 @@ impl Supervisor {
         self.hand_over_vrrp();
         if let Some(control) = self.current(Role::Control) {
             match wire::encode(&self.control_setup()) {
-                Ok(setup) => control.tell_with(&ToChild::NewControlConfig(setup), self.stats_descriptors()),
+                Ok(setup) => {
+                    control.tell_with(&ToChild::NewControlConfig(setup), self.stats_descriptors())
+                }
                 Err(error) => tracing::error!("reload: control keeps its old setup: {error}"),
             }
         }
         let requester = self.reload.take().and_then(|reload| reload.requester);
-        self.event(EventKind::Reload, EventSeverity::Notice, "configuration", "reloaded", "all processes use it");
+        self.event(
+            EventKind::Reload,
+            EventSeverity::Notice,
+            "configuration",
+            "reloaded",
+            "all processes use it",
+        );
         self.answer(requester, Ok("Success=1".to_owned()));
         self.systemd.ready();
     }
@@ -192,7 +226,11 @@ impl Supervisor {
 
     /// `hard-stop-after` in milliseconds.
     pub(super) fn hard_stop(&self) -> Option<u64> {
-        let limit = self.configuration.haproxy.as_ref().and_then(|haproxy| haproxy.global.hard_stop_after);
+        let limit = self
+            .configuration
+            .haproxy
+            .as_ref()
+            .and_then(|haproxy| haproxy.global.hard_stop_after);
         limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -201,7 +239,9 @@ impl Supervisor {
         let waited = now.duration_since(reload.since);
         match &reload.stage {
             Stage::Asking(..) if waited >= STATE_LIMIT => {
-                tracing::warn!("reload: the servers' state is not known in time; the new worker starts with the last known one");
+                tracing::warn!(
+                    "reload: the servers' state is not known in time; the new worker starts with the last known one"
+                );
                 self.start_candidate();
             }
             Stage::Starting(_, _, pid) if waited >= READY_LIMIT => {
@@ -210,7 +250,10 @@ impl Supervisor {
                     child.leaving = true;
                     child.signal(nix::sys::signal::Signal::SIGKILL);
                 }
-                self.fail_reload(&format!("the new worker was not ready within {} s", READY_LIMIT.as_secs()));
+                self.fail_reload(&format!(
+                    "the new worker was not ready within {} s",
+                    READY_LIMIT.as_secs()
+                ));
             }
             _ => {}
         }
@@ -239,5 +282,9 @@ impl Supervisor {
 }
 
 fn reload_at(requester: Option<(u32, u64)>) -> Reload {
-    Reload { requester, stage: Stage::Reading, since: Instant::now() }
+    Reload {
+        requester,
+        stage: Stage::Reading,
+        since: Instant::now(),
+    }
 }

@@ -82,7 +82,12 @@ impl ScriptRunner {
             ));
         }
         let mut command = tokio::process::Command::new(program);
-        command.args(rest).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command
+            .args(rest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
         if let Some((uid, gid)) = identity {
             command.gid(gid).uid(uid);
         }
@@ -90,7 +95,10 @@ impl ScriptRunner {
             Ok(child) => child,
             Err(error) => return ScriptOutcome::Failed(format!("cannot run '{program}': {error}")),
         };
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        let group = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .map(Pid::from_raw);
         match tokio::time::timeout(timeout, child.wait()).await {
             Ok(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => ScriptOutcome::Exited(code),
@@ -110,13 +118,18 @@ impl ScriptRunner {
     }
 
     /// User and group of a script; `None` stays what the daemon is.
-    fn identity(&self, user: Option<(String, Option<String>)>) -> Result<Option<(u32, u32)>, String> {
+    fn identity(
+        &self,
+        user: Option<(String, Option<String>)>,
+    ) -> Result<Option<(u32, u32)>, String> {
         if !sys::privileges::is_root() {
             return Ok(None);
         }
         let (name, group) = match user.or_else(|| self.default_user.clone()) {
             Some(named) => named,
-            None if sys::privileges::user_id(DEFAULT_SCRIPT_USER).is_ok() => (DEFAULT_SCRIPT_USER.to_owned(), None),
+            None if sys::privileges::user_id(DEFAULT_SCRIPT_USER).is_ok() => {
+                (DEFAULT_SCRIPT_USER.to_owned(), None)
+            }
             None => return Ok(None),
         };
         let uid = sys::privileges::user_id(&name).map_err(|error| error.to_string())?;
@@ -147,22 +160,55 @@ mod tests {
     async fn check(argv: &[&str], timeout_ms: u64, expected: ScriptOutcome) {
         let runner = ScriptRunner::new(Some(("root".to_owned(), None)), false);
         let argv = argv.iter().map(|&word| word.to_owned()).collect();
-        assert_eq!(runner.run(argv, None, Duration::from_millis(timeout_ms)).await, expected);
+        assert_eq!(
+            runner
+                .run(argv, None, Duration::from_millis(timeout_ms))
+                .await,
+            expected
+        );
     }
 
     #[tokio::test]
     async fn a_script_ends_as_it_ends_or_at_its_timeout() {
-        check(&["/bin/sh", "-c", "exit 3"], 5_000, ScriptOutcome::Exited(3)).await;
-        check(&["/bin/sh", "-c", "kill -9 $$"], 5_000, ScriptOutcome::Signaled(9)).await;
+        check(
+            &["/bin/sh", "-c", "exit 3"],
+            5_000,
+            ScriptOutcome::Exited(3),
+        )
+        .await;
+        check(
+            &["/bin/sh", "-c", "kill -9 $$"],
+            5_000,
+            ScriptOutcome::Signaled(9),
+        )
+        .await;
         check(&["/bin/sleep", "60"], 50, ScriptOutcome::TimedOut).await;
-        check(&[], 50, ScriptOutcome::Failed("an empty command".to_owned())).await;
+        check(
+            &[],
+            50,
+            ScriptOutcome::Failed("an empty command".to_owned()),
+        )
+        .await;
     }
 
     #[tokio::test]
     async fn no_shell_reads_the_words() {
-        check(&["/bin/true", "|", "false"], 5_000, ScriptOutcome::Exited(0)).await;
+        check(
+            &["/bin/true", "|", "false"],
+            5_000,
+            ScriptOutcome::Exited(0),
+        )
+        .await;
         let runner = ScriptRunner::new(None, false);
-        let outcome = runner.run(vec!["/no/such/program".to_owned()], None, Duration::from_secs(1)).await;
-        assert!(matches!(outcome, ScriptOutcome::Failed(reason) if reason.contains("/no/such/program")));
+        let outcome = runner
+            .run(
+                vec!["/no/such/program".to_owned()],
+                None,
+                Duration::from_secs(1),
+            )
+            .await;
+        assert!(
+            matches!(outcome, ScriptOutcome::Failed(reason) if reason.contains("/no/such/program"))
+        );
     }
 }

@@ -47,7 +47,14 @@ impl Supervisor {
             }
             return;
         }
-        tracing::info!("stopping{}", if graceful { " when all sessions have ended" } else { "" });
+        tracing::info!(
+            "stopping{}",
+            if graceful {
+                " when all sessions have ended"
+            } else {
+                ""
+            }
+        );
         self.start_stop(code, graceful);
     }
 
@@ -61,13 +68,22 @@ impl Supervisor {
     fn start_stop(&mut self, code: u8, graceful: bool) {
         self.systemd.stopping();
         self.reload = None;
-        self.stop = Some(Stop { code, graceful, stage: Stage::Vrrp, deadline: Some(Instant::now() + VRRP_LIMIT) });
+        self.stop = Some(Stop {
+            code,
+            graceful,
+            stage: Stage::Vrrp,
+            deadline: Some(Instant::now() + VRRP_LIMIT),
+        });
         self.tell_all(Role::Vrrp, &ToChild::Stop);
         self.tick_stop(Instant::now());
     }
 
     fn tell_all(&mut self, role: Role, message: &ToChild) {
-        for child in self.children.values_mut().filter(|child| child.role == role) {
+        for child in self
+            .children
+            .values_mut()
+            .filter(|child| child.role == role)
+        {
             child.leaving = true;
             child.tell(message);
         }
@@ -80,7 +96,11 @@ impl Supervisor {
     fn stop_workers(&mut self) {
         let graceful = self.stop.as_ref().is_some_and(|stop| stop.graceful);
         let hard_stop_ms = self.hard_stop();
-        let message = if graceful { ToChild::Drain { hard_stop_ms } } else { ToChild::Stop };
+        let message = if graceful {
+            ToChild::Drain { hard_stop_ms }
+        } else {
+            ToChild::Stop
+        };
         self.tell_all(Role::Worker, &message);
         let limit = match (graceful, hard_stop_ms) {
             (false, _) => Some(STOP_LIMIT),
@@ -96,7 +116,10 @@ impl Supervisor {
     /// Moves on when a stage's processes are gone, or kills them at its deadline.
     pub(super) fn tick_stop(&mut self, now: Instant) {
         let Some(stop) = &self.stop else { return };
-        let (stage, late) = (stop.stage, stop.deadline.is_some_and(|deadline| deadline <= now));
+        let (stage, late) = (
+            stop.stage,
+            stop.deadline.is_some_and(|deadline| deadline <= now),
+        );
         let role = match stage {
             Stage::Vrrp => Role::Vrrp,
             Stage::Workers => Role::Worker,
@@ -105,7 +128,11 @@ impl Supervisor {
         if self.any(role) {
             if late {
                 for child in self.children.values().filter(|child| child.role == role) {
-                    tracing::error!("{} (process {}) does not end: killed", role.as_str(), child.pid);
+                    tracing::error!(
+                        "{} (process {}) does not end: killed",
+                        role.as_str(),
+                        child.pid
+                    );
                     child.signal(UnixSignal::SIGKILL);
                 }
             }

@@ -29,7 +29,12 @@ impl Systemd {
     pub(super) fn from_environment() -> Self {
         // Half the interval, as sd_watchdog_enabled(3) recommends.
         let watchdog = sd_notify::watchdog_enabled().map(|interval| interval / 2);
-        Self { watchdog, pinged: Instant::now(), status: String::new(), announced: false }
+        Self {
+            watchdog,
+            pinged: Instant::now(),
+            status: String::new(),
+            announced: false,
+        }
     }
 
     /// The daemon serves, for the first time or after a reload.
@@ -64,7 +69,9 @@ impl Systemd {
 
     /// Pings the watchdog when it is time, if all is well.
     pub(super) fn tick(&mut self, healthy: bool) {
-        let Some(interval) = self.watchdog else { return };
+        let Some(interval) = self.watchdog else {
+            return;
+        };
         if healthy && self.pinged.elapsed() >= interval {
             tell(&[NotifyState::Watchdog]);
             self.pinged = Instant::now();
