@@ -44,6 +44,8 @@ pub struct Arguments {
     pub zero_warning: bool,
     /// `--socket PATH`: instead of `/run/tandem/tandem.sock`.
     pub socket: Option<PathBuf>,
+    /// `-S`: one more control socket, for the master of HAProxy's `-W`.
+    pub master_socket: Option<PathBuf>,
     /// `--cleanup`: remove the configuration's virtual addresses if no daemon runs, and end.
     pub cleanup: bool,
     /// `--background FD`: this is the process that `-D` left behind; readiness is told on that descriptor.
@@ -62,6 +64,7 @@ Usage: tandemd [-f FILE|DIR]... [options]
   -W, -Ws         accepted (always on)          -p FILE         write the process id there
   -C DIR          change to DIR first           -L NAME         name of this node
   -n N            maxconn of the process        -N N            default maxconn of a frontend
+  -S PATH         one more control socket, level admin
   -m N            accepted without effect       -q, -V          quiet, verbose
   -dW             treat warnings as errors      -dM -dI -dr ... accepted without effect
   -v, -vv         version, with build details
@@ -75,6 +78,18 @@ Signals: TERM, INT stop; USR1 stops gracefully; USR2, HUP reload.
 fn number(flag: &str, text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| format!("{flag} wants a number, found '{text}'"))
+}
+
+/// The path of `-S [unix@]PATH[,OPTIONS]`; the options that HAProxy takes there are not needed: it is root's alone.
+fn master_socket(text: &str) -> Result<PathBuf, String> {
+    let address = text.split(',').next().unwrap_or_default();
+    let path = address.strip_prefix("unix@").unwrap_or(address);
+    if path.starts_with('/') {
+        return Ok(PathBuf::from(path));
+    }
+    Err(format!(
+        "-S {address}: anything but the path of a unix socket is not supported yet"
+    ))
 }
 
 /// Reads the words after the program's name.
@@ -97,12 +112,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-db" => parsed.foreground = true,
             "-D" => parsed.daemon = true,
             "-W" | "-Ws" => parsed.master_worker = true,
-            "-S" => {
-                return Err(
-                    "-S (master socket) is not supported yet; `reload` works on the stats socket"
-                        .to_owned(),
-                );
-            }
+            "-S" => parsed.master_socket = Some(master_socket(&string()?)?),
             "-sf" | "-st" => {
                 return Err(format!(
                     "{text} is not supported: reload the running daemon with SIGUSR2, it keeps its sockets"
@@ -183,10 +193,12 @@ mod tests {
             "-n wants a number, found 'many'"
         );
         assert!(
-            read("-S /x")
+            read("-S 127.0.0.1:1")
                 .expect_err("later")
                 .contains("not supported yet")
         );
+        let parsed = read("-Ws -S /run/m.sock,mode,600").expect("valid");
+        assert_eq!(parsed.master_socket, Some(PathBuf::from("/run/m.sock")));
         assert!(read("-sf 12 13").expect_err("never").contains("SIGUSR2"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::event::now_ms;
+use protocol::operation::ServerAdmin;
 use protocol::process::{FromChild, Role};
 use protocol::snapshot::WorkerSnapshot;
 use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpTell};
@@ -40,7 +41,11 @@ pub struct Hub {
     faster: Notify,
     reloads: Mutex<HashMap<u64, ReloadAnswer>>,
     numbers: AtomicU64,
+    told_state: Mutex<Vec<ServerWish>>,
 }
+
+/// What operators have set on a server: it survives the worker.
+type ServerWish = (ServerAdmin, u32, String);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,6 +88,7 @@ impl Hub {
             faster: Notify::new(),
             reloads: Mutex::default(),
             numbers: AtomicU64::new(1),
+            told_state: Mutex::default(),
         }
     }
 
@@ -232,6 +238,67 @@ impl Hub {
         }
     }
 
+    /// Gives the supervisor the worker's figures whenever operators have changed something, so that a worker that dies is
+    /// replaced by one that knows.
+    async fn hand_over_state(&self, snapshot: &Snapshot) {
+        let Some(worker) = &snapshot.worker else {
+            return;
+        };
+        let servers = worker.proxies.iter().flat_map(|proxy| &proxy.servers);
+        let wishes: Vec<ServerWish> = servers
+            .map(|server| (server.admin, server.user_weight, server.address.clone()))
+            .collect();
+        if *lock(&self.told_state) == wishes {
+            return;
+        }
+        *lock(&self.told_state) = wishes;
+        if let Ok(state) = wire::encode(worker) {
+            // The supervisor's end is noticed elsewhere.
+            let _ = self.tell_supervisor(&FromChild::WorkerState(state)).await;
+        }
+    }
+
+    /// The processes as the master of HAProxy lists them (`show proc`).
+    pub fn processes(&self) -> String {
+        let setup = self.setup();
+        let uptime = now_ms().saturating_sub(setup.started_at_ms) / 1_000;
+        let current = self.worker().map(|worker| worker.pid);
+        let line = |pid: u32, kind: &str| {
+            let version = crate::version::compatible_version();
+            format!(
+                "{pid:<15} {kind:<15} {:<15} {:<15} {version}\n",
+                0,
+                format!("{uptime}s")
+            )
+        };
+        let mut text = format!(
+            "{:<15} {:<15} {:<15} {:<15} <version>\n",
+            "#<PID>", "<type>", "<reloads>", "<uptime>"
+        );
+        text.push_str(&line(setup.supervisor_pid, "master"));
+        text.push_str("# workers\n");
+        for pid in lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .filter(|pid| Some(*pid) == current)
+        {
+            text.push_str(&line(pid, "worker"));
+        }
+        text.push_str("# old workers\n");
+        for pid in lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .filter(|pid| Some(*pid) != current)
+        {
+            text.push_str(&line(pid, "worker"));
+        }
+        text.push_str("# programs\n");
+        if let Some(vrrp) = lock(&self.vrrp).as_ref() {
+            text.push_str(&line(vrrp.pid, "vrrp"));
+        }
+        text
+    }
+
     /// The encoded figures of the worker as they are, or as they were last.
     pub async fn worker_state(&self) -> Vec<u8> {
         let now = self.worker_snapshot().await;
@@ -267,6 +334,8 @@ impl Hub {
             },
         };
         if result.is_ok() {
+            // The next poll hands the change to the supervisor; it need not wait for its turn.
+            self.faster.notify_one();
             let (subject, change) = super::views::describe_operation(&operation);
             self.record(Event::now(
                 EventSource::Operator,
@@ -342,7 +411,8 @@ impl Drop for Subscription {
 /// Renews the picture for all subscribers at once; a task of its own.
 pub(super) async fn poll(hub: Arc<Hub>) {
     loop {
-        hub.snapshot().await;
+        let snapshot = hub.snapshot().await;
+        hub.hand_over_state(&snapshot).await;
         let interval_ms = lock(&hub.intervals)
             .values()
             .copied()

@@ -3,7 +3,9 @@
 //! It reads nothing from the network. All that happens arrives as a [`Happening`] in one queue and is handled
 //! in turn; files beside this one hold the stages of a reload and of a stop.
 
+mod births;
 mod child;
+mod health;
 mod listeners;
 mod reload;
 mod scripts;
@@ -17,18 +19,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::process::{FromChild, HEARTBEAT_LIMIT_MS, ProxyHealth, Role, ScriptOutcome, ToChild};
-use protocol::{Event, EventKind, EventSeverity, EventSource, wire};
+use protocol::process::{FromChild, ProxyHealth, Role, ScriptOutcome, ToChild};
+use protocol::{Event, EventKind, EventSeverity, EventSource};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Loaded};
+use crate::control;
 use crate::logging::{LogTarget, TARGET_VARIABLE};
 use crate::start::Parent;
-use crate::{control, version};
 use child::Child;
-use listeners::{FileAccess, Listeners};
+use listeners::Listeners;
 use scripts::ScriptRunner;
 use systemd::Systemd;
 
@@ -140,6 +142,15 @@ pub async fn run(
         environment.push(("TANDEM_DEBUG".to_owned(), "1".to_owned()));
     }
     let node = configuration.node(&arguments);
+    // What HAProxy's master tells its workers; log formats and scripts read them.
+    environment.push(("HAPROXY_MWORKER".to_owned(), "1".to_owned()));
+    environment.push(("HAPROXY_LOCALPEER".to_owned(), node.clone()));
+    let files: Vec<String> = arguments
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    environment.push(("HAPROXY_CFGFILES".to_owned(), files.join(";")));
     let mut supervisor = Supervisor {
         scripts: runner(&configuration),
         node,
@@ -312,217 +323,6 @@ impl Supervisor {
             },
         );
         Ok(())
-    }
-
-    /// Starts a worker or vrrp with a channel to control.
-    fn start_peer(
-        &mut self,
-        role: Role,
-        setup: Vec<u8>,
-        listeners: Vec<Arc<OwnedFd>>,
-    ) -> std::io::Result<u32> {
-        let (theirs, for_control) = sys::channel::pair()?;
-        let mut descriptors = vec![Arc::new(theirs)];
-        descriptors.extend(listeners);
-        let child = Child::start(
-            role,
-            setup,
-            descriptors,
-            &self.happenings,
-            &self.environment,
-        )?;
-        let pid = child.pid;
-        self.children.insert(pid, child);
-        if let Some(control) = self.current(Role::Control) {
-            control.tell_with(&ToChild::Peer { role, pid }, vec![Arc::new(for_control)]);
-        }
-        Ok(pid)
-    }
-
-    fn start_worker(
-        &mut self,
-        configuration: &Configuration,
-        listeners: &Listeners,
-    ) -> std::io::Result<Option<u32>> {
-        let Some(haproxy) = &configuration.haproxy else {
-            return Ok(None);
-        };
-        let setup = proxy::Setup {
-            config: haproxy.clone(),
-            node: self.node.clone(),
-            pid_for_logs: std::process::id(),
-            listeners: proxy::listener_keys(haproxy),
-            servers_state: self.worker_state.clone(),
-        };
-        let setup = wire::encode(&setup).map_err(std::io::Error::other)?;
-        self.start_peer(Role::Worker, setup, listeners.descriptors())
-            .map(Some)
-    }
-
-    fn start_control(&mut self) -> std::io::Result<u32> {
-        let setup = wire::encode(&self.control_setup()).map_err(std::io::Error::other)?;
-        let child = Child::start(
-            Role::Control,
-            setup,
-            self.stats_descriptors(),
-            &self.happenings,
-            &self.environment,
-        )?;
-        // All others get a new channel to it.
-        for peer in self
-            .children
-            .values()
-            .filter(|peer| peer.role != Role::Control)
-        {
-            let (theirs, for_control) = sys::channel::pair()?;
-            peer.tell_with(
-                &ToChild::Peer {
-                    role: Role::Control,
-                    pid: child.pid,
-                },
-                vec![Arc::new(theirs)],
-            );
-            child.tell_with(
-                &ToChild::Peer {
-                    role: peer.role,
-                    pid: peer.pid,
-                },
-                vec![Arc::new(for_control)],
-            );
-        }
-        let pid = child.pid;
-        self.children.insert(pid, child);
-        Ok(pid)
-    }
-
-    fn stats_descriptors(&self) -> Vec<Arc<OwnedFd>> {
-        self.stats
-            .iter()
-            .map(|(_, descriptor)| Arc::clone(descriptor))
-            .collect()
-    }
-
-    fn vrrp_setup(&self, configuration: &Configuration) -> Option<Vec<u8>> {
-        let setup = vrrp::Setup {
-            config: configuration.keepalived.clone()?,
-            proxy_configured: configuration.haproxy.is_some(),
-            node: self.node.clone(),
-        };
-        wire::encode(&setup)
-            .inspect_err(|error| tracing::error!("no setup for vrrp: {error}"))
-            .ok()
-    }
-
-    fn control_setup(&self) -> control::Setup {
-        let global = self
-            .configuration
-            .haproxy
-            .as_ref()
-            .map(|haproxy| &haproxy.global);
-        let mail = self
-            .configuration
-            .keepalived
-            .as_ref()
-            .and_then(|keepalived| control::MailSetup::new(&keepalived.global));
-        let identity = self.configuration.control_identity();
-        control::Setup {
-            node: self.node.clone(),
-            version: version::VERSION.to_owned(),
-            supervisor_pid: std::process::id(),
-            started_at_ms: self.started_at_ms,
-            sockets: self.stats.iter().map(|(setup, _)| setup.clone()).collect(),
-            timeout: global
-                .and_then(|global| global.stats_timeout)
-                .unwrap_or(control::DEFAULT_TIMEOUT),
-            max_clients: global
-                .and_then(|global| global.stats_maxconn)
-                .unwrap_or(control::DEFAULT_MAX_CLIENTS),
-            proxy_configured: self.configured(Role::Worker),
-            vrrp_configured: self.configured(Role::Vrrp),
-            mail,
-            description: global
-                .and_then(|global| global.description.clone())
-                .unwrap_or_default(),
-            uid: identity.uid,
-            gid: identity.gid,
-        }
-    }
-
-    /// Opens the configured stats sockets, or the default one; those already open are kept.
-    fn open_stats_sockets(
-        &mut self,
-        configuration: &Configuration,
-    ) -> Result<Vec<(control::SocketSetup, Arc<OwnedFd>)>, String> {
-        let mut sockets = Vec::new();
-        let configured = configuration
-            .haproxy
-            .as_ref()
-            .map(|haproxy| haproxy.global.stats_sockets.as_slice());
-        for socket in configured.unwrap_or_default() {
-            let setup = control::SocketSetup {
-                name: describe(&socket.address),
-                level: control::level(socket.level),
-            };
-            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
-                sockets.push((setup, Arc::clone(open)));
-                continue;
-            }
-            let access = FileAccess {
-                mode: socket.mode,
-                user: socket.user.as_ref(),
-                group: socket.group.as_ref(),
-            };
-            match listeners::open_plain(&socket.address, &access) {
-                Ok(descriptor) => {
-                    if let config::haproxy::BindAddress::Unix(path) = &socket.address {
-                        self.own_files.push(PathBuf::from(path));
-                    }
-                    sockets.push((setup, Arc::new(descriptor)));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    tracing::warn!(
-                        "stats socket {}: taken by another process; this daemon does not answer there",
-                        setup.name
-                    );
-                }
-                Err(error) => {
-                    let place = configuration.sources.name(socket.span.file);
-                    return Err(format!(
-                        "{place}:{}: stats socket {}: {error}",
-                        socket.span.line, setup.name
-                    ));
-                }
-            }
-        }
-        let own = self.arguments.socket.clone();
-        if own.is_some() || configured.unwrap_or_default().is_empty() {
-            let path = own.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-            let address = config::haproxy::BindAddress::Unix(path.to_string_lossy().into_owned());
-            let setup = control::SocketSetup {
-                name: describe(&address),
-                level: protocol::Level::Admin,
-            };
-            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
-                sockets.push((setup, Arc::clone(open)));
-            } else {
-                let access = FileAccess {
-                    mode: Some(0o660),
-                    ..FileAccess::default()
-                };
-                match listeners::open_plain(&address, &access) {
-                    Ok(descriptor) => {
-                        self.own_files.push(path);
-                        sockets.push((setup, Arc::new(descriptor)));
-                    }
-                    // Another daemon of this host has it, or we may not: the proxy works without.
-                    Err(error) => tracing::warn!(
-                        "control socket {}: {error}; `--socket` names another",
-                        path.display()
-                    ),
-                }
-            }
-        }
-        Ok(sockets)
     }
 
     fn handle(&mut self, happening: Happening) {
@@ -700,92 +500,6 @@ impl Supervisor {
         self.announce();
         let healthy = self.all_ready() && (self.worker.is_none() || self.health.alive);
         self.systemd.tick(healthy);
-    }
-
-    fn all_ready(&self) -> bool {
-        [Role::Control, Role::Vrrp, Role::Worker]
-            .into_iter()
-            .all(|role| {
-                !self.configured(role) || self.current(role).is_some_and(|child| child.ready)
-            })
-    }
-
-    /// Looks at the worker and tells vrrp and systemd if something changed.
-    fn update_health(&mut self) {
-        let health = match self.current(Role::Worker) {
-            None => ProxyHealth {
-                alive: false,
-                detail: "the worker died and is started again".to_owned(),
-            },
-            Some(worker) if !worker.ready => ProxyHealth {
-                alive: false,
-                detail: format!("worker {} is not ready yet", worker.pid),
-            },
-            Some(worker)
-                if worker.heartbeat.elapsed() >= Duration::from_millis(HEARTBEAT_LIMIT_MS) =>
-            {
-                ProxyHealth {
-                    alive: false,
-                    detail: format!(
-                        "worker {} gives no sign of life for {HEARTBEAT_LIMIT_MS} ms",
-                        worker.pid
-                    ),
-                }
-            }
-            Some(worker) => ProxyHealth {
-                alive: true,
-                detail: format!("worker {} answers", worker.pid),
-            },
-        };
-        let stopping = self.stop.is_some();
-        if health != self.health && !stopping && self.configured(Role::Worker) {
-            if health.alive != self.health.alive {
-                tracing::info!(
-                    "proxy is {}: {}",
-                    if health.alive { "alive" } else { "not alive" },
-                    health.detail
-                );
-            }
-            self.health = health;
-            if let Some(vrrp) = self.current(Role::Vrrp) {
-                vrrp.tell(&ToChild::ProxyHealth(self.health.clone()));
-            }
-        }
-        let word = |role: Role| match self.current(role) {
-            _ if !self.configured(role) => "not configured",
-            Some(child) if child.ready => "running",
-            Some(_) => "starting",
-            None => "down",
-        };
-        let status = format!(
-            "worker {}, vrrp {}, control {}",
-            word(Role::Worker),
-            word(Role::Vrrp),
-            word(Role::Control)
-        );
-        self.systemd.status(if stopping {
-            "stopping".to_owned()
-        } else {
-            status
-        });
-    }
-
-    /// Tells systemd and the parent once, when all that is configured is ready.
-    fn announce(&mut self) {
-        if self.announced || self.stop.is_some() || !self.all_ready() {
-            return;
-        }
-        self.announced = true;
-        self.systemd.ready();
-        if let Some(parent) = self.parent.take() {
-            parent.release();
-        }
-        tracing::info!(
-            "Tandem {} serves on {} (process {})",
-            version::VERSION,
-            self.node,
-            std::process::id()
-        );
     }
 
     /// Logs an event of our own and gives it to the history.

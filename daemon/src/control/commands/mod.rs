@@ -3,13 +3,16 @@
 //! Words, answers and errors are HAProxy's (management manual, "Unix Socket commands"); `vrrp …`, `show vrrp` and
 //! `show events` are ours. A row says which level may run it; that is checked once, before it runs.
 
-use std::net::IpAddr;
+mod changes;
+mod show;
+
 use std::time::Duration;
 
-use protocol::operation::{ForcedHealth, ServerAdmin, WeightChange};
-use protocol::render::{self, Info, StatFilter};
-use protocol::snapshot::{FrontendStats, ServerStats};
-use protocol::{Level, Operation, Refusal, ServerName, Snapshot};
+use protocol::operation::ServerAdmin;
+use protocol::{Level, Operation, Refusal, Snapshot};
+
+use changes::*;
+use show::*;
 
 use super::hub::Hub;
 use super::views;
@@ -105,6 +108,8 @@ enum Run {
     Errors,
     /// Shows the history.
     Events,
+    /// Lists the processes.
+    Processes,
     /// Lists commands.
     Help,
     /// Lists the stats sockets.
@@ -218,6 +223,7 @@ static COMMANDS: &[Command] = &[
     later("show map"),
     later("show peers"),
     later("show pools"),
+    row("show proc", "", "list the processes", User, Run::Processes),
     later("show profiling"),
     later("show resolvers"),
     later("show schema"),
@@ -248,7 +254,11 @@ const MAX_CANDIDATES: usize = 5;
 
 /// Runs one command.
 pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
-    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    if words.len() > 1 && words[0].starts_with('@') {
+        // The master of HAProxy passes `@1 COMMAND` and `@!PID COMMAND` on to a worker; here one process answers for all.
+        words.remove(0);
+    }
     let Some((command, rest)) = find(&words) else {
         return unknown(&words, session.level);
     };
@@ -311,6 +321,7 @@ pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
                 Answer::Lines(views::events(&events))
             }
         }
+        Run::Processes => Answer::Lines(hub.processes()),
         Run::Help => {
             let mut text = "The following commands are valid at this level:\n".to_owned();
             let matching: Vec<&Command> = if rest.is_empty() {
@@ -509,403 +520,6 @@ fn delay_of(text: &str) -> Option<Duration> {
     })
 }
 
-/// The server that a word names, in the snapshot.
-fn server<'a>(
-    word: Option<&&str>,
-    snapshot: &'a Snapshot,
-) -> Result<(ServerName, &'a ServerStats), Answer> {
-    let name = ServerName::parse(word.copied().unwrap_or_default())?;
-    if snapshot.worker.is_none() {
-        return Err(Refusal::NotRunning("The proxy worker".to_owned()).into());
-    }
-    let backend = views::proxies(snapshot)
-        .find(|proxy| proxy.backend.is_some() && proxy.name == name.backend);
-    let backend = backend.ok_or(Refusal::NoSuchBackend)?;
-    let server = backend
-        .servers
-        .iter()
-        .find(|server| server.name == name.server)
-        .ok_or(Refusal::NoSuchServer)?;
-    Ok((name, server))
-}
-
-fn frontend<'a>(
-    word: Option<&&str>,
-    snapshot: &'a Snapshot,
-) -> Result<(String, &'a FrontendStats), Answer> {
-    let Some(name) = word else {
-        return Err(error("A frontend name is expected."));
-    };
-    let found = views::proxies(snapshot)
-        .find(|proxy| proxy.name == **name)
-        .and_then(|proxy| proxy.frontend.as_ref());
-    Ok(((*name).to_owned(), found.ok_or(Refusal::NoSuchFrontend)?))
-}
-
-fn get_weight(words: &[&str], snapshot: &Snapshot) -> Answer {
-    match server(words.first(), snapshot) {
-        Ok((_, server)) => Answer::Message(
-            INFO,
-            format!("{} (initial {})", server.user_weight, server.initial_weight),
-        ),
-        Err(answer) => answer,
-    }
-}
-
-fn server_state(words: &[&str], snapshot: &Snapshot, state: ServerAdmin) -> Parsed {
-    let (server, _) = server(words.first(), snapshot)?;
-    Ok(Operation::ServerState { server, state })
-}
-
-fn checks(words: &[&str], snapshot: &Snapshot, enabled: bool) -> Parsed {
-    let (server, stats) = server(words.first(), snapshot)?;
-    if enabled && stats.check.is_none() {
-        return Err(error(
-            "Health check was not configured on this server, cannot enable.",
-        ));
-    }
-    Ok(Operation::ServerChecks { server, enabled })
-}
-
-fn weight_of(word: Option<&&str>) -> Result<WeightChange, Answer> {
-    let Some(word) = word.filter(|word| !word.is_empty()) else {
-        return Err(error("Require <weight> or <weight%>."));
-    };
-    let (digits, percent) = match word.strip_suffix('%') {
-        Some(digits) => (digits, true),
-        None => (*word, false),
-    };
-    let Ok(number) = digits.parse::<i64>() else {
-        return Err(error("Trailing garbage in weight string"));
-    };
-    match (u32::try_from(number), percent) {
-        (Ok(number), true) if number <= 25_600 => Ok(WeightChange::Percent(number)),
-        (_, true) => Err(error("Relative weight must be positive.")),
-        (Ok(number), false) if number <= 256 => Ok(WeightChange::Absolute(number as u16)),
-        (_, false) => Err(error(
-            "Absolute weight can only be between 0 and 256 inclusive.",
-        )),
-    }
-}
-
-fn set_weight(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let (server, _) = server(words.first(), snapshot)?;
-    Ok(Operation::ServerWeight {
-        server,
-        weight: weight_of(words.get(1))?,
-    })
-}
-
-fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | \
-                         check-port | fqdn | health | ssl | state | weight";
-    let (server, _) = server(words.first(), snapshot)?;
-    let value = words.get(2).copied();
-    match words.get(1).copied() {
-        Some("weight") => Ok(Operation::ServerWeight {
-            server,
-            weight: weight_of(words.get(2))?,
-        }),
-        Some("state") => {
-            let state = match value {
-                Some("ready") => ServerAdmin::Ready,
-                Some("drain") => ServerAdmin::Drain,
-                Some("maint") => ServerAdmin::Maint,
-                _ => {
-                    return Err(error(
-                        "'set server <srv> state' expects 'ready', 'drain' and 'maint'.",
-                    ));
-                }
-            };
-            Ok(Operation::ServerState { server, state })
-        }
-        Some("health") => {
-            let health = match value {
-                Some("up") => ForcedHealth::Up,
-                Some("stopping") => ForcedHealth::Stopping,
-                Some("down") => ForcedHealth::Down,
-                _ => {
-                    return Err(error(
-                        "'set server <srv> health' expects 'up', 'stopping', or 'down'.",
-                    ));
-                }
-            };
-            Ok(Operation::ServerHealth { server, health })
-        }
-        Some("addr") => {
-            let Some(value) = value else {
-                return Err(error(
-                    "set server <b>/<s> addr requires an address and optionally a port.",
-                ));
-            };
-            let Ok(address) = value.parse::<IpAddr>() else {
-                return Err(error(format!(
-                    "Invalid addr '{value}' by 'stats socket command'"
-                )));
-            };
-            let port = match (words.get(3), words.get(4)) {
-                (Some(&"port"), Some(port)) => match port.parse() {
-                    Ok(port) => Some(port),
-                    Err(_) => {
-                        return Err(error(format!(
-                            "problem converting port '{port}' to an int by 'stats socket command'"
-                        )));
-                    }
-                },
-                _ => None,
-            };
-            Ok(Operation::ServerAddress {
-                server,
-                address: Some(address),
-                port,
-            })
-        }
-        Some(
-            word @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr"
-            | "check-port" | "fqdn" | "ssl"),
-        ) => Err(error(format!(
-            "'set server <srv> {word}' is not supported yet."
-        ))),
-        _ => Err(error(USAGE)),
-    }
-}
-
-/// What HAProxy says after a change that it comments on.
-fn note(operation: &Operation, snapshot: &Snapshot) -> Option<String> {
-    let Operation::ServerAddress {
-        server: name,
-        address,
-        port,
-    } = operation
-    else {
-        return None;
-    };
-    let (_, stats) = server(Some(&name.to_string().as_str()), snapshot).ok()?;
-    let (old_address, old_port) = stats
-        .address
-        .rsplit_once(':')
-        .unwrap_or((&stats.address, "0"));
-    let mut parts = Vec::new();
-    if let Some(address) = address {
-        let address = address.to_string();
-        let old = old_address.trim_matches(['[', ']']);
-        parts.push(match old == address {
-            true => "no need to change the addr".to_owned(),
-            false => format!("IP changed from '{old}' to '{address}'"),
-        });
-    }
-    if let Some(port) = port {
-        parts.push(match old_port == port.to_string() {
-            true => "no need to change the port".to_owned(),
-            false => format!("port changed from '{old_port}' to '{port}'"),
-        });
-    }
-    Some(format!("{} by 'stats socket command'", parts.join(", ")))
-}
-
-fn frontend_enabled(words: &[&str], snapshot: &Snapshot, enabled: bool) -> Parsed {
-    let (frontend, stats) = frontend(words.first(), snapshot)?;
-    match (stats.status.as_str(), enabled) {
-        ("OPEN", true) => Err(error("All sockets are already enabled.")),
-        ("MAINT", false) => Err(error("All sockets are already disabled.")),
-        _ => Ok(Operation::FrontendEnabled { frontend, enabled }),
-    }
-}
-
-fn frontend_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let (frontend, _) = frontend(words.first(), snapshot)?;
-    match words.get(1).and_then(|word| word.parse().ok()) {
-        Some(maxconn) => Ok(Operation::FrontendMaxconn { frontend, maxconn }),
-        None => Err(error("Integer value expected.")),
-    }
-}
-
-fn global_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let Some(maxconn) = words.first().and_then(|word| word.parse::<u32>().ok()) else {
-        return Err(error("Expects an integer value."));
-    };
-    let most = snapshot
-        .worker
-        .as_ref()
-        .map_or(u64::from(u32::MAX), |worker| worker.process.hard_maxconn);
-    if most > 0 && u64::from(maxconn) > most {
-        return Err(error("Value out of range."));
-    }
-    Ok(Operation::GlobalMaxconn { maxconn })
-}
-
-fn server_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let (server, _) = server(words.first(), snapshot)?;
-    match words.get(1).map(|word| word.parse()) {
-        None => Err(error("Require <maxconn>.")),
-        Some(Ok(maxconn)) => Ok(Operation::ServerMaxconn { server, maxconn }),
-        Some(Err(_)) => Err(error("maxconn string empty or preceded by garbage")),
-    }
-}
-
-fn clear_counters(words: &[&str], _: &Snapshot) -> Parsed {
-    Ok(Operation::ClearCounters {
-        all: words.first() == Some(&"all"),
-    })
-}
-
-fn session_id(word: &str) -> Option<u64> {
-    match word.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => word.parse().ok(),
-    }
-}
-
-fn shutdown_session(words: &[&str], _: &Snapshot) -> Parsed {
-    let Some(word) = words.first() else {
-        return Err(error("Session pointer expected (use 'show sess')."));
-    };
-    let id = session_id(word).ok_or(Refusal::NoSuchSession)?;
-    Ok(Operation::ShutdownSession { id })
-}
-
-fn shutdown_sessions(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let (server, _) = server(words.first(), snapshot)?;
-    Ok(Operation::ShutdownServerSessions { server })
-}
-
-fn instance(words: &[&str], snapshot: &Snapshot) -> Result<String, Answer> {
-    if !snapshot.vrrp_configured {
-        return Err(error("VRRP is not configured."));
-    }
-    let Some(name) = words.first() else {
-        return Err(error("A VRRP instance is expected (use 'show vrrp')."));
-    };
-    if snapshot.vrrp_running && !snapshot.vrrp.iter().any(|instance| instance.name == **name) {
-        return Err(Refusal::NoSuchInstance((*name).to_owned()).into());
-    }
-    Ok((*name).to_owned())
-}
-
-fn failover(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    let force = words.get(1) == Some(&"force");
-    Ok(Operation::VrrpFailover {
-        instance: instance(words, snapshot)?,
-        force,
-    })
-}
-
-fn failback(words: &[&str], snapshot: &Snapshot) -> Parsed {
-    Ok(Operation::VrrpFailback {
-        instance: instance(words, snapshot)?,
-    })
-}
-
-fn show_env(words: &[&str], _: &Snapshot) -> Answer {
-    let wanted = words.first();
-    let lines: Vec<String> = std::env::vars_os()
-        .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
-        .filter(|(name, _)| wanted.is_none_or(|wanted| name == wanted))
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect();
-    match (wanted, lines.is_empty()) {
-        (Some(_), true) => error("Variable not found"),
-        _ => Answer::Lines(lines.concat()),
-    }
-}
-
-fn show_info(words: &[&str], snapshot: &Snapshot) -> Answer {
-    let version = version::compatible_version();
-    let info = Info {
-        snapshot,
-        version: &version,
-        release_date: version::RELEASE_DATE,
-    };
-    let described = words.contains(&"desc");
-    Answer::Lines(match () {
-        () if words.contains(&"json") => render::info_json(&info),
-        () if words.contains(&"typed") => render::info_typed(&info, described),
-        () => render::info_text(&info, described),
-    })
-}
-
-fn show_stat(words: &[&str], snapshot: &Snapshot) -> Answer {
-    let mut filter = StatFilter {
-        up: words.contains(&"up"),
-        no_maint: words.contains(&"no-maint"),
-        ..StatFilter::default()
-    };
-    if let [proxy, types, server, ..] = words
-        && let (Ok(types), Ok(server)) = (types.parse(), server.parse())
-    {
-        (filter.types, filter.server_id) = (types, server);
-        match proxy.parse() {
-            Ok(number) => filter.proxy_id = number,
-            Err(_) if views::proxies(snapshot).any(|known| known.name == **proxy) => {
-                filter.proxy = Some(proxy)
-            }
-            Err(_) => return error("No such proxy."),
-        }
-    }
-    let described = words.contains(&"desc");
-    Answer::Lines(match () {
-        () if words.contains(&"json") => render::stat_json(snapshot, filter),
-        () if words.contains(&"typed") => render::stat_typed(snapshot, filter, described),
-        () if described => render::stat_described(),
-        () => render::stat_csv(snapshot, filter),
-    })
-}
-
-/// The proxies of one backend's name, or all.
-fn chosen<'a>(
-    words: &[&str],
-    snapshot: &'a Snapshot,
-) -> Result<Vec<&'a protocol::snapshot::ProxySnapshot>, Answer> {
-    let Some(name) = words.first() else {
-        return Ok(views::proxies(snapshot).collect());
-    };
-    let found =
-        views::proxies(snapshot).find(|proxy| proxy.name == **name && proxy.backend.is_some());
-    found
-        .map(|proxy| vec![proxy])
-        .ok_or_else(|| error("Can't find backend."))
-}
-
-fn servers_state(words: &[&str], snapshot: &Snapshot) -> Answer {
-    match chosen(words, snapshot) {
-        Ok(proxies) => Answer::Lines(views::servers_state(proxies.into_iter())),
-        Err(answer) => answer,
-    }
-}
-
-fn servers_connections(words: &[&str], snapshot: &Snapshot) -> Answer {
-    match chosen(words, snapshot) {
-        Ok(proxies) => Answer::Lines(views::servers_connections(proxies.into_iter())),
-        Err(answer) => answer,
-    }
-}
-
-fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
-    if !snapshot.vrrp_configured {
-        return error("VRRP is not configured.");
-    }
-    if !snapshot.vrrp_running {
-        return Refusal::NotRunning("The vrrp process".to_owned()).into();
-    }
-    let wanted = words.iter().find(|word| **word != "json");
-    let chosen: Vec<_> = snapshot
-        .vrrp
-        .iter()
-        .filter(|instance| wanted.is_none_or(|wanted| instance.name == *wanted))
-        .cloned()
-        .collect();
-    match wanted {
-        Some(wanted) if chosen.is_empty() => Refusal::NoSuchInstance((*wanted).to_owned()).into(),
-        _ if words.contains(&"json") => json(&chosen),
-        _ => Answer::Lines(views::vrrp(&chosen, snapshot.at_ms)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -959,22 +573,6 @@ mod tests {
             text.contains("  quit                                    : disconnect"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn weights_are_read_as_haproxy_reads_them() {
-        assert_eq!(weight_of(Some(&"50%")), Ok(WeightChange::Percent(50)));
-        assert_eq!(weight_of(Some(&"256")), Ok(WeightChange::Absolute(256)));
-        let refused = |word, text: &str| assert_eq!(weight_of(word), Err(error(text)));
-        refused(
-            Some(&"257"),
-            "Absolute weight can only be between 0 and 256 inclusive.",
-        );
-        refused(
-            Some(&"-1"),
-            "Absolute weight can only be between 0 and 256 inclusive.",
-        );
-        refused(None, "Require <weight> or <weight%>.");
     }
 
     #[test]
