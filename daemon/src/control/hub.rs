@@ -16,7 +16,7 @@ use sys::channel::{Channel, Sender};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::history::History;
-use super::peers::{Ask, Peer, Tell};
+use super::peers::{Ask, NoAnswer, Peer, Tell};
 use super::{Setup, role_name};
 
 /// How often the picture is renewed while nobody is subscribed.
@@ -156,6 +156,25 @@ impl Hub {
             .cloned()
     }
 
+    /// Asks the worker. One that ends at this moment (a reload drains it) is left to its successor.
+    async fn ask_worker(&self, ask: WorkerAsk) -> Option<Tell> {
+        loop {
+            let worker = self.worker()?;
+            match worker.ask(Ask::Worker(ask.clone())).await {
+                Ok(tell) => return Some(tell),
+                Err(NoAnswer::Late) => return None,
+                Err(NoAnswer::Gone) => lock(&self.workers).retain(|other| other.pid != worker.pid),
+            }
+        }
+    }
+
+    /// The newest worker is the one of the running configuration.
+    pub fn promote_newest(&self) {
+        if let Some(worker) = lock(&self.workers).last() {
+            worker.proven.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Numbers an event, keeps it and logs it.
     pub fn record(&self, event: Event) {
         let event = self.history.record(event);
@@ -208,7 +227,7 @@ impl Hub {
     }
 
     async fn worker_snapshot(&self) -> Option<WorkerSnapshot> {
-        match self.worker()?.ask(Ask::Worker(WorkerAsk::Snapshot)).await? {
+        match self.ask_worker(WorkerAsk::Snapshot).await? {
             Tell::Worker(WorkerTell::Snapshot { snapshot, .. }) => Some(*snapshot),
             _ => None,
         }
@@ -216,7 +235,7 @@ impl Hub {
 
     async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
         let peer = lock(&self.vrrp).clone()?;
-        match peer.ask(Ask::Vrrp(VrrpAsk::Show)).await? {
+        match peer.ask(Ask::Vrrp(VrrpAsk::Show)).await.ok()? {
             Tell::Vrrp(VrrpTell::Instances { instances, .. }) => Some(instances),
             _ => None,
         }
@@ -224,7 +243,7 @@ impl Hub {
 
     /// `show sess`.
     pub async fn sessions(&self) -> Option<Vec<SessionInfo>> {
-        match self.worker()?.ask(Ask::Worker(WorkerAsk::Sessions)).await? {
+        match self.ask_worker(WorkerAsk::Sessions).await? {
             Tell::Worker(WorkerTell::Sessions { sessions, .. }) => Some(sessions),
             _ => None,
         }
@@ -232,7 +251,7 @@ impl Hub {
 
     /// `show errors`.
     pub async fn errors(&self) -> Option<Vec<ErrorCapture>> {
-        match self.worker()?.ask(Ask::Worker(WorkerAsk::Errors)).await? {
+        match self.ask_worker(WorkerAsk::Errors).await? {
             Tell::Worker(WorkerTell::Errors { errors, .. }) => Some(errors),
             _ => None,
         }
@@ -317,20 +336,17 @@ impl Hub {
                 match peer {
                     None => Err(Refusal::NotRunning(role_name(Role::Vrrp).to_owned())),
                     Some(peer) => match peer.ask(Ask::Vrrp(VrrpAsk::Do(operation.clone()))).await {
-                        Some(Tell::Vrrp(VrrpTell::Done { result, .. })) => result,
+                        Ok(Tell::Vrrp(VrrpTell::Done { result, .. })) => result,
                         _ => Err(no_answer(Role::Vrrp)),
                     },
                 }
             }
-            _ => match self.worker() {
-                None => Err(Refusal::NotRunning(role_name(Role::Worker).to_owned())),
-                Some(peer) => match peer
-                    .ask(Ask::Worker(WorkerAsk::Do(operation.clone())))
-                    .await
-                {
-                    Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
-                    _ => Err(no_answer(Role::Worker)),
-                },
+            _ if self.worker().is_none() => {
+                Err(Refusal::NotRunning(role_name(Role::Worker).to_owned()))
+            }
+            _ => match self.ask_worker(WorkerAsk::Do(operation.clone())).await {
+                Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
+                _ => Err(no_answer(Role::Worker)),
             },
         };
         if result.is_ok() {

@@ -152,6 +152,7 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
             ToChild::NewControlConfig(setup) => match wire::decode::<Setup>(&setup) {
                 Ok(setup) => {
                     hub.replace_setup(setup);
+                    hub.promote_newest();
                     // Clients stay connected; only the accepting tasks change.
                     accepting.abort_all();
                     accepting = accept_on(&hub, &clients, descriptors);

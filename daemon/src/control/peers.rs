@@ -9,6 +9,7 @@ use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
 use protocol::wire;
 use protocol::worker::{WorkerAsk, WorkerRequest, WorkerTell};
 use sys::channel::Channel;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::history::History;
@@ -33,6 +34,15 @@ pub(super) enum Tell {
     Worker(WorkerTell),
     /// Of vrrp.
     Vrrp(VrrpTell),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// The process has ended, or its channel has.
+    Gone,
+    /// It takes too long.
+    Late,
 }
 
 /// A process that can be asked.
@@ -69,11 +79,20 @@ impl Peer {
         }
     }
 
-    /// Asks; `None` if there is no answer in time.
-    pub(super) async fn ask(&self, ask: Ask) -> Option<Tell> {
+    /// Asks.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Tell, NoAnswer> {
         let (sender, answer) = oneshot::channel();
-        self.questions.try_send((ask, sender)).ok()?;
-        tokio::time::timeout(ANSWER_LIMIT, answer).await.ok()?.ok()
+        self.questions
+            .try_send((ask, sender))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => NoAnswer::Late,
+                TrySendError::Closed(_) => NoAnswer::Gone,
+            })?;
+        match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+            Ok(Ok(tell)) => Ok(tell),
+            Ok(Err(_)) => Err(NoAnswer::Gone),
+            Err(_) => Err(NoAnswer::Late),
+        }
     }
 }
 

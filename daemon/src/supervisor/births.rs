@@ -13,6 +13,9 @@ use super::{DEFAULT_SOCKET, Supervisor};
 use crate::configuration::Configuration;
 use crate::{control, version};
 
+/// Stands for the worker's own process id in its setup.
+const OWN_PID: u32 = 0;
+
 impl Supervisor {
     /// Starts a worker or vrrp with a channel to control.
     pub(super) fn start_peer(
@@ -47,10 +50,12 @@ impl Supervisor {
         let Some(haproxy) = &configuration.haproxy else {
             return Ok(None);
         };
+        // The log of HAProxy names the process that was started, and the worker where there is a master.
+        let master = self.arguments.master_worker || haproxy.global.master_worker;
         let setup = proxy::Setup {
             config: haproxy.clone(),
             node: self.node.clone(),
-            pid_for_logs: std::process::id(),
+            pid_for_logs: if master { OWN_PID } else { std::process::id() },
             listeners: proxy::listener_keys(haproxy),
             servers_state: self.worker_state.clone(),
         };
