@@ -103,16 +103,16 @@ impl Configuration {
             .unwrap_or_else(host_name)
     }
 
-    /// The pidfile that `-p` or `pidfile` names.
+    /// The pidfile: `-p`, or `pidfile` where HAProxy would write it, which is not in the foreground without a master.
     pub fn pidfile(&self, arguments: &Arguments) -> Option<PathBuf> {
-        let configured = self
-            .haproxy
-            .as_ref()
-            .and_then(|haproxy| haproxy.global.pidfile.as_ref());
-        arguments
-            .pidfile
-            .clone()
-            .or_else(|| configured.map(|word| PathBuf::from(&word.text)))
+        if arguments.pidfile.is_some() {
+            return arguments.pidfile.clone();
+        }
+        let global = self.haproxy.as_ref().map(|haproxy| &haproxy.global)?;
+        let master = arguments.master_worker || global.master_worker;
+        let foreground = arguments.background.is_none() && !master;
+        let path = global.pidfile.as_ref().filter(|_| !foreground)?;
+        Some(PathBuf::from(&path.text))
     }
 
     /// Whether to go to the background: `-D` or `daemon`, unless the foreground is asked for.

@@ -110,6 +110,7 @@ struct Supervisor {
     listeners: Listeners,
     stats: Vec<(control::SocketSetup, Arc<OwnedFd>)>,
     own_files: Vec<PathBuf>,
+    pidfile: Option<PathBuf>,
     health: ProxyHealth,
     worker_state: Vec<u8>,
     happenings: mpsc::Sender<Happening>,
@@ -164,6 +165,7 @@ pub async fn run(
         listeners: Listeners::default(),
         stats: Vec::new(),
         own_files: Vec::new(),
+        pidfile: None,
         health: ProxyHealth {
             alive: false,
             detail: "no worker is ready yet".to_owned(),
@@ -248,7 +250,7 @@ impl Supervisor {
         self.configuration = configuration;
         if let Some(path) = self.configuration.pidfile(&self.arguments) {
             match std::fs::write(&path, format!("{}\n", std::process::id())) {
-                Ok(()) => self.own_files.push(path),
+                Ok(()) => self.pidfile = Some(path),
                 Err(error) => {
                     return Err(vec![format!(
                         "cannot write the pidfile {}: {error}",
@@ -544,6 +546,12 @@ impl Supervisor {
                 }
             }
         }
+        // Another daemon of the same configuration may have written its own id since.
+        let own_id = std::process::id().to_string();
+        let still_ours =
+            |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == own_id);
+        self.own_files
+            .extend(self.pidfile.take().filter(still_ours));
         for path in self.own_files.drain(..) {
             // An operator may have removed it.
             let _ = std::fs::remove_file(path);
