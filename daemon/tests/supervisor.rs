@@ -41,6 +41,8 @@ impl Daemon {
         let file = folder.path().join("h.cfg");
         std::fs::write(&file, configuration(folder.path(), "")).expect("configuration");
         let process = Command::new(PROGRAM)
+            // As with a master of HAProxy, `show info` then tells the worker's process id.
+            .arg("-W")
             .arg("-f")
             .arg(&file)
             .arg("-p")

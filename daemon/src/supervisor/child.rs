@@ -1,7 +1,7 @@
 //! One child process: starting it, talking to it, hearing of its end.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,6 +65,8 @@ impl Child {
             // In the background nobody holds the terminal.
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
+        // A terminal's Ctrl-C is for the supervisor, which ends the others in order.
+        command.process_group(0);
         // The children tell systemd nothing.
         command
             .env_remove("NOTIFY_SOCKET")
