@@ -7,7 +7,7 @@
 //! Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
 //! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
-//! control process), `stop`. Whatever happens is printed, a line each.
+//! control process), `stop`, `abandon` (the supervisor vanishes). Whatever happens is printed, a line each.
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -21,6 +21,7 @@ use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
 use sys::channel::{Channel, Sender, pair};
 use tandem_vrrp::Setup;
 use tokio::io::AsyncBufReadExt;
+use tokio::task::AbortHandle;
 
 /// Builds a setup of one instance out of `word=value` arguments.
 pub(crate) fn setup(words: &[String]) -> Setup {
@@ -234,7 +235,12 @@ async fn new_control(supervisor: &Sender) -> Sender {
 }
 
 /// Obeys standard input.
-async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
+async fn obey(
+    mut words: Vec<String>,
+    supervisor: Sender,
+    mut control: Sender,
+    supervising: AbortHandle,
+) {
     let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     let instance = setup(&words).config.instances[0].name.text.clone();
     let mut id = 0;
@@ -274,6 +280,10 @@ async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
                 .await;
             }
             "control" => control = new_control(&supervisor).await,
+            "abandon" => {
+                supervising.abort();
+                return;
+            }
             "stop" => send(&supervisor, &ToChild::Stop).await,
             set => {
                 words.extend(set.split_whitespace().skip(1).map(str::to_owned));
@@ -300,12 +310,10 @@ pub(crate) fn node(words: Vec<String>) -> ExitCode {
         let our_control = Channel::new(our_control).expect("a channel");
         let theirs = Channel::new(theirs).expect("a channel");
         let their_control = Channel::new(their_control).expect("a channel");
-        tokio::spawn(obey(
-            words.clone(),
-            supervisor.sender.clone(),
-            our_control.sender.clone(),
-        ));
-        tokio::spawn(supervise(supervisor));
+        let to_supervised = supervisor.sender.clone();
+        let supervising = tokio::spawn(supervise(supervisor)).abort_handle();
+        let to_control = our_control.sender.clone();
+        tokio::spawn(obey(words.clone(), to_supervised, to_control, supervising));
         tokio::spawn(control(our_control.receiver));
         tandem_vrrp::run(setup(&words), theirs, Some(their_control)).await
     });

@@ -215,6 +215,11 @@ impl Node {
     /// Sends SIGTERM and waits for the end; its exit status.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
+        self.end()
+    }
+
+    /// Waits for its end; its exit status.
+    pub(crate) fn end(mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

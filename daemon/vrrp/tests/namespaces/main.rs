@@ -25,9 +25,13 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 16] = [
+const SCENARIOS: [(&str, fn()); 17] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
+    (
+        "a_daemon_whose_supervisor_vanishes_gives_up_in_order",
+        abandoned,
+    ),
     (
         "a_failover_goes_to_the_peer_and_a_failback_returns",
         failover,
@@ -455,6 +459,17 @@ fn control() {
     a.forget();
     a.tell("show");
     a.hears("SHOW", SOON);
+}
+
+fn abandoned() {
+    let lab = Lab::new();
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.forget();
+    a.tell("abandon");
+    assert_eq!(a.end(), Some(0));
+    assert!(!lab.has("a"));
+    b.hears("BACKUP -> MASTER: 10.230.137.1 resigned", SKEW);
 }
 
 fn removed() {
