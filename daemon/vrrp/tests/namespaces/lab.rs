@@ -132,6 +132,10 @@ impl Lab {
              authentication {{\n auth_type PASS\n auth_pass passwd\n }}\n virtual_ipaddress {{\n {VIP}\n }}\n {more}\n}}\n"
         );
         std::fs::write(file("conf"), text).expect("a file");
+        // Of a killed one: it would be taken for alive until its parent has reaped it.
+        for kind in ["pid", "vrrp.pid"] {
+            let _ = std::fs::remove_file(file(kind));
+        }
         let mut command = Command::new("ip");
         command.args([
             "netns",

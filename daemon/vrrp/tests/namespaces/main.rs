@@ -103,6 +103,14 @@ fn has_keepalived() -> bool {
     found
 }
 
+/// Forgets what a node said until now: an answer comes after everything that happened before.
+fn forget(node: &mut lab::Node) {
+    node.forget();
+    node.tell("show");
+    node.hears("SHOW", SOON);
+    node.forget();
+}
+
 fn killed() {
     let lab = Lab::new();
     let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
@@ -286,7 +294,7 @@ fn script() {
 
 fn healed() {
     let lab = Lab::new();
-    let (a, b) = (lab.ours("a", A), lab.ours("b", B));
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
     // Isolated ports of a bridge reach all others but each other: the client sees both.
     let isolate = |word: &str| {
@@ -305,7 +313,7 @@ fn healed() {
             .output();
         lab.client_goes_to("b")
     });
-    a.forget();
+    forget(&mut a);
     isolate("off");
     b.hears(
         "MASTER -> BACKUP: advertisement from 10.230.137.1 with higher priority",
@@ -398,7 +406,7 @@ fn reload() {
     let lab = Lab::new();
     let mut a = lab.ours("a", A);
     wait("a is master", ELECTION, || lab.has("a"));
-    a.forget();
+    forget(&mut a);
     a.tell("set priority=100");
     a.tell("show");
     a.hears("SHOW", SOON);
@@ -414,7 +422,7 @@ fn reload() {
     );
     assert_eq!(a.count("R1: ") + a.count("also1: MASTER ->"), 0);
     assert!(!lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
-    a.forget();
+    forget(&mut a);
     a.tell("set vip=10.230.137.101/24");
     a.hears(
         "R1: MASTER -> INIT: its configuration changed or is gone",
@@ -431,8 +439,8 @@ fn frozen() {
     let lab = Lab::new();
     let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    a.forget();
-    b.forget();
+    forget(&mut a);
+    forget(&mut b);
     b.signal("STOP");
     stays("a is master", MASTER_DOWN * 2, || lab.has("a"));
     b.signal("CONT");
@@ -486,10 +494,10 @@ fn removed() {
 
 fn forged() {
     let lab = Lab::new();
-    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    a.forget();
-    b.forget();
+    forget(&mut a);
+    forget(&mut b);
     let own = std::env::current_exe().expect("this program");
     let forger = Command::new("ip")
         .args(["netns", "exec", &lab.space("c")])
