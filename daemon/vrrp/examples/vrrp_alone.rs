@@ -4,7 +4,7 @@
 //! vrrp_alone priority=100 vip=10.230.137.100/32 pass=passwd
 //! ```
 //!
-//! Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
+//! `file=PATH` takes a keepalived.conf instead. Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
 //! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
 //! control process), `stop`, `abandon` (the supervisor vanishes). Whatever happens is printed, a line each.
@@ -46,6 +46,14 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             .collect::<Vec<_>>()
     };
     let word = |text: &str| Word::new(text, Span::default());
+    if let Some(path) = value("file") {
+        let loaded = config::load(&[config::Input::path(path)], &|_| None);
+        return Setup {
+            config: loaded.keepalived.expect("a keepalived configuration"),
+            proxy_configured: has("proxy"),
+            node: "alone".to_owned(),
+        };
+    }
     let mut config = KeepalivedConfig::default();
     let mut track_scripts = Vec::new();
     if let Some(command) = value("script") {
