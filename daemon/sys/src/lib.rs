@@ -3,3 +3,6 @@
 //! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
 
 pub mod channel;
+pub mod privileges;
+pub mod spawn;
+pub mod title;
