@@ -2,6 +2,7 @@
 //!
 //! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
 
+pub mod app;
 pub mod http;
 pub mod state;
 pub mod txn;
