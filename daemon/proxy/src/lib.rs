@@ -4,5 +4,7 @@
 
 pub mod app;
 pub mod http;
+pub mod http1;
+pub mod net;
 pub mod state;
 pub mod txn;
