@@ -3,8 +3,23 @@
 //! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
 
 pub mod app;
+pub mod balance;
+pub mod command;
+pub mod health;
 pub mod http;
 pub mod http1;
+pub mod listener;
+pub mod log;
 pub mod net;
+pub mod persistence;
+pub mod proxy;
+pub mod rules;
+pub mod sample;
+pub mod server;
 pub mod state;
+pub mod stats;
+pub mod tcp;
+pub mod tls;
 pub mod txn;
+
+pub use app::{ListenerKey, Setup, check, listener_keys, run};

@@ -24,7 +24,11 @@ pub fn again(title: &str, birth: &OwnedFd) -> Command {
             } else {
                 libc::dup2(descriptor, BIRTH_DESCRIPTOR)
             };
-            if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            if outcome < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
         });
     }
     command
