@@ -3,5 +3,7 @@
 //! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
 
 pub mod http;
+pub mod pattern;
+pub mod sample;
 pub mod state;
 pub mod txn;

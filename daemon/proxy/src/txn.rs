@@ -184,3 +184,21 @@ pub struct Transaction {
     /// `http-request set-log-level silent`.
     pub silent: bool,
 }
+
+impl Transaction {
+    /// A variable's value by its full name (`txn.x`).
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.variables
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// Sets a variable, or takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<Vec<u8>>) {
+        self.variables.retain(|(found, _)| found != name);
+        if let Some(value) = value {
+            self.variables.push((name.to_owned(), value));
+        }
+    }
+}

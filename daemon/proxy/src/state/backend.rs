@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
-use super::server::Server;
+use super::server::{Server, Usability};
 
 /// Index of a backend in the runtime's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +54,14 @@ impl Backend {
             wake: tokio::sync::Notify::new(),
             counters: BackendCounters::default(),
         }
+    }
+
+    /// Servers that take new clients (`nbsrv`).
+    pub fn usable_servers(&self) -> usize {
+        self.servers
+            .iter()
+            .filter(|server| server.usability() == Usability::Up)
+            .count()
     }
 
     /// The state that balancers have to follow.
