@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
@@ -23,7 +24,12 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Both ends of a new channel, close-on-exec, for [`Channel::new`] here or in a child.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?)
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+    )?)
 }
 
 /// One end of a channel: a sender that can be cloned, and a receiver.
@@ -37,11 +43,22 @@ pub struct Channel {
 impl Channel {
     /// Takes an end over. Must be called within a tokio runtime.
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        nix::fcntl::fcntl(&descriptor, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-        let descriptor = Arc::new(AsyncFd::register(descriptor)?);
+        nix::fcntl::fcntl(
+            &descriptor,
+            nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
+        )?;
+        // SAFETY: an `OwnedFd` is open for as long as the `AsyncFd` owns it, and always gives the same number.
+        let descriptor = Arc::new(unsafe { AsyncFd::register(descriptor) }?);
         Ok(Self {
-            sender: Sender { descriptor: Arc::clone(&descriptor), turn: Arc::new(Mutex::new(())) },
-            receiver: Receiver { descriptor, bytes: Vec::new(), descriptors: VecDeque::new() },
+            sender: Sender {
+                descriptor: Arc::clone(&descriptor),
+                turn: Arc::new(Mutex::new(())),
+            },
+            receiver: Receiver {
+                descriptor,
+                bytes: Vec::new(),
+                descriptors: VecDeque::new(),
+            },
         })
     }
 }
@@ -57,7 +74,10 @@ impl Sender {
     /// Sends one frame. Waits while the other end does not read. Dropping the future midway breaks the channel.
     pub async fn send(&self, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         if payload.len() > MAX_PAYLOAD_BYTES || descriptors.len() > MAX_DESCRIPTORS {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame too large for a channel"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "frame too large for a channel",
+            ));
         }
         let _turn = self.turn.lock().await;
         let mut header = [0; HEADER_BYTES];
@@ -70,11 +90,22 @@ impl Sender {
             let mut ready = self.descriptor.writable().await?;
             let outcome = ready.try_io(|descriptor| {
                 let head = IoSlice::new(&header[sent.min(HEADER_BYTES)..]);
-                let body = IoSlice::new(&payload[sent.saturating_sub(HEADER_BYTES).min(payload.len())..]);
+                let body =
+                    IoSlice::new(&payload[sent.saturating_sub(HEADER_BYTES).min(payload.len())..]);
                 let rights = [ControlMessage::ScmRights(&raw)];
-                let control: &[ControlMessage<'_>] = if sent == 0 && !raw.is_empty() { &rights } else { &[] };
-                sendmsg::<()>(descriptor.as_raw_fd(), &[head, body], control, MsgFlags::MSG_NOSIGNAL, None)
-                    .map_err(io::Error::from)
+                let control: &[ControlMessage<'_>] = if sent == 0 && !raw.is_empty() {
+                    &rights
+                } else {
+                    &[]
+                };
+                sendmsg::<()>(
+                    descriptor.as_raw_fd(),
+                    &[head, body],
+                    control,
+                    MsgFlags::MSG_NOSIGNAL,
+                    None,
+                )
+                .map_err(io::Error::from)
             });
             match outcome {
                 Ok(Ok(count)) => sent += count,
@@ -110,7 +141,9 @@ impl Receiver {
                     self.descriptors.extend(descriptors);
                 }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(None);
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_would_block) => {}
             }
@@ -118,18 +151,26 @@ impl Receiver {
     }
 
     fn take_frame(&mut self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-        let Some(header) = self.bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let Some(header) = self.bytes.first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
         let [a, b, c, d, count] = *header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length > MAX_PAYLOAD_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too large on a channel"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "frame too large on a channel",
+            ));
         }
         if self.bytes.len() < HEADER_BYTES + length {
             return Ok(None);
         }
         let count = usize::from(count);
         if self.descriptors.len() < count {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame came without its descriptors"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a frame came without its descriptors",
+            ));
         }
         let payload = self.bytes[HEADER_BYTES..HEADER_BYTES + length].to_vec();
         self.bytes.drain(..HEADER_BYTES + length);
@@ -143,8 +184,12 @@ fn receive_some(descriptor: RawFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut received = Vec::new();
     let count = {
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        let message =
-            recvmsg::<()>(descriptor, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        let message = recvmsg::<()>(
+            descriptor,
+            &mut slices,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control {
                 for descriptor in descriptors {
@@ -172,8 +217,14 @@ mod tests {
         let (reader, writer) = nix::unistd::pipe().expect("pipe");
         let sending = tokio::spawn(async move {
             let left = left;
-            left.sender.send(&vec![7; 300_000], &[]).await.expect("large");
-            left.sender.send(b"with", &[reader.as_fd()]).await.expect("descriptor");
+            left.sender
+                .send(&vec![7; 300_000], &[])
+                .await
+                .expect("large");
+            left.sender
+                .send(b"with", &[reader.as_fd()])
+                .await
+                .expect("descriptor");
         });
         let (large, none) = right.receiver.receive().await.expect("io").expect("frame");
         assert_eq!((large.len(), none.len()), (300_000, 0));

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Unit tests of all crates, then the end-to-end tests, which share namespaces and clocks and so run one at a time.
+set -eu
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+target=${CARGO_TARGET_DIR:-target}
+"$CARGO" build --locked --workspace --all-targets
+export TANDEM_BIN_DIR="$(cd "$target" && pwd)/debug"
+echo "== unit tests"
+"$CARGO" test --locked --workspace --exclude tandem-tests
+echo "== end-to-end tests"
+"$CARGO" test --locked -p tandem-tests -- --test-threads=1 "$@"
