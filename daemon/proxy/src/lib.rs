@@ -2,11 +2,13 @@
 //!
 //! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
 
+pub mod acl;
 pub mod app;
 pub mod http;
 pub mod pattern;
 pub mod sample;
 pub mod http1;
+pub mod log;
 pub mod net;
 pub mod state;
 pub mod txn;
