@@ -118,27 +118,26 @@ pub(super) fn compile(
                         invalid(format!("invalid regular expression '{text}': {error}"))
                     })?,
             ),
-            ArgumentKind::Variable => Argument::Text(variable(text).map_err(|kind| {
-                Diagnostic::error(
-                    kind,
-                    span,
-                    match kind {
-                        DiagnosticKind::NotSupportedYet => {
-                            format!("the scope of variable '{text}' is not supported yet")
-                        }
-                        _ => format!(
-                            "'{text}' is not a variable: wanted 'txn.NAME', 'req.NAME' or 'res.NAME'"
-                        ),
-                    },
-                )
-            })?),
+            ArgumentKind::Variable => Argument::Text(
+                variable(text).map_err(|kind| bad_variable(text, kind, span))?,
+            ),
         });
     }
     Ok(arguments)
 }
 
+/// The complaint about a variable's name.
+pub(super) fn bad_variable(text: &str, kind: DiagnosticKind, span: Span) -> Diagnostic {
+    let message = if kind == DiagnosticKind::NotSupportedYet {
+        format!("the scope of variable '{text}' is not supported yet")
+    } else {
+        format!("'{text}' is not a variable: wanted 'txn.NAME', 'req.NAME' or 'res.NAME'")
+    };
+    Diagnostic::error(kind, span, message)
+}
+
 /// Checks a variable's name and returns it.
-pub(crate) fn variable(text: &str) -> Result<String, DiagnosticKind> {
+pub(super) fn variable(text: &str) -> Result<String, DiagnosticKind> {
     let Some((scope, name)) = text.split_once('.') else {
         return Err(DiagnosticKind::InvalidValue);
     };

@@ -280,3 +280,8 @@ pub fn fetch_names() -> impl Iterator<Item = &'static str> {
 pub fn converter_names() -> impl Iterator<Item = &'static str> {
     converters::names()
 }
+
+/// Checks a variable's name.
+pub(crate) fn variable_name(text: &str, span: Span) -> Result<String, Diagnostic> {
+    arguments::variable(text).map_err(|kind| arguments::bad_variable(text, kind, span))
+}

@@ -1,13 +1,13 @@
 //! Words of HAProxy that we know and do not do yet: they are told apart from misspelt ones.
 
 /// Whether HAProxy has such a sample fetch.
-pub fn is_known_fetch(name: &str) -> bool {
+pub(super) fn is_known_fetch(name: &str) -> bool {
     FETCHES.binary_search(&name).is_ok()
         || FETCH_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether HAProxy has such a converter.
-pub fn is_known_converter(name: &str) -> bool {
+pub(super) fn is_known_converter(name: &str) -> bool {
     CONVERTERS.binary_search(&name).is_ok()
         || CONVERTER_PREFIXES
             .iter()
