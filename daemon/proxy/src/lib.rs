@@ -6,6 +6,7 @@ pub mod acl;
 pub mod app;
 pub mod http;
 pub mod pattern;
+pub mod persistence;
 pub mod rules;
 pub mod sample;
 pub mod http1;

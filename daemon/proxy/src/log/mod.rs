@@ -3,7 +3,11 @@
 pub mod date;
 mod format;
 pub mod local_time;
+mod plan;
+mod sockets;
 mod stamp;
 mod variables;
 
 pub use format::{Gauges, Line, LogFormat, Purpose};
+pub use plan::{LogPlan, MAX_LINE_BYTES, plan};
+pub use sockets::LogSockets;
