@@ -3,11 +3,5 @@
 //! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
 
 pub mod channel;
-<<<<<<< HEAD
-pub mod privileges;
-pub mod spawn;
-pub mod title;
-=======
 pub mod packet;
 pub mod realtime;
->>>>>>> main

@@ -62,7 +62,6 @@ pub fn plan(
     config: &HaproxyConfig,
     index: usize,
     pid: u32,
-    names: &Names,
     diagnostics: &mut Diagnostics,
 ) -> LogPlan {
     let positions = addresses(config);
@@ -77,7 +76,7 @@ pub fn plan(
     if let Some(tag) = &proxy.log_tag {
         plan.tag.clone_from(tag);
     }
-    match traffic_format(config, proxy, names) {
+    match traffic_format(config, proxy, &Names::of(config)) {
         Ok(format) => plan.format = format,
         Err(diagnostic) => diagnostics.push(*diagnostic),
     }
@@ -182,7 +181,7 @@ impl LogPlan {
         !self.dontlog_normal || is_troubled(txn)
     }
 
-    /// Logs a transaction that has ended. The caller has asked [`LogPlan::wants_log`].
+    /// Logs a transaction that has ended, if it is wanted.
     pub fn transaction(
         &self,
         sockets: &LogSockets,
@@ -192,6 +191,9 @@ impl LogPlan {
         environment: &Environment,
     ) {
         let Some(format) = &self.format else { return };
+        if !self.wants_log(txn) {
+            return;
+        }
         let level = match txn.log_level {
             Some(level) => level,
             None if self.separate_errors && is_troubled(txn) => LogLevel::Err,
