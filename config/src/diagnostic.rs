@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what would be right.
 
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Deserialize, Serialize};
 
 use crate::source::{SourceMap, Span};
@@ -106,32 +107,128 @@ impl Diagnostics {
             .any(|diagnostic| diagnostic.severity == Severity::Warning)
     }
 
-    /// All complaints as text for a terminal: `file:line:column`, the line, a caret, the suggestion.
+    /// Warnings and errors as text for a terminal: `file:line:column`, the line, a mark, the suggestion.
+    /// Notices are left out: they change nothing, and say so only when asked for.
     pub fn render(&self, sources: &SourceMap) -> String {
-        let mut text = String::new();
-        for diagnostic in &self.0 {
-            let level = match diagnostic.severity {
-                Severity::Notice => "notice",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            };
-            match diagnostic.span {
-                Some(span) => {
-                    text.push_str(&format!(
-                        "{level}: {}:{}:{}: {}\n",
-                        sources.name(span.file),
-                        span.line,
-                        span.column,
-                        diagnostic.message
-                    ));
-                    text.push_str(&format!("  | {}\n", sources.line(span.file, span.line)));
-                }
-                None => text.push_str(&format!("{level}: {}\n", diagnostic.message)),
+        self.render_from(sources, Severity::Warning)
+    }
+
+    /// The same from a severity on.
+    pub fn render_from(&self, sources: &SourceMap, least: Severity) -> String {
+        let renderer = Renderer::plain();
+        let wanted = self
+            .0
+            .iter()
+            .filter(|diagnostic| diagnostic.severity >= least);
+        wanted
+            .map(|diagnostic| renderer.render(&[diagnostic.group(sources)]) + "\n")
+            .collect()
+    }
+}
+
+impl Diagnostic {
+    fn group<'a>(&'a self, sources: &'a SourceMap) -> Group<'a> {
+        let level = match self.severity {
+            Severity::Notice => Level::NOTE.with_name("notice"),
+            Severity::Warning => Level::WARNING,
+            Severity::Error => Level::ERROR,
+        };
+        let title = level.primary_title(visible(&self.message));
+        let mut group = match self.span {
+            Some(span) => {
+                let line = sources.line(span.file, span.line);
+                let snippet = Snippet::source(line)
+                    .line_start(span.line as usize)
+                    .path(sources.name(span.file))
+                    .annotation(AnnotationKind::Primary.span(byte_range(line, span)));
+                title.element(snippet)
             }
-            if let Some(help) = &diagnostic.help {
-                text.push_str(&format!("  = help: {help}\n"));
-            }
+            None => Group::with_title(title),
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(visible(help)));
         }
-        text
+        group
+    }
+}
+
+/// Characters that would move the cursor or end the line are shown as their escapes.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+/// The bytes of a line that a span covers; at least one place in it, whatever the span says.
+fn byte_range(line: &str, span: Span) -> std::ops::Range<usize> {
+    let offset = |characters: u32| {
+        line.char_indices()
+            .nth(characters as usize)
+            .map_or(line.len(), |(offset, _)| offset)
+    };
+    let first = span.column.saturating_sub(1);
+    offset(first)..offset(first.saturating_add(span.length)).max(offset(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_shows_its_place_its_line_and_what_to_do() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("haproxy.cfg", "global\n  é maxcon 5\n");
+        let span = Span {
+            file,
+            line: 2,
+            column: 5,
+            length: 6,
+        };
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(
+            Diagnostic::error(DiagnosticKind::UnknownWord, span, "unknown word")
+                .with_help("did you mean 'maxconn'?"),
+        );
+        let mut notice = Diagnostic::warning(DiagnosticKind::Pointless, span, "no effect");
+        notice.severity = Severity::Notice;
+        diagnostics.push(notice);
+        let text = diagnostics.render(&sources);
+        assert!(text.starts_with("error: unknown word\n"), "{text}");
+        assert!(text.contains("haproxy.cfg:2:5"), "{text}");
+        assert!(text.contains("2 |   é maxcon 5"), "{text}");
+        assert!(text.contains("    ^^^^^^\n"), "{text}");
+        assert!(text.contains("help: did you mean 'maxconn'?"), "{text}");
+        assert!(!text.contains("no effect"), "{text}");
+        assert!(
+            diagnostics
+                .render_from(&sources, Severity::Notice)
+                .contains("no effect")
+        );
+    }
+
+    #[test]
+    fn a_place_beyond_its_line_is_shown_at_the_end() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("x", "ab");
+        for (line, column, length) in [(1, 9, 9), (7, 1, 1), (0, 0, 0), (1, 2, u32::MAX)] {
+            let span = Span {
+                file,
+                line,
+                column,
+                length,
+            };
+            let diagnostics = Diagnostics(vec![Diagnostic::error(
+                DiagnosticKind::Syntax,
+                span,
+                "bad\nline",
+            )]);
+            assert!(diagnostics.render(&sources).contains("bad\\nline"));
+        }
     }
 }

@@ -58,6 +58,8 @@ pub enum ToChild {
     Stop,
     /// Vrrp: the proxy's health changed.
     ProxyHealth(ProxyHealth),
+    /// Vrrp: the configuration changed; the bytes are its new setup, encoded as [`crate::wire`] does.
+    NewVrrpConfig(Vec<u8>),
     /// Vrrp: a script that it asked for has ended.
     ScriptDone {
         /// Number of the request.
@@ -65,9 +67,8 @@ pub enum ToChild {
         /// How.
         outcome: ScriptOutcome,
     },
-    /// A new channel between control and another process; one descriptor comes along, the receiver's end.
-    /// Control gets it for each new worker and vrrp process; a worker and vrrp get it (role `Control`) when
-    /// the control process was started again, and drop their old one.
+    /// Control: a new worker or vrrp process. Vrrp: a new control process. One descriptor comes along, the
+    /// receiver's end of their channel.
     Peer {
         /// Which.
         role: Role,
@@ -81,12 +82,6 @@ pub enum ToChild {
         /// Its process id.
         pid: u32,
     },
-    /// Vrrp: a new configuration, the encoded setup of the vrrp process.
-    NewVrrpConfig(Vec<u8>),
-    /// Control: a new configuration, the encoded setup of the control process; new listening sockets come along.
-    NewControlConfig(Vec<u8>),
-    /// Control: tell the figures of the worker, for the next one ([`FromChild::WorkerState`]).
-    AskWorkerState,
     /// Control: an event of the supervisor's own or one passed on.
     Event(Event),
     /// Control: send this mail (`smtp_alert`).
@@ -134,8 +129,6 @@ pub enum FromChild {
         /// Body.
         body: String,
     },
-    /// Control: the encoded [`crate::snapshot::WorkerSnapshot`] of the current worker or the last one known; empty if none.
-    WorkerState(Vec<u8>),
     /// Control: reload the configuration, for this request.
     Reload {
         /// Comes back in [`ToChild::OperationDone`].

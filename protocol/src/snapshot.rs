@@ -323,6 +323,54 @@ pub struct ServerStats {
     pub check: Option<CheckStats>,
 }
 
+impl ServerStats {
+    /// A ready server without name, address or figures: what others are built from.
+    pub fn empty() -> Self {
+        Self {
+            id: Default::default(),
+            name: Default::default(),
+            address: Default::default(),
+            fqdn: Default::default(),
+            cookie: Default::default(),
+            admin: ServerAdmin::Ready,
+            admin_cause: Default::default(),
+            operational: Default::default(),
+            status: Default::default(),
+            weight: Default::default(),
+            initial_weight: Default::default(),
+            user_weight: Default::default(),
+            backup: Default::default(),
+            queue: Default::default(),
+            queue_limit: Default::default(),
+            sessions: Default::default(),
+            session_limit: Default::default(),
+            sessions_total: Default::default(),
+            chosen_total: Default::default(),
+            rate: Default::default(),
+            bytes_in: Default::default(),
+            bytes_out: Default::default(),
+            denied_responses: Default::default(),
+            connection_errors: Default::default(),
+            response_errors: Default::default(),
+            retries: Default::default(),
+            redispatches: Default::default(),
+            client_aborts: Default::default(),
+            server_aborts: Default::default(),
+            responses: Default::default(),
+            requests_total: Default::default(),
+            connects: Default::default(),
+            reuses: Default::default(),
+            idle_connections: Default::default(),
+            down_transitions: Default::default(),
+            last_change_ms: Default::default(),
+            downtime_ms: Default::default(),
+            last_session_ms: Default::default(),
+            times: Default::default(),
+            check: Default::default(),
+        }
+    }
+}
+
 /// Averages and maxima of times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -404,4 +452,42 @@ pub struct BackendStats {
     pub times: Times,
     /// Internal errors.
     pub internal_errors: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    //! Figures that tests of several files start from.
+
+    use super::*;
+
+    pub(crate) fn server(name: &str) -> ServerStats {
+        ServerStats {
+            name: name.to_owned(),
+            status: "UP".to_owned(),
+            initial_weight: 1,
+            user_weight: 1,
+            weight: 1,
+            ..ServerStats::empty()
+        }
+    }
+
+    pub(crate) fn snapshot() -> Snapshot {
+        let web1 = ServerStats { id: 1, check: Some(CheckStats::default()), ..server("web1") };
+        let web2 = ServerStats { id: 2, status: "MAINT".to_owned(), admin: ServerAdmin::Maint, ..server("web2") };
+        let proxy = ProxySnapshot {
+            id: 3,
+            name: "web".to_owned(),
+            http: true,
+            frontend: Some(FrontendStats { status: "OPEN".to_owned(), ..FrontendStats::default() }),
+            servers: vec![web1, web2],
+            backend: Some(BackendStats { status: "UP".to_owned(), ..BackendStats::default() }),
+        };
+        let process = ProcessInfo { pid: 7, uptime_ms: 65_000, ..ProcessInfo::default() };
+        Snapshot {
+            at_ms: 1_000_000_000,
+            node: "n1".to_owned(),
+            worker: Some(WorkerSnapshot { process, proxies: vec![proxy] }),
+            ..Snapshot::default()
+        }
+    }
 }

@@ -1,5 +1,57 @@
 //! HAProxy's configuration language.
+//!
+//! A line is cut into words (`lexer`), conditional blocks and sections are told apart (`parser`), and the
+//! keyword's row in a table (`global`, `proxy` and the rooms beside them) reads the rest. `finish` checks
+//! what can be said only when the whole text is known.
 
 pub mod model;
 
+mod account;
+mod address;
+mod args;
+mod balance;
+mod bind;
+mod checks;
+mod condition;
+mod cookie;
+mod errors;
+mod finish;
+mod global;
+mod lexer;
+mod log;
+mod options;
+mod parser;
+mod proxy;
+mod rules;
+mod server;
+mod stats;
+mod userlist;
+
+pub use condition::{COMPATIBLE_VERSION, FEATURES, evaluate_condition, evaluate_condition_with};
 pub use model::*;
+pub use parser::sections_not_supported_yet;
+pub(crate) use parser::{parse, section_names};
+
+/// The words of one table by what becomes of them; the documentation is made of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeywordLists {
+    /// Where the words stand.
+    pub title: String,
+    /// They do what HAProxy's manual says.
+    pub read: Vec<String>,
+    /// They are accepted and change nothing.
+    pub accepted: Vec<String>,
+    /// They are refused with "not supported yet".
+    pub not_yet: Vec<String>,
+}
+
+/// All tables of keywords.
+pub fn keyword_lists() -> Vec<KeywordLists> {
+    vec![
+        global::keyword_lists(),
+        proxy::keyword_lists(),
+        options::keyword_lists(),
+        bind::keyword_lists(),
+        server::keyword_lists(),
+    ]
+}

@@ -2,6 +2,7 @@
 //!
 //! Rooms stand on floors and use only lower ones; see ARCHITECTURE.md.
 
+pub mod acl;
 pub mod app;
 pub mod balance;
 pub mod command;
@@ -11,6 +12,7 @@ pub mod http1;
 pub mod listener;
 pub mod log;
 pub mod net;
+pub mod pattern;
 pub mod persistence;
 pub mod proxy;
 pub mod rules;

@@ -197,7 +197,7 @@ async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address
         accepted_us: *now_us,
         tls: None,
     };
-    if !front.rules.tcp_connection(&session) {
+    if !front.rules.tcp_connection(&session, &app.environment, *now_us) {
         front.frontend.counters.denied_connections.increment();
         stream.reset_on_close();
         return;
@@ -269,7 +269,7 @@ async fn handshake(mut c: Connection, acceptor: &tokio_rustls::TlsAcceptor) -> O
             if !silent {
                 let reason = if error.kind() == std::io::ErrorKind::TimedOut { "Timeout during SSL handshake" } else { "SSL handshake failure" };
                 let text = format!("{} {}/{}: {reason}", c.session.source, c.front.frontend.name, c.session.listener);
-                c.front.log.message(&c.app.logs, config::haproxy::LogLevel::Info, &text);
+                c.front.log.message(&c.app.shared.reports.sockets, config::haproxy::LogLevel::Info, &text);
             }
             None
         }

@@ -168,6 +168,17 @@ pub struct Timings {
     pub end_us: u64,
 }
 
+/// What persistence remembers between a request and its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PersistenceState {
+    /// The request's cookie led to the server that was used.
+    pub direct: bool,
+    /// Last-use date of the cookie as the client sent it (30 bits of seconds divided by 4), 0 for none.
+    pub last_date: u64,
+    /// First-use date, 0 for none.
+    pub first_date: u64,
+}
+
 /// One request with its answer, or one relayed stream.
 #[derive(Debug, Default)]
 pub struct Transaction {
@@ -203,8 +214,16 @@ pub struct Transaction {
     pub captured_request: Vec<Vec<u8>>,
     /// Values captured from the answer, by capture slot.
     pub captured_response: Vec<Vec<u8>>,
+    /// Values of `capture cookie` in the request and in the answer; empty for none.
+    pub captured_cookies: [Vec<u8>; 2],
     /// Variables of scope `txn`, `req`, `res` by name.
     pub variables: Vec<(String, Vec<u8>)>,
+    /// Whether the statistics page answered (`<STATS>` in logs).
+    pub is_statistics: bool,
+    /// Severity set by `set-log-level`.
+    pub log_level: Option<config::haproxy::LogLevel>,
+    /// What persistence has to remember between request and answer.
+    pub persistence: PersistenceState,
     /// `http-request set-log-level silent`.
     pub silent: bool,
 }
@@ -228,5 +247,21 @@ impl Transaction {
             variables: std::mem::take(variables),
             ..Self::default()
         };
+    }
+
+    /// A variable's value by its full name (`txn.x`).
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.variables
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// Sets a variable, or takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<Vec<u8>>) {
+        self.variables.retain(|(found, _)| found != name);
+        if let Some(value) = value {
+            self.variables.push((name.to_owned(), value));
+        }
     }
 }

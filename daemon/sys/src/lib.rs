@@ -3,6 +3,8 @@
 //! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
 
 pub mod channel;
+pub mod packet;
 pub mod privileges;
+pub mod realtime;
 pub mod spawn;
 pub mod title;

@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The vrrp process: virtual routers on this node, their addresses, and what they watch.
+//!
+//! [`core`] is the protocol without sockets or clocks. [`packet`] turns advertisements into bytes and back.
+//! The driver performs what the core decides: it owns the sockets, netlink, the timers, and the channels to
+//! the supervisor (which runs scripts for us) and to the control process (which shows and steers us).
+
+pub mod core;
+mod driver;
+mod network;
+pub mod packet;
+
+use std::process::ExitCode;
+
+use config::keepalived::KeepalivedConfig;
+use serde::{Deserialize, Serialize};
+use sys::channel::Channel;
+
+/// What the process is told at its birth, and again when the configuration changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The instances and what they track.
+    pub config: KeepalivedConfig,
+    /// Whether this daemon has a proxy of its own, whose health answers the proxy-alive scripts.
+    pub proxy_configured: bool,
+    /// The node's name: the `router_id` when none is configured.
+    pub node: String,
+}
+
+/// Runs the virtual routers until the supervisor says stop, vanishes, or SIGTERM or SIGINT comes.
+///
+/// Wants a `current_thread` runtime with I/O and time of its own, CAP_NET_ADMIN and CAP_NET_RAW. Returns
+/// success after an orderly end: priority 0 said, addresses removed, `notify_stop` run.
+pub async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
+    driver::run(setup, supervisor, control).await
+}

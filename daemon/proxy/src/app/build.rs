@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use crate::balance::Balancer;
 use crate::http1::Limits;
-use crate::log::{LogPlan, LogSockets};
+use crate::log::LogPlan;
 use crate::persistence::CookiePersistence;
 use crate::rules::{CompiledRules, ErrorPages};
 use crate::sample::{Environment, Names};
@@ -39,8 +39,6 @@ pub struct App {
     pub listeners: Vec<Arc<ListenerRuntime>>,
     /// All servers of all backends, by [`ServerRuntime::index`].
     pub servers: Vec<Arc<Server>>,
-    /// Where logs go.
-    pub logs: LogSockets,
     /// What expressions see.
     pub environment: Environment,
     /// Bounds of heads.
@@ -178,7 +176,6 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
     for (index, proxy) in config.proxies.iter().enumerate() {
         state.add(index, proxy, &config, diagnostics);
     }
-    let logs = LogSockets::open(&config);
     let environment = Environment {
         node: node.clone(),
         pid,
@@ -241,7 +238,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             .max(1_024) as usize,
         fields: usize::from(config.global.max_headers.unwrap_or(DEFAULT_MAX_HEADERS)),
     };
-    App { shared: Arc::clone(&shared), frontends, backends, listeners, servers, logs, environment, limits, room: tokio::sync::Notify::new() }
+    App { shared: Arc::clone(&shared), frontends, backends, listeners, servers, environment, limits, room: tokio::sync::Notify::new() }
 }
 
 #[derive(Default)]

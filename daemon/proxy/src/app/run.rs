@@ -1,6 +1,6 @@
 //! The worker process: set up, give up rights, run a runtime a core, obey the supervisor, drain, end.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -261,6 +261,13 @@ fn services(app: &Arc<App>, control: OwnedFd) {
             }
         });
     }
+    // The data path's own connectors serve checks over TLS.
+    let all = Arc::clone(app);
+    let tls_for = move |backend: &crate::state::Backend, server: &crate::state::Server| {
+        let back = all.backends.get(backend.id.0 as usize)?;
+        back.servers.get(server.id.0 as usize)?.connector.tls.clone()
+    };
+    crate::health::start(&app.shared, &tls_for);
     serve_control(app, control);
 }
 
@@ -337,9 +344,4 @@ fn begin_drain(app: &Arc<App>, drain: &watch::Sender<bool>) {
     app.shared.draining.store(true, Relaxed);
     let _ = drain.send(true);
     app.shared.sessions.wake_all();
-}
-
-/// Copies of descriptors for a caller that keeps its own.
-pub fn duplicate(descriptors: &[OwnedFd]) -> std::io::Result<Vec<OwnedFd>> {
-    descriptors.iter().map(|descriptor| descriptor.as_fd().try_clone_to_owned()).collect()
 }

@@ -1,8 +1,7 @@
 //! The end of every transaction: the answer that is owed, timings, counters, the log. Even an abort passes here.
 
 use crate::app::{App, FrontendRuntime};
-use crate::http::Head;
-use crate::http1::{Framing, Limits, Parsed, parse_response};
+use crate::http1::Framing;
 use crate::log::Gauges;
 use crate::rules::AnswerKind;
 use crate::txn::{Cause, Stage, Termination, Transaction};
@@ -42,22 +41,15 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
         body = answer.body;
     } else {
         let Some(status) = x.txn.termination.error_status() else { return };
-        let raw = forward::page(c, x, status);
-        let mut head = Head::default();
-        let Ok(Parsed::Complete { length, facts }) = parse_response(&raw, Limits::default(), false, false, &mut head) else {
-            // An error file of another form is sent as it is.
-            x.down.clear();
-            x.down_written = 0;
-            x.down.extend_from_slice(&raw);
-            x.txn.status = status;
-            x.keep_client = false;
-            send(c, x).await;
-            return;
-        };
+        // The backend's pages if there is one, else the frontend's.
+        let back = x.back.clone();
+        let pages = back.as_ref().map_or(&c.front.pages, |back| &back.pages);
+        let page = pages.page(status);
         let is_servers = matches!(x.txn.termination.cause, Cause::Server | Cause::ServerTimeout);
-        x.keep_client = is_servers && facts.keep_alive && x.facts.keep_alive && x.request_done() && !c.is_draining();
-        x.txn.response = head;
-        body = raw.slice(length..);
+        let keeps = is_servers && !page.close && x.facts.keep_alive;
+        x.txn.response = page.head.clone();
+        body = page.body.clone();
+        x.keep_client = keeps && x.request_done() && !c.is_draining();
     }
     x.txn.status = x.txn.response.status();
     let is_bodiless = x.txn.status == 204 || x.txn.status == 304;
@@ -168,5 +160,5 @@ pub(crate) fn log_transaction(app: &App, front: &FrontendRuntime, session: &crat
         backend: txn.backend.as_ref().map_or(0, |back| back.counters.sessions.current().saturating_sub(1)),
         server: txn.server.as_ref().map_or(0, |server| server.counters.sessions.current()),
     };
-    front.log.transaction(&app.logs, session, txn, &gauges);
+    front.log.transaction(&app.shared.reports.sockets, session, txn, &gauges, &app.environment);
 }

@@ -1,6 +1,5 @@
 //! The request to the server and the answer back: one write for a head with what is there of its body, large buffers for the rest.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -550,10 +549,3 @@ pub(super) async fn close(c: &mut Connection) {
     }
 }
 
-/// The pages of the backend if there is one, else of the frontend.
-pub(super) fn page(c: &Connection, x: &Exchange, status: u16) -> bytes::Bytes {
-    match &x.back {
-        Some(back) => back.pages.answer(status).clone(),
-        None => Arc::clone(&c.front).pages.answer(status).clone(),
-    }
-}

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use std::task::Poll;
+use std::time::Duration;
+
 use super::forward::Failure;
 use super::{Connection, Exchange, finish, forward, reach, receive};
 use crate::app::BackendRuntime;
 use crate::rules::{Answer, CompiledRules, Context, Verdict};
 use crate::stats::StatsService;
 use crate::txn::{Cause, Stage, Termination};
+
+/// How long a tarpit holds without any timeout set.
+const DEFAULT_TARPIT: Duration = Duration::from_secs(10);
 
 /// Serves a client's connection until it ends.
 pub async fn serve(mut connection: Connection) {
@@ -40,7 +46,7 @@ async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
             Err(Failure::End(end)) => return Err(end),
         }
     };
-    response_rules(c, x)?;
+    response_rules(c, x).await?;
     forward::answer(c, x, facts).await
 }
 
@@ -67,7 +73,7 @@ async fn apply(c: &mut Connection, x: &mut Exchange, rules: &CompiledRules, stat
         let now_us = c.now_us();
         let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
         let verdict = rules.request(&mut context);
-        settle(x, verdict)?;
+        settle(c, x, verdict).await?;
     }
     if let Some(stats) = stats
         && stats.matches(&x.txn)
@@ -89,9 +95,17 @@ fn with_answer(x: &mut Exchange, answer: Box<Answer>) -> Termination {
     end
 }
 
-fn settle(x: &mut Exchange, verdict: Verdict) -> Result<(), Termination> {
+async fn settle(c: &mut Connection, x: &mut Exchange, verdict: Verdict) -> Result<(), Termination> {
     match verdict {
         Verdict::Continue => Ok(()),
+        Verdict::Tarpit(answer) => {
+            // Manual, `timeout tarpit`: the connect timeout where it is not set.
+            let timeouts = &c.front.timeouts;
+            let wait = timeouts.tarpit.or(timeouts.connect).unwrap_or(DEFAULT_TARPIT);
+            c.timer.set(c.now_us(), Some(wait));
+            let _ = c.wait(|_, _| Poll::<()>::Pending).await;
+            Err(with_answer(x, answer))
+        }
         Verdict::Answer(answer) => Err(with_answer(x, answer)),
         Verdict::Close { termination, .. } => {
             // Nothing is said to the client.
@@ -167,7 +181,7 @@ fn persistence(x: &mut Exchange) {
     }
 }
 
-fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let Some(back) = x.back.clone() else { return Ok(()) };
     if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
         persistence.response(&mut x.txn, &server);
@@ -177,7 +191,7 @@ fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Terminatio
     for rules in back.rules.iter().chain([&front.rules]) {
         let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
         let verdict = rules.response(&mut context);
-        settle(x, verdict)?;
+        settle(c, x, verdict).await?;
     }
     c.entry.active_ms.store(now_us / 1_000, Relaxed);
     Ok(())

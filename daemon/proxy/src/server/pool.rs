@@ -8,9 +8,9 @@ use super::ServerConnection;
 use crate::state::Server;
 
 /// Most connections that a thread keeps to one server.
-pub const MAX_IDLE_PER_SERVER: usize = 1_024;
+pub(super) const MAX_IDLE_PER_SERVER: usize = 1_024;
 /// Longest time that a connection is kept unused, in microseconds (HAProxy's `tune.pool-purge-delay` is as long).
-pub const IDLE_LIMIT_US: u64 = 5_000_000;
+pub(super) const IDLE_LIMIT_US: u64 = 5_000_000;
 /// The same as a duration.
 pub const IDLE_LIMIT: std::time::Duration = std::time::Duration::from_micros(IDLE_LIMIT_US);
 

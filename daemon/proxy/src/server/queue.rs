@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::state::{Backend, Server, ServerId, Usability};
 
 /// Most requests that wait in one backend's queues; more are refused as if they had waited too long.
-pub const MAX_WAITING: usize = 65_536;
+const MAX_WAITING: usize = 65_536;
 
 const WAITING: u32 = u32::MAX;
 const CHOOSE_AGAIN: u32 = u32::MAX - 1;

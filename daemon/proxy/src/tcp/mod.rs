@@ -54,7 +54,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     let mut context = RuleContext { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
     match front.rules.tcp_content(&mut context) {
         Verdict::Continue => {}
-        Verdict::Answer(answer) => return Err(answer.termination),
+        Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
         Verdict::Close { termination, .. } => {
             front.frontend.counters.denied_requests.increment();
             return Err(termination);

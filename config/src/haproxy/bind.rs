@@ -1,0 +1,310 @@
+//! `bind`: addresses and the options that follow them, one row for each option.
+
+use super::account::{account_id, account_name, mode_bits};
+use super::address::bind_addresses;
+use super::args::{Args, Context};
+use super::model::{Bind, BindAddress, BindTls};
+use super::proxy::Draft;
+use crate::diagnostic::DiagnosticKind;
+use crate::source::Word;
+
+/// The options of one line.
+struct Options {
+    bind: Bind,
+    /// `ssl`; TLS options without it say nothing.
+    ssl: bool,
+    tls: BindTls,
+}
+
+enum Action {
+    Do(fn(&mut Options, &mut Args<'_>, &mut Context<'_>) -> Option<()>),
+    /// Accepted without effect, with so many arguments.
+    Accepted(u8),
+    NotYet,
+}
+
+use Action::{Accepted, Do, NotYet};
+
+/// Options, sorted.
+#[rustfmt::skip]
+const OPTIONS: &[(&str, Action)] = &[
+    ("accept-netscaler-cip", NotYet),
+    ("accept-proxy", Do(|o, _, _| { o.bind.accept_proxy = true; Some(()) })),
+    ("allow-0rtt", NotYet),
+    ("alpn", Do(alpn)),
+    ("backlog", Do(|o, args, cx| { o.bind.backlog = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?); Some(()) })),
+    ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
+    ("ca-ignore-err", NotYet),
+    ("ca-sign-file", NotYet),
+    ("ca-sign-pass", NotYet),
+    ("ca-verify-file", NotYet),
+    ("ciphers", Accepted(1)),
+    ("ciphersuites", Accepted(1)),
+    ("client-sigalgs", Accepted(1)),
+    ("crl-file", NotYet),
+    ("crt", Do(|o, args, cx| { let word = args.value(cx, "a path")?.clone(); o.tls.certificates.push(word); Some(()) })),
+    ("crt-ignore-err", NotYet),
+    ("crt-list", NotYet),
+    ("curves", Accepted(1)),
+    ("defer-accept", Accepted(0)),
+    ("ecdhe", Accepted(1)),
+    ("expose-fd", Accepted(1)),
+    ("force-sslv3", Do(too_old)),
+    ("force-tlsv10", Do(too_old)),
+    ("force-tlsv11", Do(too_old)),
+    ("force-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS12.to_owned()); o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
+    ("force-tlsv13", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); o.tls.max_version = Some(TLS13.to_owned()); Some(()) })),
+    ("generate-certificates", NotYet),
+    ("gid", Do(|o, args, cx| { o.bind.group = Some(account_id(args, cx)?); Some(()) })),
+    ("group", Do(|o, args, cx| { o.bind.group = Some(account_name(args, cx)?); Some(()) })),
+    ("id", Accepted(1)),
+    ("interface", Do(|o, args, cx| { o.bind.interface = Some(args.value(cx, "an interface's name")?.text.clone()); Some(()) })),
+    ("level", Accepted(1)),
+    ("maxconn", Do(|o, args, cx| { o.bind.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); Some(()) })),
+    ("mode", Do(|o, args, cx| { o.bind.mode = Some(mode_bits(args, cx)?); Some(()) })),
+    ("mss", Accepted(1)),
+    ("name", Do(|o, args, cx| { o.bind.name = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
+    ("namespace", NotYet),
+    ("nbconn", NotYet),
+    ("nice", Accepted(1)),
+    ("no-alpn", NotYet),
+    ("no-ca-names", NotYet),
+    ("no-sslv3", Do(|_, _, _| Some(()))),
+    ("no-tls-tickets", Accepted(0)),
+    ("no-tlsv10", Do(|_, _, _| Some(()))),
+    ("no-tlsv11", Do(|_, _, _| Some(()))),
+    ("no-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); Some(()) })),
+    ("no-tlsv13", Do(|o, _, _| { o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
+    ("npn", Accepted(1)),
+    ("prefer-client-ciphers", Accepted(0)),
+    ("process", Accepted(1)),
+    ("proto", NotYet),
+    ("quic-cc-algo", NotYet),
+    ("quic-force-retry", NotYet),
+    ("quic-socket", NotYet),
+    ("severity-output", Accepted(1)),
+    ("shards", Accepted(1)),
+    ("sigalgs", Accepted(1)),
+    ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
+    ("ssl-max-ver", Do(|o, args, cx| { o.tls.max_version = max_version(args, cx)?; Some(()) })),
+    ("ssl-min-ver", Do(|o, args, cx| { o.tls.min_version = Some(min_version(args, cx)?); Some(()) })),
+    ("strict-sni", Do(|o, _, _| { o.tls.strict_sni = true; Some(()) })),
+    ("tcp-ut", Accepted(1)),
+    ("tfo", Accepted(0)),
+    ("thread", Accepted(1)),
+    ("tls-ticket-keys", NotYet),
+    ("tls-tickets", Accepted(0)),
+    ("transparent", Do(|o, _, _| { o.bind.transparent = true; Some(()) })),
+    ("uid", Do(|o, args, cx| { o.bind.user = Some(account_id(args, cx)?); Some(()) })),
+    ("user", Do(|o, args, cx| { o.bind.user = Some(account_name(args, cx)?); Some(()) })),
+    ("v4v6", Do(|o, _, _| { o.bind.v6only = Some(false); Some(()) })),
+    ("v6only", Do(|o, _, _| { o.bind.v6only = Some(true); Some(()) })),
+    ("verify", Do(verify)),
+];
+
+const TLS12: &str = "TLSv1.2";
+const TLS13: &str = "TLSv1.3";
+
+/// `bind ADDRESSES [OPTIONS]`.
+pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    draft.bind_seen = true;
+    let span = args.span();
+    let word = args.value(cx, "an address and a port")?;
+    let addresses = bind_addresses(word, "bind", cx);
+    let mut options = Options {
+        bind: plain_bind(span),
+        ssl: false,
+        tls: BindTls::default(),
+    };
+    while let Some(word) = args.next_option() {
+        args.enter(word);
+        match OPTIONS.iter().find(|(name, _)| *name == word.text) {
+            Some((_, Do(read))) => read(&mut options, args, cx)?,
+            Some((name, Accepted(arguments))) => {
+                for _ in 0..*arguments {
+                    args.value(cx, "an argument")?;
+                }
+                cx.notice(
+                    DiagnosticKind::Pointless,
+                    word.span,
+                    format!("'{name}' of 'bind' has no effect here"),
+                );
+            }
+            Some((name, NotYet)) => {
+                cx.not_yet(word.span, &format!("bind … {name}"));
+                return None;
+            }
+            None => {
+                cx.unknown(
+                    word,
+                    "as an option of 'bind'",
+                    OPTIONS.iter().map(|(name, _)| *name),
+                );
+                return None;
+            }
+        }
+    }
+    if options.ssl {
+        if options.tls.certificates.is_empty() {
+            let message = "'bind … ssl' needs a certificate: no 'crt' is given";
+            cx.error(DiagnosticKind::InvalidValue, span, message);
+            return None;
+        }
+        if options
+            .tls
+            .verify
+            .as_deref()
+            .is_some_and(|verify| verify != "none")
+            && options.tls.ca_file.is_none()
+        {
+            let message = "'verify' is enabled, but no 'ca-file' says whom to trust";
+            cx.error(DiagnosticKind::InvalidValue, span, message);
+            return None;
+        }
+        options.bind.tls = Some(options.tls);
+    }
+    for address in addresses? {
+        draft.config.binds.push(Bind {
+            address,
+            ..options.bind.clone()
+        });
+    }
+    Some(())
+}
+
+/// The address on the line of a `frontend` or `listen` itself: HAProxy's old way, which it refuses by now.
+pub(super) fn bind_on_section_line(draft: &mut Draft, word: &Word, cx: &mut Context<'_>) {
+    let line = [Word::new("bind", draft.config.span), word.clone()];
+    if let Some(mut args) = Args::new(&line) {
+        let _ = bind(draft, &mut args, cx);
+    }
+}
+
+fn plain_bind(span: crate::Span) -> Bind {
+    Bind {
+        address: BindAddress::Fd(-1),
+        name: None,
+        tls: None,
+        maxconn: None,
+        backlog: None,
+        interface: None,
+        transparent: false,
+        v6only: None,
+        mode: None,
+        user: None,
+        group: None,
+        accept_proxy: false,
+        span,
+    }
+}
+
+fn alpn(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "protocols")?;
+    options.tls.alpn = word
+        .text
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    Some(())
+}
+
+fn verify(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "'none', 'optional' or 'required'")?;
+    if !["none", "optional", "required"].contains(&word.text.as_str()) {
+        cx.unknown(word, "after 'verify'", ["none", "optional", "required"]);
+        return None;
+    }
+    options.tls.verify = Some(word.text.clone());
+    Some(())
+}
+
+fn too_old(_: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let message = format!("'{}': only TLS 1.2 and 1.3 are supported", args.name());
+    cx.error(DiagnosticKind::NotSupportedYet, args.span(), message);
+    None
+}
+
+/// A version's place in the order of versions.
+fn version<'l>(args: &mut Args<'l>, cx: &mut Context<'_>) -> Option<(usize, &'l Word)> {
+    const VERSIONS: [&str; 5] = ["SSLv3", "TLSv1.0", "TLSv1.1", TLS12, TLS13];
+    let word = args.value(cx, "a TLS version")?;
+    match VERSIONS.iter().position(|name| *name == word.text) {
+        Some(found) => Some((found, word)),
+        None => {
+            cx.unknown(word, "as a TLS version", VERSIONS);
+            None
+        }
+    }
+}
+
+/// `ssl-min-ver`: what is below 1.2 is never spoken, so that 1.2 is the least.
+pub(super) fn min_version(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<String> {
+    let (rank, _) = version(args, cx)?;
+    Some(if rank == 4 { TLS13 } else { TLS12 }.to_owned())
+}
+
+/// `ssl-max-ver`.
+pub(super) fn max_version(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Option<String>> {
+    match version(args, cx)? {
+        (4, _) => Some(Some(TLS13.to_owned())),
+        (3, _) => Some(Some(TLS12.to_owned())),
+        (_, word) => {
+            let message = format!("'{}': only TLS 1.2 and 1.3 are supported", word.text);
+            cx.error(DiagnosticKind::NotSupportedYet, word.span, message);
+            None
+        }
+    }
+}
+
+/// What `ssl-default-bind-options` says of versions, for lines that say nothing themselves.
+pub(super) fn apply_default_options(words: &[Word], tls: &mut BindTls, cx: &mut Context<'_>) {
+    let placeholder = Word::new(
+        "ssl-default-bind-options",
+        words.first().map(|word| word.span).unwrap_or_default(),
+    );
+    let mut line = vec![placeholder];
+    line.extend(words.iter().cloned());
+    let Some(mut args) = Args::new(&line) else {
+        return;
+    };
+    let mut defaults = BindTls::default();
+    while let Some(word) = args.next_option() {
+        match word.text.as_str() {
+            "ssl-min-ver" => defaults.min_version = min_version(&mut args, cx),
+            "ssl-max-ver" => defaults.max_version = max_version(&mut args, cx).flatten(),
+            "no-tlsv12" => defaults.min_version = Some(TLS13.to_owned()),
+            "no-tlsv13" => defaults.max_version = Some(TLS12.to_owned()),
+            "force-tlsv12" => {
+                defaults.min_version = Some(TLS12.to_owned());
+                defaults.max_version = Some(TLS12.to_owned());
+            }
+            "force-tlsv13" => {
+                defaults.min_version = Some(TLS13.to_owned());
+                defaults.max_version = Some(TLS13.to_owned());
+            }
+            "strict-sni" => defaults.strict_sni = true,
+            _ => {}
+        }
+    }
+    tls.min_version = tls.min_version.take().or(defaults.min_version);
+    tls.max_version = tls.max_version.take().or(defaults.max_version);
+    tls.strict_sni |= defaults.strict_sni;
+}
+
+/// The options by what becomes of them, for the documentation.
+pub(super) fn keyword_lists() -> super::KeywordLists {
+    let names = |wanted: fn(&Action) -> bool| {
+        OPTIONS
+            .iter()
+            .filter(|(_, action)| wanted(action))
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
+    };
+    super::KeywordLists {
+        title: "bind".to_owned(),
+        read: names(|action| matches!(action, Do(_))),
+        accepted: names(|action| matches!(action, Accepted(_))),
+        not_yet: names(|action| matches!(action, NotYet)),
+    }
+}

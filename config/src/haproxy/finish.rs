@@ -1,0 +1,335 @@
+//! What can be said only when the whole text is read: references, numbers, and words that do not fit together.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::args::Context;
+use super::bind::apply_default_options;
+use super::log::LogEntry;
+use super::model::*;
+use super::proxy::Draft;
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::source::Word;
+use crate::suggest::did_you_mean;
+
+/// Turns the sections read into the model, and checks what they say of each other.
+pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Context<'_>) {
+    let drafts = number_proxies(drafts);
+    for mut draft in drafts {
+        number_servers(&mut draft, cx);
+        drop_what_needs_http(&mut draft, cx);
+        check_checks(&draft, cx);
+        check_timeouts(&draft, cx);
+        let mut proxy = draft.config;
+        check_log(&proxy, !draft.logs.is_empty(), cx);
+        proxy.logs = logs(draft.logs, &config.global);
+        proxy.httpchk = if proxy.kind.is_backend() {
+            draft.check.finished()
+        } else {
+            None
+        };
+        if proxy.kind == ProxyKind::Frontend && !draft.bind_seen && !proxy.disabled {
+            let message = format!("frontend '{}' has no 'bind' line", proxy.name.text);
+            cx.diagnostics.push(
+                Diagnostic::warning(DiagnosticKind::Pointless, proxy.span, message)
+                    .with_help("declare it as a backend if this was intended"),
+            );
+        }
+        resolve_paths(&mut proxy, &config.global, cx);
+        config.proxies.push(proxy);
+    }
+    check_references(config, cx);
+}
+
+/// Numbers the proxies from 2 on, in order, around those that have an `id`.
+fn number_proxies(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    const FIRST_ID: u32 = 2;
+    let taken: HashSet<u32> = drafts
+        .iter()
+        .filter_map(|draft| draft.explicit_id)
+        .collect();
+    let mut next = FIRST_ID;
+    for draft in &mut drafts {
+        draft.config.id = draft.explicit_id.unwrap_or_else(|| {
+            while taken.contains(&next) {
+                next += 1;
+            }
+            next
+        });
+        next += 1;
+    }
+    drafts
+}
+
+fn number_servers(draft: &mut Draft, cx: &mut Context<'_>) {
+    let taken: HashSet<u32> = draft.server_ids.iter().flatten().copied().collect();
+    let mut next = 1;
+    for (server, id) in draft.config.servers.iter_mut().zip(&draft.server_ids) {
+        server.id = id.unwrap_or_else(|| {
+            while taken.contains(&next) {
+                next += 1;
+            }
+            next
+        });
+        next += 1;
+    }
+    let (mut names, mut ids) = (HashSet::new(), HashSet::new());
+    for server in &draft.config.servers {
+        if !names.insert(server.name.text.as_str()) {
+            let message = format!(
+                "another server of '{}' is named '{}'",
+                draft.config.name.text, server.name.text
+            );
+            cx.error(DiagnosticKind::Duplicate, server.name.span, message);
+        }
+        if !ids.insert(server.id) {
+            let message = format!(
+                "another server of '{}' has the id {}",
+                draft.config.name.text, server.id
+            );
+            cx.error(DiagnosticKind::Duplicate, server.span, message);
+        }
+    }
+}
+
+/// Words that need HTTP, in a TCP proxy: they are dropped, with the warnings that HAProxy gives.
+fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
+    let config = &mut draft.config;
+    if config.mode == Mode::Http || config.disabled {
+        return;
+    }
+    let who = format!("{} '{}'", draft.section.name(), config.name.text);
+    let span = config.span;
+    let mut warn = |dropped: bool, what: &str| {
+        if dropped {
+            let message = format!("{what} of {who} is ignored: it needs 'mode http'");
+            cx.warning(DiagnosticKind::Pointless, span, message);
+        }
+    };
+    let (accepts, forwards) = (config.kind.is_frontend(), config.kind.is_backend());
+    let http_log = matches!(
+        config.traffic_log,
+        TrafficLog::Http | TrafficLog::HttpClf | TrafficLog::Https
+    );
+    if http_log {
+        warn(accepts, "'option httplog'");
+        config.traffic_log = TrafficLog::Tcp;
+    }
+    warn(config.forwardfor.take().is_some(), "'option forwardfor'");
+    warn(config.cookie.take().is_some() && forwards, "'cookie'");
+    warn(config.stats.take().is_some(), "'stats'");
+    warn(
+        config.monitor_uri.take().is_some() && accepts,
+        "'monitor-uri'",
+    );
+    warn(
+        !std::mem::take(&mut config.http_request).is_empty(),
+        "'http-request'",
+    );
+    warn(
+        !std::mem::take(&mut config.http_response).is_empty(),
+        "'http-response'",
+    );
+    warn(
+        !std::mem::take(&mut config.redirects).is_empty(),
+        "'redirect'",
+    );
+    if matches!(
+        config.balance,
+        Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Header { .. }
+    ) {
+        warn(
+            forwards,
+            "'balance' by a part of the request (round robin is used)",
+        );
+        config.balance = Balance::RoundRobin;
+    }
+    for server in &mut config.servers {
+        warn(
+            server.cookie.take().is_some(),
+            &format!("'cookie' of server '{}'", server.name.text),
+        );
+    }
+}
+
+/// A format without anywhere to write to.
+fn check_log(proxy: &ProxyConfig, draft_logs: bool, cx: &mut Context<'_>) {
+    if proxy.kind.is_frontend()
+        && !proxy.disabled
+        && proxy.traffic_log != TrafficLog::Plain
+        && !draft_logs
+    {
+        let message = format!(
+            "the log format of '{}' is ignored: no 'log' line says where to",
+            proxy.name.text
+        );
+        cx.warning(DiagnosticKind::Pointless, proxy.span, message);
+    }
+}
+
+/// Checks without a port to go to, and `http-check` lines that nothing asks for.
+fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
+    let config = &draft.config;
+    if config.disabled {
+        return;
+    }
+    for server in &config.servers {
+        let portless = matches!(server.address, ServerAddress::Host { port, relative, .. } if port == 0 || relative);
+        if portless
+            && server
+                .check
+                .as_ref()
+                .is_some_and(|check| check.port.is_none())
+        {
+            let message = format!(
+                "server '{}' has neither a port nor a check port, and is to be checked",
+                server.name.text
+            );
+            let diagnostic =
+                Diagnostic::error(DiagnosticKind::InvalidValue, server.address_span, message);
+            cx.diagnostics
+                .push(diagnostic.with_help("write 'port N' after 'check'"));
+        }
+    }
+    if let Some(span) = draft.check.pointless_rule() {
+        let message = "'http-check' is ignored without 'option httpchk'";
+        cx.warning(DiagnosticKind::Pointless, span, message);
+    }
+}
+
+/// Sides without a timeout, as HAProxy warns of them.
+fn check_timeouts(draft: &Draft, cx: &mut Context<'_>) {
+    let (config, timeouts) = (&draft.config, &draft.config.timeouts);
+    if config.disabled {
+        return;
+    }
+    let client = config.kind.is_frontend() && timeouts.client.is_none();
+    let server = config.kind.is_backend()
+        && !config.servers.is_empty()
+        && (timeouts.connect.is_none() || timeouts.server.is_none());
+    if client || server {
+        let message = format!(
+            "missing timeouts for {} '{}'",
+            draft.section.name(),
+            config.name.text
+        );
+        cx.diagnostics.push(
+            Diagnostic::warning(DiagnosticKind::Pointless, config.span, message).with_help(
+                "set 'timeout client', 'timeout connect' and 'timeout server' to more than zero",
+            ),
+        );
+    }
+}
+
+/// `log global` gives way to the global targets.
+fn logs(entries: Vec<LogEntry>, global: &Global) -> Vec<LogTarget> {
+    entries
+        .into_iter()
+        .flat_map(|entry| match entry {
+            LogEntry::Global => global.logs.clone(),
+            LogEntry::Target(target) => vec![target],
+        })
+        .collect()
+}
+
+/// `crt-base`, `ca-base` and the TLS defaults.
+fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, cx: &mut Context<'_>) {
+    let rebase = |word: &mut Word, base: Option<&String>| {
+        if let Some(base) = base
+            && !word.text.starts_with(['/', '@'])
+        {
+            word.text = Path::new(base)
+                .join(&word.text)
+                .to_string_lossy()
+                .into_owned();
+        }
+    };
+    for bind in &mut proxy.binds {
+        let Some(tls) = &mut bind.tls else { continue };
+        for certificate in &mut tls.certificates {
+            rebase(certificate, global.crt_base.as_ref());
+        }
+        if let Some(ca_file) = &mut tls.ca_file {
+            rebase(ca_file, global.ca_base.as_ref());
+        }
+        if let Some(options) = global.ssl_defaults.get("ssl-default-bind-options") {
+            apply_default_options(options, tls, cx);
+        }
+    }
+    for server in &mut proxy.servers {
+        if let Some(ca_file) = server.tls.as_mut().and_then(|tls| tls.ca_file.as_mut()) {
+            rebase(ca_file, global.ca_base.as_ref());
+        }
+    }
+}
+
+/// Names of backends, ids of proxies.
+fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
+    let backends: Vec<&ProxyConfig> = config
+        .proxies
+        .iter()
+        .filter(|proxy| proxy.kind.is_backend())
+        .collect();
+    let mut ids = HashSet::new();
+    for proxy in &config.proxies {
+        if !ids.insert(proxy.id) {
+            let message = format!("another proxy has the id {}", proxy.id);
+            cx.error(DiagnosticKind::Duplicate, proxy.span, message);
+        }
+        if !proxy.kind.is_frontend() || proxy.disabled {
+            continue;
+        }
+        let uses = proxy
+            .use_backends
+            .iter()
+            .map(|line| ("use_backend", &line.backend));
+        for (keyword, name) in proxy
+            .default_backend
+            .iter()
+            .map(|name| ("default_backend", name))
+            .chain(uses)
+        {
+            if keyword == "use_backend" && name.text.contains('%') {
+                cx.not_yet(name.span, "an expression in 'use_backend'");
+                continue;
+            }
+            let Some(backend) = backends
+                .iter()
+                .find(|backend| backend.name.text == name.text)
+            else {
+                let message = format!("unable to find required {keyword}: '{}'", name.text);
+                let mut diagnostic =
+                    Diagnostic::error(DiagnosticKind::UnknownName, name.span, message);
+                diagnostic.help = did_you_mean(
+                    &name.text,
+                    backends.iter().map(|backend| backend.name.text.as_str()),
+                );
+                cx.diagnostics.push(diagnostic);
+                continue;
+            };
+            if std::ptr::eq(*backend, proxy) {
+                let message = format!("'{}' is its own {keyword}", name.text);
+                cx.error(DiagnosticKind::InvalidValue, name.span, message);
+                continue;
+            }
+            if backend.mode != proxy.mode && (proxy.mode, backend.mode) != (Mode::Tcp, Mode::Http) {
+                let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));
+                let message = format!(
+                    "{ours} frontend '{}' tries to use incompatible {theirs} backend '{}' as its {keyword}",
+                    proxy.name.text, name.text
+                );
+                let diagnostic =
+                    Diagnostic::error(DiagnosticKind::InvalidValue, name.span, message);
+                cx.diagnostics
+                    .push(diagnostic.with_help("both should have the same 'mode'"));
+            }
+        }
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+    }
+}

@@ -1,0 +1,454 @@
+//! `server`, `default-server` and `source`: one row for each option.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::address::{plain_address, server_address};
+use super::args::{Args, Context, Unit};
+use super::model::{CheckConfig, InitAddr, ServerConfig, ServerTls};
+use super::proxy::Draft;
+use crate::diagnostic::DiagnosticKind;
+
+/// All options of a server, as a `default-server` line or the server's own leave them.
+#[derive(Clone, Debug)]
+pub(super) struct ServerOptions {
+    weight: u16,
+    maxconn: Option<u32>,
+    maxqueue: Option<u32>,
+    minconn: Option<u32>,
+    check: bool,
+    check_config: CheckConfig,
+    cookie: Option<String>,
+    backup: bool,
+    disabled: bool,
+    slowstart: Option<Duration>,
+    ssl: bool,
+    tls: ServerTls,
+    /// `verify` was written.
+    verify_written: bool,
+    send_proxy: Option<u8>,
+    init_addr: Vec<InitAddr>,
+    shutdown_sessions_on_down: bool,
+    source: Option<IpAddr>,
+    id: Option<u32>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            maxconn: None,
+            maxqueue: None,
+            minconn: None,
+            check: false,
+            check_config: CheckConfig {
+                inter: Duration::from_secs(2),
+                fastinter: None,
+                downinter: None,
+                rise: 2,
+                fall: 3,
+                port: None,
+                address: None,
+                tls: false,
+            },
+            cookie: None,
+            backup: false,
+            disabled: false,
+            slowstart: None,
+            ssl: false,
+            tls: ServerTls::default(),
+            verify_written: false,
+            send_proxy: None,
+            init_addr: vec![InitAddr::Last, InitAddr::Libc],
+            shutdown_sessions_on_down: false,
+            source: None,
+            id: None,
+        }
+    }
+}
+
+type Read = fn(&mut ServerOptions, &mut Args<'_>, &mut Context<'_>) -> Option<()>;
+
+enum Action {
+    Do(Read),
+    /// Accepted without effect, with so many arguments.
+    Accepted(u8),
+    NotYet,
+    /// Known and not done where the argument is none of these, which say what happens anyway.
+    Only(&'static [&'static str]),
+}
+
+use Action::{Accepted, Do, NotYet, Only};
+
+const COUNT: i64 = i32::MAX as i64;
+
+/// Options, sorted.
+#[rustfmt::skip]
+const OPTIONS: &[(&str, Action)] = &[
+    ("addr", Do(check_address)),
+    ("agent-addr", NotYet),
+    ("agent-check", NotYet),
+    ("agent-inter", NotYet),
+    ("agent-port", NotYet),
+    ("agent-send", NotYet),
+    ("allow-0rtt", NotYet),
+    ("alpn", NotYet),
+    ("backup", Do(|o, _, _| { o.backup = true; Some(()) })),
+    ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
+    ("check", Do(|o, _, _| { o.check = true; Some(()) })),
+    ("check-alpn", NotYet),
+    ("check-proto", NotYet),
+    ("check-send-proxy", NotYet),
+    ("check-sni", NotYet),
+    ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
+    ("check-via-socks4", NotYet),
+    ("ciphers", Accepted(1)),
+    ("ciphersuites", Accepted(1)),
+    ("client-sigalgs", Accepted(1)),
+    ("cookie", Do(|o, args, cx| { o.cookie = Some(args.value(cx, "a value")?.text.clone()); Some(()) })),
+    ("crl-file", NotYet),
+    ("crt", NotYet),
+    ("curves", Accepted(1)),
+    ("disabled", Do(|o, _, _| { o.disabled = true; Some(()) })),
+    ("downinter", Do(|o, args, cx| { o.check_config.downinter = Some(interval(args, cx)?); Some(()) })),
+    ("enabled", Do(|o, _, _| { o.disabled = false; Some(()) })),
+    ("error-limit", Accepted(1)),
+    ("fall", Do(|o, args, cx| { o.check_config.fall = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
+    ("fastinter", Do(|o, args, cx| { o.check_config.fastinter = Some(interval(args, cx)?); Some(()) })),
+    ("force-sslv3", NotYet),
+    ("force-tlsv10", NotYet),
+    ("force-tlsv11", NotYet),
+    ("force-tlsv12", NotYet),
+    ("force-tlsv13", NotYet),
+    ("guid", NotYet),
+    ("hash-key", NotYet),
+    ("id", Do(|o, args, cx| { o.id = Some(args.integer(cx, "a number", 1..=COUNT)?); Some(()) })),
+    ("idle-ping", NotYet),
+    ("init-addr", Do(init_addr)),
+    ("init-state", NotYet),
+    ("inter", Do(|o, args, cx| { o.check_config.inter = interval(args, cx)?; Some(()) })),
+    ("log-bufsize", NotYet),
+    ("log-proto", NotYet),
+    ("max-reuse", Accepted(1)),
+    ("maxconn", Do(|o, args, cx| { o.maxconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
+    ("maxqueue", Do(|o, args, cx| { o.maxqueue = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
+    ("minconn", Do(|o, args, cx| { o.minconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
+    ("namespace", NotYet),
+    ("no-agent-check", Accepted(0)),
+    ("no-backup", Do(|o, _, _| { o.backup = false; Some(()) })),
+    ("no-check", Do(|o, _, _| { o.check = false; Some(()) })),
+    ("no-check-send-proxy", Accepted(0)),
+    ("no-check-ssl", Do(|o, _, _| { o.check_config.tls = false; Some(()) })),
+    ("no-send-proxy", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
+    ("no-send-proxy-v2", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
+    ("no-send-proxy-v2-ssl", Accepted(0)),
+    ("no-send-proxy-v2-ssl-cn", Accepted(0)),
+    ("no-ssl", Do(|o, _, _| { o.ssl = false; Some(()) })),
+    ("no-ssl-reuse", Accepted(0)),
+    ("no-sslv3", Accepted(0)),
+    ("no-tfo", Accepted(0)),
+    ("no-tls-tickets", Accepted(0)),
+    ("no-tlsv10", Accepted(0)),
+    ("no-tlsv11", Accepted(0)),
+    ("no-tlsv12", NotYet),
+    ("no-tlsv13", NotYet),
+    ("no-verifyhost", Do(|o, _, _| { o.tls.verify_host = None; Some(()) })),
+    ("non-stick", Accepted(0)),
+    ("npn", Accepted(1)),
+    ("observe", NotYet),
+    ("on-error", NotYet),
+    ("on-marked-down", Do(on_marked_down)),
+    ("on-marked-up", NotYet),
+    ("pool-low-conn", Accepted(1)),
+    ("pool-max-conn", Accepted(1)),
+    ("pool-purge-delay", Accepted(1)),
+    ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
+    ("proto", Only(&["h1", "none"])),
+    ("proxy-v2-options", NotYet),
+    ("redir", NotYet),
+    ("resolve-net", NotYet),
+    ("resolve-opts", NotYet),
+    ("resolve-prefer", NotYet),
+    ("resolvers", NotYet),
+    ("rise", Do(|o, args, cx| { o.check_config.rise = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
+    ("send-proxy", Do(|o, _, _| { o.send_proxy = Some(1); Some(()) })),
+    ("send-proxy-v2", Do(|o, _, _| { o.send_proxy = Some(2); Some(()) })),
+    ("send-proxy-v2-ssl", NotYet),
+    ("send-proxy-v2-ssl-cn", NotYet),
+    ("shard", NotYet),
+    ("sigalgs", Accepted(1)),
+    ("slowstart", Do(|o, args, cx| { o.slowstart = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
+    ("sni", Do(sni)),
+    ("socks4", NotYet),
+    ("source", Do(|o, args, cx| { o.source = Some(source_address(args, cx)?); Some(()) })),
+    ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
+    ("ssl-max-ver", NotYet),
+    ("ssl-min-ver", NotYet),
+    ("ssl-reuse", Accepted(0)),
+    ("stick", Accepted(0)),
+    ("strict-maxconn", NotYet),
+    ("tcp-ut", Accepted(1)),
+    ("tfo", Accepted(0)),
+    ("tls-tickets", Accepted(0)),
+    ("track", NotYet),
+    ("usesrc", NotYet),
+    ("verify", Do(verify)),
+    ("verifyhost", Do(|o, args, cx| { o.tls.verify_host = Some(args.value(cx, "a host name")?.text.clone()); Some(()) })),
+    ("weight", Do(|o, args, cx| { o.weight = args.integer(cx, "a weight", 0..=256)?; Some(()) })),
+    ("ws", NotYet),
+];
+
+/// `server NAME ADDRESS [OPTIONS]`.
+pub(super) fn server(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let span = args.span();
+    let name = args.value(cx, "a name and an address")?.clone();
+    if let Some(bad) = name
+        .text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)))
+    {
+        let message = format!(
+            "character '{bad}' is not permitted in server name '{}'",
+            name.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, name.span, message);
+    }
+    let address_word = args.value(cx, "an address after the name")?;
+    let address = server_address(address_word, "server", cx);
+    let mut options = draft.server_options.clone();
+    read_options(&mut options, args, cx)?;
+    // `ssl-server-verify none` in `global` makes it the default.
+    options.tls.verify_none |= cx.servers_unverified && !options.verify_written;
+    if options.ssl && !options.tls.verify_none && options.tls.ca_file.is_none() {
+        let message = format!(
+            "'server {}': 'verify' is enabled, but no 'ca-file' says whom to trust",
+            name.text
+        );
+        let diagnostic = crate::Diagnostic::error(DiagnosticKind::InvalidValue, span, message)
+            .with_help(
+                "give 'ca-file PATH' (or '@system-ca'), or 'verify none' to trust any server",
+            );
+        cx.diagnostics.push(diagnostic);
+    }
+    if options.minconn.is_some() && options.maxconn.is_none() {
+        options.maxconn = options.minconn;
+    }
+    let check = options.check.then(|| options.check_config.clone());
+    draft.server_ids.push(options.id);
+    draft.config.servers.push(ServerConfig {
+        name,
+        id: 0,
+        address: address?,
+        address_span: address_word.span,
+        weight: options.weight,
+        maxconn: options.maxconn,
+        maxqueue: options.maxqueue,
+        minconn: options.minconn,
+        check,
+        cookie: options.cookie,
+        backup: options.backup,
+        disabled: options.disabled,
+        slowstart: options.slowstart,
+        tls: options.ssl.then_some(options.tls),
+        send_proxy: options.send_proxy,
+        init_addr: options.init_addr,
+        shutdown_sessions_on_down: options.shutdown_sessions_on_down,
+        source: options.source,
+        span,
+    });
+    Some(())
+}
+
+/// `default-server OPTIONS`.
+pub(super) fn default_server(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let mut options = draft.server_options.clone();
+    read_options(&mut options, args, cx)?;
+    options.id = None;
+    draft.server_options = options;
+    Some(())
+}
+
+/// `source ADDRESS` of a backend: for all its servers.
+pub(super) fn source(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let address = source_address(args, cx)?;
+    draft.server_options.source = Some(address);
+    for server in &mut draft.config.servers {
+        server.source = server.source.or(Some(address));
+    }
+    args.end(cx)
+}
+
+fn read_options(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    while let Some(word) = args.next_option() {
+        args.enter(word);
+        match OPTIONS.iter().find(|(name, _)| *name == word.text) {
+            Some((_, Do(read))) => read(options, args, cx)?,
+            Some((name, Accepted(arguments))) => {
+                for _ in 0..*arguments {
+                    args.value(cx, "an argument")?;
+                }
+                cx.notice(
+                    DiagnosticKind::Pointless,
+                    word.span,
+                    format!("'{name}' of 'server' has no effect here"),
+                );
+            }
+            Some((name, Only(accepted))) => {
+                let value = args.value(cx, "an argument")?;
+                if !accepted.contains(&value.text.as_str()) {
+                    cx.not_yet(value.span, &format!("server … {name} {}", value.text));
+                    return None;
+                }
+            }
+            Some((name, NotYet)) => {
+                cx.not_yet(word.span, &format!("server … {name}"));
+                return None;
+            }
+            None => {
+                cx.unknown(
+                    word,
+                    "as an option of 'server'",
+                    OPTIONS.iter().map(|(name, _)| *name),
+                );
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
+fn interval(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Duration> {
+    let span = args.span();
+    let time = args.time(cx, Unit::Milliseconds)?;
+    if time < Duration::from_millis(1) {
+        let message = format!(
+            "'{}': an interval of at least 1 ms was expected",
+            args.name()
+        );
+        cx.error(DiagnosticKind::InvalidValue, span, message);
+        return None;
+    }
+    Some(time)
+}
+
+/// `addr ADDRESS[:PORT]`: a port that `port` does not say is taken from here.
+fn check_address(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let word = args.value(cx, "an address")?;
+    let (address, port) = plain_address(word, "addr", cx)?;
+    options.check_config.address = Some(address);
+    options.check_config.port = options
+        .check_config
+        .port
+        .or(Some(port).filter(|port| *port != 0));
+    Some(())
+}
+
+fn source_address(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<IpAddr> {
+    let word = args.value(cx, "an address")?;
+    let (address, port) = plain_address(word, "source", cx)?;
+    if port != 0 {
+        cx.not_yet(word.span, "a port in 'source'");
+        return None;
+    }
+    if let Some(next @ ("usesrc" | "interface")) = args.peek() {
+        cx.not_yet(word.span, &format!("source … {next}"));
+        return None;
+    }
+    Some(address)
+}
+
+fn verify(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "'none' or 'required'")?;
+    options.verify_written = true;
+    options.tls.verify_none = match word.text.as_str() {
+        "none" => true,
+        "required" => false,
+        _ => {
+            cx.unknown(word, "after 'verify'", ["none", "required"]);
+            return None;
+        }
+    };
+    Some(())
+}
+
+fn sni(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "an expression")?;
+    match word
+        .text
+        .strip_prefix("str(")
+        .and_then(|text| text.strip_suffix(')'))
+    {
+        Some(name) => {
+            options.tls.sni = Some(name.to_owned());
+            Some(())
+        }
+        None => {
+            cx.not_yet(word.span, &format!("sni {}", word.text));
+            None
+        }
+    }
+}
+
+fn on_marked_down(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let word = args.value(cx, "'shutdown-sessions'")?;
+    if word.text != "shutdown-sessions" {
+        cx.unknown(word, "after 'on-marked-down'", ["shutdown-sessions"]);
+        return None;
+    }
+    options.shutdown_sessions_on_down = true;
+    Some(())
+}
+
+fn init_addr(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "methods")?;
+    let mut methods = Vec::new();
+    for part in word.text.split(',').filter(|part| !part.is_empty()) {
+        methods.push(match part {
+            "last" => InitAddr::Last,
+            "libc" => InitAddr::Libc,
+            "none" => InitAddr::None,
+            address => match address.parse() {
+                Ok(address) => InitAddr::Ip(address),
+                Err(_) => {
+                    cx.unknown(word, "as a method of 'init-addr'", ["last", "libc", "none"]);
+                    return None;
+                }
+            },
+        });
+    }
+    options.init_addr = methods;
+    Some(())
+}
+
+/// The options by what becomes of them, for the documentation.
+pub(super) fn keyword_lists() -> super::KeywordLists {
+    let names = |wanted: fn(&Action) -> bool| {
+        OPTIONS
+            .iter()
+            .filter(|(_, action)| wanted(action))
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
+    };
+    super::KeywordLists {
+        title: "server, default-server".to_owned(),
+        read: names(|action| matches!(action, Do(_) | Only(_))),
+        accepted: names(|action| matches!(action, Accepted(_))),
+        not_yet: names(|action| matches!(action, NotYet)),
+    }
+}

@@ -1,0 +1,684 @@
+//! `vrrp_instance`: one row for each keyword.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::model::*;
+use super::parser::Action::{Do, Refuse, Warn};
+use super::parser::{MAX_GARP_SECONDS, Table, block, body, entries, version};
+use super::script::weight;
+use super::tree::Statement;
+use super::values::{
+    Complaints, address, command_words, count, parse_seconds, seconds, switch, text,
+};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::source::{Span, Word};
+use crate::suggest::did_you_mean;
+
+/// An instance while its lines are read: what is missing is seen at the end.
+pub(super) struct Pending {
+    state: InitialState,
+    interface: Option<String>,
+    virtual_router_id: Option<u8>,
+    priority: u8,
+    advert_int: Duration,
+    auth_type: Option<Word>,
+    auth_pass: Option<Word>,
+    virtual_addresses: Vec<VirtualAddress>,
+    excluded_addresses: Vec<VirtualAddress>,
+    nopreempt: Option<Span>,
+    preempt_delay: Option<(Duration, Span)>,
+    source_address: Option<IpAddr>,
+    unicast_peers: Vec<IpAddr>,
+    /// Name, and the weight if one is written.
+    track_scripts: Vec<(Word, Option<i32>)>,
+    track_interfaces: Vec<TrackedInterface>,
+    dont_track_primary: bool,
+    garp_master_delay: Duration,
+    garp_master_repeat: u32,
+    garp_master_refresh: Duration,
+    garp_master_refresh_repeat: u32,
+    notify: Notify,
+    smtp_alert: bool,
+}
+
+impl Pending {
+    /// An instance about which nothing is said but what `global_defs` says of all.
+    pub(super) fn new(config: &KeepalivedConfig) -> Self {
+        let global = &config.global;
+        Self {
+            state: InitialState::default(),
+            interface: None,
+            virtual_router_id: None,
+            priority: DEFAULT_PRIORITY,
+            advert_int: Duration::from_secs(1),
+            auth_type: None,
+            auth_pass: None,
+            virtual_addresses: Vec::new(),
+            excluded_addresses: Vec::new(),
+            nopreempt: None,
+            preempt_delay: None,
+            source_address: None,
+            unicast_peers: Vec::new(),
+            track_scripts: Vec::new(),
+            track_interfaces: Vec::new(),
+            dont_track_primary: false,
+            garp_master_delay: global.garp_master_delay,
+            garp_master_repeat: global.garp_master_repeat,
+            garp_master_refresh: global.garp_master_refresh,
+            garp_master_refresh_repeat: global.garp_master_refresh_repeat,
+            notify: Notify::default(),
+            smtp_alert: global.smtp_alert,
+        }
+    }
+}
+
+const DEFAULT_PRIORITY: u8 = 100;
+
+const LVS: &str = "it belongs to LVS";
+
+/// Keywords, sorted.
+#[rustfmt::skip]
+pub(super) const KEYWORDS: Table<Pending> = &[
+    ("accept", Do(|_, _, _| {})),
+    ("advert_int", Do(advert_int)),
+    ("authentication", Do(authentication)),
+    ("check_unicast_src", Do(|_, _, _| {})),
+    ("debug", Warn("see the daemon's own log")),
+    ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
+    ("down_timer_adverts", Refuse),
+    ("garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
+    ("garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
+    ("garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("garp_master_delay", Do(|p, statement, complaints| { p.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_delay); })),
+    ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh); })),
+    ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
+    ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat); })),
+    ("higher_prio_send_advert", Warn("a master that yields stays silent")),
+    ("interface", Do(|p, statement, complaints| { p.interface = text(statement, "an interface's name", complaints) })),
+    ("kernel_rx_buf_size", Warn("the system's own buffers are used")),
+    ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
+    ("lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
+    ("lvs_sync_daemon_interface", Warn(LVS)),
+    ("mcast_dst_ip", Refuse),
+    ("mcast_src_ip", Do(source_address)),
+    ("native_ipv6", Refuse),
+    ("no_accept", Refuse),
+    ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
+    ("notify", Do(|p, statement, complaints| p.notify.any = command(statement, complaints))),
+    ("notify_backup", Do(|p, statement, complaints| p.notify.backup = command(statement, complaints))),
+    ("notify_deleted", Warn("a deleted instance stops: see notify_stop")),
+    ("notify_fault", Do(|p, statement, complaints| p.notify.fault = command(statement, complaints))),
+    ("notify_master", Do(|p, statement, complaints| p.notify.master = command(statement, complaints))),
+    ("notify_master_rx_lower_pri", Warn("watch the events of the control socket")),
+    ("notify_priority_changes", Warn("watch the events of the control socket")),
+    ("notify_stop", Do(|p, statement, complaints| p.notify.stop = command(statement, complaints))),
+    ("old_unicast_checksum", Warn("it belongs to version 3")),
+    ("preempt", Do(|p, _, _| p.nopreempt = None)),
+    ("preempt_delay", Do(|p, statement, complaints| { const MAX_SECONDS: u32 = 1_000; if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) { p.preempt_delay = Some((delay, statement.span())); } })),
+    ("priority", Do(priority)),
+    ("promote_secondaries", Refuse),
+    ("skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
+    ("state", Do(state)),
+    ("strict_mode", Do(|_, statement, complaints| { if switch(statement, complaints) == Some(true) { complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), "'strict_mode' is not supported yet", ); } })),
+    ("track_bfd", Refuse),
+    ("track_file", Refuse),
+    ("track_group", Refuse),
+    ("track_interface", Do(track_interface)),
+    ("track_process", Refuse),
+    ("track_script", Do(track_script)),
+    ("track_src_ip", Warn("an instance whose source address goes away falls to FAULT with its interface")),
+    ("unicast_fault_no_peer", Warn("an instance without peers speaks by multicast")),
+    ("unicast_peer", Do(unicast_peer)),
+    ("unicast_src_ip", Do(source_address)),
+    ("unicast_ttl", Warn("the TTL is 255")),
+    ("use_ipvlan", Refuse),
+    ("use_vmac", Refuse),
+    ("use_vmac_addr", Refuse),
+    ("version", Do(|_, statement, complaints| version(statement, complaints))),
+    ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
+    ("virtual_ipaddress_excluded", Do(|p, statement, complaints| { addresses(&mut p.excluded_addresses, statement, complaints); })),
+    ("virtual_router_id", Do(virtual_router_id)),
+    ("virtual_routes", Refuse),
+    ("virtual_rules", Refuse),
+    ("vmac_xmit_base", Refuse),
+    ("vrf", Refuse),
+];
+
+/// Reads a `vrrp_instance NAME { … }`; none if something it cannot be without is missing.
+pub(super) fn instance(
+    statement: &Statement,
+    mut pending: Pending,
+    config: &KeepalivedConfig,
+    complaints: &mut Complaints<'_>,
+) -> Option<VrrpInstance> {
+    let Some(name) = statement.words.get(1).cloned() else {
+        complaints.missing(statement, "a name");
+        return None;
+    };
+    block(
+        &mut pending,
+        body(statement),
+        KEYWORDS,
+        "'vrrp_instance'",
+        complaints,
+    );
+    let authentication = finish_authentication(&pending, complaints);
+    let nopreempt = finish_nopreempt(&pending, complaints);
+    let preempt_delay = finish_preempt_delay(&pending, nopreempt, complaints);
+    let track_scripts = finish_track_scripts(&pending, config, complaints);
+    let unique_peers = pending.unicast_peers;
+    let mut lacks = |what: &str, missing: bool| {
+        if missing {
+            let message = format!("vrrp_instance '{}' has no '{what}'", name.text);
+            complaints.error(DiagnosticKind::InvalidValue, name.span, message);
+        }
+    };
+    lacks("interface", pending.interface.is_none());
+    lacks("virtual_router_id", pending.virtual_router_id.is_none());
+    if pending.virtual_addresses.is_empty() && pending.excluded_addresses.is_empty() {
+        let message = format!("vrrp_instance '{}' has no virtual address", name.text);
+        complaints.warning(DiagnosticKind::Pointless, name.span, message);
+    }
+    Some(VrrpInstance {
+        name,
+        state: pending.state,
+        interface: pending.interface?,
+        virtual_router_id: pending.virtual_router_id?,
+        priority: pending.priority,
+        advert_int: pending.advert_int,
+        authentication,
+        virtual_addresses: pending.virtual_addresses,
+        excluded_addresses: pending.excluded_addresses,
+        nopreempt,
+        preempt_delay,
+        source_address: pending.source_address,
+        unicast_peers: unique_peers,
+        track_scripts,
+        track_interfaces: pending.track_interfaces,
+        dont_track_primary: pending.dont_track_primary,
+        garp_master_delay: pending.garp_master_delay,
+        garp_master_repeat: pending.garp_master_repeat,
+        garp_master_refresh: pending.garp_master_refresh,
+        garp_master_refresh_repeat: pending.garp_master_refresh_repeat,
+        notify: pending.notify,
+        smtp_alert: pending.smtp_alert,
+        span: statement.span(),
+    })
+}
+
+fn state(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    pending.state = match statement.text(1) {
+        "MASTER" => InitialState::Master,
+        "BACKUP" => InitialState::Backup,
+        _ => {
+            let Some(word) = statement.words.get(1) else {
+                return complaints.missing(statement, "MASTER or BACKUP");
+            };
+            let message = format!("unknown state '{}': BACKUP is used", word.text);
+            let mut diagnostic =
+                Diagnostic::warning(DiagnosticKind::InvalidValue, word.span, message);
+            diagnostic.help = did_you_mean(&word.text, ["MASTER", "BACKUP"]);
+            complaints.0.push(diagnostic);
+            InitialState::Backup
+        }
+    };
+}
+
+fn virtual_router_id(
+    pending: &mut Pending,
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) {
+    match statement.text(1).parse::<u8>() {
+        Ok(id) if id > 0 => pending.virtual_router_id = Some(id),
+        _ => {
+            complaints.wrong(statement, "a number from 1 to 255");
+            // One complaint is enough.
+            pending.virtual_router_id = pending.virtual_router_id.or(Some(1));
+        }
+    }
+}
+
+fn priority(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    pending.priority = match statement.text(1).parse::<u8>() {
+        Ok(priority) if priority > 0 => priority,
+        _ => {
+            let Some(word) = statement.words.get(1) else {
+                return complaints.missing(statement, "a number from 1 to 255");
+            };
+            let message = format!(
+                "priority '{}' is not from 1 to 255: {DEFAULT_PRIORITY} is used",
+                word.text
+            );
+            complaints.warning(DiagnosticKind::InvalidValue, word.span, message);
+            DEFAULT_PRIORITY
+        }
+    };
+}
+
+fn advert_int(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    const MAX_SECONDS: u32 = 255;
+    let Some(interval) =
+        parse_seconds(statement.text(1), MAX_SECONDS).filter(|interval| !interval.is_zero())
+    else {
+        return complaints.wrong(statement, "seconds from 1 to 255");
+    };
+    // Version 2 counts whole seconds.
+    let whole = Duration::from_secs(interval.as_secs_f64().round().max(1.0) as u64);
+    if whole != interval {
+        let message = format!(
+            "version 2 counts whole seconds: an advert_int of {} s is used",
+            whole.as_secs()
+        );
+        complaints.warning(DiagnosticKind::InvalidValue, statement.span(), message);
+    }
+    pending.advert_int = whole;
+}
+
+fn authentication(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    for line in body(statement) {
+        // A block on one line has all its words in one statement.
+        let mut words = line.words.iter();
+        while let Some(keyword) = words.next() {
+            match keyword.text.as_str() {
+                "auth_type" => pending.auth_type = words.next().cloned(),
+                "auth_pass" => pending.auth_pass = words.next().cloned(),
+                _ => {
+                    complaints.unknown(line, "'authentication'", ["auth_pass", "auth_type"]);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn finish_authentication(
+    pending: &Pending,
+    complaints: &mut Complaints<'_>,
+) -> Option<Authentication> {
+    const OCTETS: usize = 8;
+    let kind = pending.auth_type.as_ref()?;
+    match kind.text.as_str() {
+        "PASS" => {}
+        "AH" => {
+            complaints.error(
+                DiagnosticKind::NotSupportedYet,
+                kind.span,
+                "'auth_type AH' is not supported yet",
+            );
+            return None;
+        }
+        _ => {
+            let message = format!("'auth_type' expects PASS or AH, found '{}'", kind.text);
+            complaints.error(DiagnosticKind::InvalidValue, kind.span, message);
+            return None;
+        }
+    }
+    let Some(password) = pending
+        .auth_pass
+        .as_ref()
+        .filter(|word| !word.text.is_empty())
+    else {
+        let message =
+            "'auth_type PASS' without an 'auth_pass': advertisements are not authenticated";
+        complaints.warning(DiagnosticKind::Pointless, kind.span, message);
+        return None;
+    };
+    let bytes = password.text.as_bytes();
+    let mut octets = [0; OCTETS];
+    let length = bytes.len().min(OCTETS);
+    octets[..length].copy_from_slice(&bytes[..length]);
+    if bytes.len() > OCTETS {
+        let sent = String::from_utf8_lossy(&octets).into_owned();
+        let message = format!("a password has at most {OCTETS} characters: '{sent}' is sent");
+        complaints.warning(DiagnosticKind::InvalidValue, password.span, message);
+    }
+    Some(Authentication::Pass(octets))
+}
+
+fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool {
+    let Some(span) = pending.nopreempt else {
+        return false;
+    };
+    if pending.state == InitialState::Master {
+        let message = "'nopreempt' does nothing with 'state MASTER': this node preempts";
+        let diagnostic = Diagnostic::warning(DiagnosticKind::Pointless, span, message);
+        complaints.help(
+            diagnostic,
+            "write 'state BACKUP' on both nodes if it should not",
+        );
+        return false;
+    }
+    true
+}
+
+/// As keepalived does: the delay needs an instance that begins as BACKUP and preempts.
+fn finish_preempt_delay(
+    pending: &Pending,
+    nopreempt: bool,
+    complaints: &mut Complaints<'_>,
+) -> Duration {
+    let Some((delay, span)) = pending.preempt_delay else {
+        return Duration::ZERO;
+    };
+    let why = match (pending.state, nopreempt) {
+        (InitialState::Master, _) => "'state MASTER'",
+        (InitialState::Backup, true) => "'nopreempt'",
+        (InitialState::Backup, false) => return delay,
+    };
+    if !delay.is_zero() {
+        let message = format!("'preempt_delay' does nothing with {why}");
+        complaints.warning(DiagnosticKind::Pointless, span, message);
+    }
+    Duration::ZERO
+}
+
+fn finish_track_scripts(
+    pending: &Pending,
+    config: &KeepalivedConfig,
+    complaints: &mut Complaints<'_>,
+) -> Vec<TrackedScript> {
+    let mut tracked: Vec<TrackedScript> = Vec::new();
+    for (name, written) in &pending.track_scripts {
+        let Some(script) = config
+            .scripts
+            .iter()
+            .position(|script| script.name.text == name.text)
+        else {
+            let message = format!(
+                "track_script '{}' is not defined: no 'vrrp_script' has this name",
+                name.text
+            );
+            let mut diagnostic = Diagnostic::error(DiagnosticKind::UnknownName, name.span, message);
+            diagnostic.help = did_you_mean(
+                &name.text,
+                config
+                    .scripts
+                    .iter()
+                    .map(|script| script.name.text.as_str()),
+            );
+            complaints.0.push(diagnostic);
+            continue;
+        };
+        if tracked.iter().any(|known| known.script == script) {
+            let message = format!("script '{}' is tracked twice", name.text);
+            complaints.warning(DiagnosticKind::Duplicate, name.span, message);
+            continue;
+        }
+        let weight = written.unwrap_or(config.scripts[script].weight);
+        tracked.push(TrackedScript { script, weight });
+    }
+    tracked
+}
+
+/// The names of a track block, each with a weight if one is written; several may stand on one line.
+fn tracked(statement: &Statement, complaints: &mut Complaints<'_>) -> Vec<(Word, Option<i32>)> {
+    let mut found = Vec::new();
+    for line in body(statement) {
+        let mut at = 0;
+        while let Some(name) = line.words.get(at) {
+            at += 1;
+            let mut written = None;
+            if line.text(at) == "weight" {
+                written = weight(line, at + 1, complaints);
+                at += 2;
+            }
+            while ["reverse", "noreverse"].contains(&line.text(at)) {
+                at += 1;
+            }
+            found.push((name.clone(), written));
+        }
+    }
+    found
+}
+
+fn track_script(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    let found = tracked(statement, complaints);
+    pending.track_scripts.extend(found);
+}
+
+fn track_interface(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    for (name, weight) in tracked(statement, complaints) {
+        let weight = weight.unwrap_or(0);
+        pending.track_interfaces.push(TrackedInterface {
+            name: name.text,
+            weight,
+        });
+    }
+}
+
+fn source_address(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    match address(statement.text(1)) {
+        Some(IpAddr::V6(_)) => {
+            complaints.error(
+                DiagnosticKind::NotSupportedYet,
+                statement.span(),
+                "IPv6 is not supported yet",
+            );
+        }
+        Some(found) => pending.source_address = Some(found),
+        None => complaints.wrong(statement, "an IP address"),
+    }
+}
+
+fn unicast_peer(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    for line in body(statement) {
+        let mut words = line.words.iter();
+        while let Some(word) = words.next() {
+            match (word.text.as_str(), address(&word.text)) {
+                ("min_ttl" | "max_ttl", _) => {
+                    words.next();
+                    let message = format!(
+                        "'{}' of a peer is not supported yet and is ignored",
+                        word.text
+                    );
+                    complaints.warning(DiagnosticKind::NotSupportedYet, word.span, message);
+                }
+                (_, Some(IpAddr::V6(_))) => {
+                    complaints.error(
+                        DiagnosticKind::NotSupportedYet,
+                        word.span,
+                        "IPv6 is not supported yet",
+                    );
+                }
+                (_, Some(peer)) => {
+                    if !pending.unicast_peers.contains(&peer) {
+                        pending.unicast_peers.push(peer);
+                    }
+                }
+                (text, None) => {
+                    let message = format!("'unicast_peer' expects IP addresses, found '{text}'");
+                    complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+                }
+            }
+        }
+    }
+    if entries(statement).next().is_none() {
+        complaints.warning(
+            DiagnosticKind::Pointless,
+            statement.span(),
+            "'unicast_peer' names nobody",
+        );
+    }
+}
+
+/// `ADDRESS[/PREFIX] [brd A] [dev D] [label L] [scope S] …`, several on one line too.
+fn addresses(
+    list: &mut Vec<VirtualAddress>,
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) {
+    for line in body(statement) {
+        let mut at = 0;
+        while at < line.words.len() {
+            let (next, found) = virtual_address(line, at, complaints);
+            at = next;
+            let Some(found) = found else { continue };
+            if list
+                .iter()
+                .any(|known| known.address == found.address && known.device == found.device)
+            {
+                let message = format!("address {} is listed twice", found.address);
+                complaints.warning(DiagnosticKind::Duplicate, found.span, message);
+                continue;
+            }
+            list.push(found);
+        }
+    }
+}
+
+/// One address and its options; also where the next one begins.
+fn virtual_address(
+    line: &Statement,
+    start: usize,
+    complaints: &mut Complaints<'_>,
+) -> (usize, Option<VirtualAddress>) {
+    let word = &line.words[start];
+    let (host, prefix) = word
+        .text
+        .split_once('/')
+        .map_or((word.text.as_str(), None), |(host, prefix)| {
+            (host, Some(prefix))
+        });
+    let Some(host) = address(host) else {
+        let message = format!("an IP address was expected, found '{}'", word.text);
+        complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+        return (line.words.len(), None);
+    };
+    if host.is_ipv6() {
+        let message = "IPv6 addresses are not supported yet";
+        complaints.error(DiagnosticKind::NotSupportedYet, word.span, message);
+    }
+    let longest = if host.is_ipv6() { 128 } else { 32 };
+    let prefix_length = match prefix.map(str::parse::<u8>) {
+        None => longest,
+        Some(Ok(length)) if length <= longest => length,
+        Some(_) => {
+            let message = format!(
+                "a prefix length up to {longest} was expected in '{}'",
+                word.text
+            );
+            complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+            longest
+        }
+    };
+    let mut found = VirtualAddress {
+        address: host,
+        prefix_length,
+        broadcast: None,
+        device: None,
+        label: None,
+        scope: 0,
+        span: word.span,
+    };
+    let mut at = start + 1;
+    while let Some(option) = line.words.get(at) {
+        let value = line.words.get(at + 1);
+        at += 2;
+        match (option.text.as_str(), value) {
+            ("brd" | "broadcast", Some(value)) => match value.text.as_str() {
+                "-" | "+" => found.broadcast = broadcast(&found),
+                text => match text.parse() {
+                    Ok(address) => found.broadcast = Some(address),
+                    Err(_) => complaints.error(
+                        DiagnosticKind::InvalidValue,
+                        value.span,
+                        format!("'brd' expects an IPv4 address, found '{text}'"),
+                    ),
+                },
+            },
+            ("dev", Some(value)) => found.device = Some(value.text.clone()),
+            ("label", Some(value)) => found.label = Some(value.text.clone()),
+            ("scope", Some(value)) => match scope(&value.text) {
+                Some(scope) => found.scope = scope,
+                None => complaints.error(
+                    DiagnosticKind::InvalidValue,
+                    value.span,
+                    format!(
+                        "unknown scope '{}': site, link, host, nowhere or global",
+                        value.text
+                    ),
+                ),
+            },
+            ("brd" | "broadcast" | "dev" | "label" | "scope", None) => {
+                let message = format!("'{}' expects a value", option.text);
+                complaints.error(DiagnosticKind::InvalidValue, option.span, message);
+            }
+            ("peer" | "preferred_lft" | "track_group", _) => {
+                let message = format!("'{}' of an address is not supported yet", option.text);
+                complaints.error(DiagnosticKind::NotSupportedYet, option.span, message);
+            }
+            (
+                "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track"
+                | "use_vmac",
+                _,
+            ) => {
+                let message = format!(
+                    "'{}' of an address is not supported yet and is ignored",
+                    option.text
+                );
+                complaints.warning(DiagnosticKind::NotSupportedYet, option.span, message);
+                at -= 1;
+            }
+            (text, _) if address(text.split('/').next().unwrap_or("")).is_some() => {
+                return (at - 2, Some(found));
+            }
+            (text, _) => {
+                let message = format!("unknown word '{text}' after an address is ignored");
+                let mut diagnostic =
+                    Diagnostic::warning(DiagnosticKind::UnknownWord, option.span, message);
+                diagnostic.help = did_you_mean(text, ["brd", "dev", "label", "scope"]);
+                complaints.0.push(diagnostic);
+                at -= 1;
+            }
+        }
+    }
+    (at, Some(found))
+}
+
+/// The highest address of the network.
+fn broadcast(found: &VirtualAddress) -> Option<std::net::Ipv4Addr> {
+    match ipnet::IpNet::new(found.address, found.prefix_length)
+        .ok()?
+        .broadcast()
+    {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// The kernel's number of a scope.
+fn scope(text: &str) -> Option<u8> {
+    match text {
+        "global" => Some(0),
+        "site" => Some(200),
+        "link" => Some(253),
+        "host" => Some(254),
+        "nowhere" => Some(255),
+        number => number.parse().ok(),
+    }
+}
+
+/// A command line: quoted it is split, unquoted it is the first word; a user and a group may follow.
+fn command(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<Vec<String>> {
+    let Some(word) = statement.words.get(1) else {
+        complaints.missing(statement, "a command");
+        return None;
+    };
+    if let Some(user) = statement.words.get(2) {
+        let message = format!(
+            "'{}' runs as script_user: the user '{}' of this line is not supported yet",
+            statement.name(),
+            user.text
+        );
+        complaints.warning(DiagnosticKind::NotSupportedYet, user.span, message);
+    }
+    let words = command_words(&word.text);
+    if words.is_empty() {
+        complaints.missing(statement, "a command");
+        return None;
+    }
+    Some(words)
+}

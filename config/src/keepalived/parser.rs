@@ -1,0 +1,418 @@
+//! The top level and `global_defs`.
+
+use super::instance::{self, Pending};
+use super::model::{GlobalDefs, KeepalivedConfig};
+use super::reader::Reader;
+use super::script;
+use super::tree::{Statement, tree};
+use super::values::{Complaints, count, ipv4, seconds, switch, text};
+use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
+use crate::source::{FileId, SourceMap};
+
+/// What becomes of a keyword.
+pub(super) enum Action<T> {
+    /// It is read.
+    Do(fn(&mut T, &Statement, &mut Complaints<'_>)),
+    /// It is not done; running without it is harmless to the addresses.
+    Warn(&'static str),
+    /// It is not done; running without it would do another thing than meant.
+    Refuse,
+}
+
+use Action::{Do, Refuse, Warn};
+
+/// Rows of a table: keyword and what becomes of it.
+pub(super) type Table<T> = &'static [(&'static str, Action<T>)];
+
+/// Reads the lines of a block by a table.
+pub(super) fn block<T>(
+    target: &mut T,
+    statements: &[Statement],
+    table: Table<T>,
+    place: &str,
+    complaints: &mut Complaints<'_>,
+) {
+    for statement in statements {
+        let name = statement.name();
+        match table.iter().find(|(known, _)| *known == name) {
+            Some((_, Do(read))) => read(target, statement, complaints),
+            Some((_, Warn(why))) => {
+                let message = format!("'{name}' is not supported yet and is ignored: {why}");
+                complaints.warning(DiagnosticKind::NotSupportedYet, statement.span(), message);
+            }
+            Some((_, Refuse)) => {
+                let message = format!("'{name}' is not supported yet");
+                complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), message);
+            }
+            None => complaints.unknown(statement, place, table.iter().map(|(known, _)| *known)),
+        }
+    }
+}
+
+/// Reads the files in order as one configuration.
+pub(crate) fn parse(
+    sources: &mut SourceMap,
+    files: &[FileId],
+    environment: &dyn Fn(&str) -> Option<String>,
+    config_id: &str,
+) -> (KeepalivedConfig, Diagnostics) {
+    let mut reader = Reader::new(sources, environment, config_id);
+    for file in files {
+        reader.file(*file, 0);
+    }
+    let Reader {
+        mut diagnostics,
+        lines,
+        ..
+    } = reader;
+    let statements = tree(&lines, &mut diagnostics);
+    let mut text = Text::default();
+    let mut complaints = Complaints(&mut diagnostics);
+    block(
+        &mut text,
+        &statements,
+        TOP,
+        "the top level",
+        &mut complaints,
+    );
+    let config = text.finish(&mut complaints);
+    (config, diagnostics)
+}
+
+/// Words that may begin a statement at the top level, `include` among them.
+pub(crate) fn top_level_words() -> impl Iterator<Item = &'static str> {
+    TOP.iter().map(|(name, _)| *name).chain([
+        "include", "includea", "includeb", "includem", "includer", "includew",
+    ])
+}
+
+/// The blocks as they come; instances need the scripts and the global settings of the whole text.
+#[derive(Default)]
+struct Text {
+    config: KeepalivedConfig,
+    instances: Vec<Statement>,
+}
+
+const LVS: &str = "it belongs to LVS";
+
+/// Top-level blocks and keywords, sorted.
+#[rustfmt::skip]
+const TOP: Table<Text> = &[
+    ("SSL", Warn("it belongs to the checks of LVS")),
+    ("bfd_instance", Refuse),
+    ("child_wait_time", Warn("processes end when they have ended")),
+    ("garp_group", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
+    ("global_defs", Do(|text, statement, complaints| { block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
+    ("instance", Warn("processes are told apart by their sockets")),
+    ("interface_up_down_delays", Refuse),
+    ("linkbeat_interfaces", Warn("the link's state comes by netlink")),
+    ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
+    ("local_address_group", Refuse),
+    ("namespace_with_ipsets", Warn("no packet filter is set up")),
+    ("net_namespace", Refuse),
+    ("net_namespace_ipvs", Warn(LVS)),
+    ("static_ipaddress", Refuse),
+    ("static_routes", Refuse),
+    ("static_rules", Refuse),
+    ("static_track_group", Refuse),
+    ("track_file", Refuse),
+    ("use_pid_dir", Warn("the pidfile is the daemon's")),
+    ("virtual_server", Refuse),
+    ("virtual_server_group", Refuse),
+    ("vrrp_instance", Do(|text, statement, _| text.instances.push(statement.clone()))),
+    ("vrrp_script", Do(read_script)),
+    ("vrrp_sync_group", Refuse),
+    ("vrrp_track_file", Refuse),
+    ("vrrp_track_process", Refuse),
+];
+
+const TUNING: &str = "tuning of keepalived's own processes";
+const MONITORING: &str = "watch the daemon by its own sockets";
+const FILTER: &str = "no packet filter is set up";
+
+/// Keywords of `global_defs`, sorted.
+#[rustfmt::skip]
+const GLOBAL: Table<GlobalDefs> = &[
+    ("bfd_cpu_affinity", Warn(TUNING)),
+    ("bfd_no_swap", Warn(TUNING)),
+    ("bfd_priority", Warn(TUNING)),
+    ("bfd_process_name", Warn(TUNING)),
+    ("bfd_rlimit_rttime", Warn(TUNING)),
+    ("bfd_rt_priority", Warn(TUNING)),
+    ("checker_cpu_affinity", Warn(TUNING)),
+    ("checker_log_all_failures", Warn(TUNING)),
+    ("checker_no_swap", Warn(TUNING)),
+    ("checker_priority", Warn(TUNING)),
+    ("checker_process_name", Warn(TUNING)),
+    ("checker_rlimit_rttime", Warn(TUNING)),
+    ("checker_rt_priority", Warn(TUNING)),
+    ("config_save_dir", Warn(MONITORING)),
+    ("data_use_instance", Warn(MONITORING)),
+    ("dbus_no_interface_name", Warn(MONITORING)),
+    ("dbus_service_name", Warn(MONITORING)),
+    ("default_interface", Refuse),
+    ("disable_local_igmp", Warn(TUNING)),
+    ("dynamic_interfaces", Warn("an interface may always come later")),
+    ("enable_dbus", Warn(MONITORING)),
+    ("enable_script_security", Do(|g, _, _| g.enable_script_security = true)),
+    ("enable_snmp_checker", Warn(MONITORING)),
+    ("enable_snmp_keepalived", Warn(MONITORING)),
+    ("enable_snmp_rfc", Warn(MONITORING)),
+    ("enable_snmp_rfcv2", Warn(MONITORING)),
+    ("enable_snmp_rfcv3", Warn(MONITORING)),
+    ("enable_snmp_vrrp", Warn(MONITORING)),
+    ("enable_traps", Warn(MONITORING)),
+    ("fifo_write_vrrp_states_on_reload", Warn(MONITORING)),
+    ("include_check", Warn("an included file that cannot be read is always an error")),
+    ("log_unknown_vrids", Warn(MONITORING)),
+    ("lvs_flush", Warn(LVS)),
+    ("lvs_flush_on_stop", Warn(LVS)),
+    ("lvs_flush_onstop", Warn(LVS)),
+    ("lvs_id", Do(router_id)),
+    ("lvs_netlink_cmd_rcv_bufs", Warn(LVS)),
+    ("lvs_netlink_cmd_rcv_bufs_force", Warn(LVS)),
+    ("lvs_netlink_monitor_rcv_bufs", Warn(LVS)),
+    ("lvs_netlink_monitor_rcv_bufs_force", Warn(LVS)),
+    ("lvs_notify_fifo", Warn(LVS)),
+    ("lvs_notify_fifo_script", Warn(LVS)),
+    ("lvs_sync_daemon", Warn(LVS)),
+    ("lvs_timeouts", Warn(LVS)),
+    ("max_auto_priority", Warn(TUNING)),
+    ("min_auto_priority_delay", Warn(TUNING)),
+    ("nftables", Warn(FILTER)),
+    ("nftables_counters", Warn(FILTER)),
+    ("nftables_ifindex", Warn(FILTER)),
+    ("nftables_ipvs", Warn(FILTER)),
+    ("nftables_ipvs_priority", Warn(FILTER)),
+    ("nftables_ipvs_start_fwmark", Warn(FILTER)),
+    ("nftables_priority", Warn(FILTER)),
+    ("no_checker_emails", Warn(LVS)),
+    ("no_email_faults", Warn("mails about faults are sent")),
+    ("notification_email", Do(notification_email)),
+    ("notification_email_from", Do(|g, statement, complaints| { g.notification_email_from = text(statement, "an address", complaints).or(g.notification_email_from.take()); })),
+    ("notify_fifo", Warn("watch the events of the control socket")),
+    ("notify_fifo_script", Warn("watch the events of the control socket")),
+    ("process_monitor_rcv_bufs", Warn(TUNING)),
+    ("process_monitor_rcv_bufs_force", Warn(TUNING)),
+    ("process_name", Warn(TUNING)),
+    ("process_names", Warn(TUNING)),
+    ("random_seed", Warn(TUNING)),
+    ("reload_check_config", Warn("a reload always checks the configuration first")),
+    ("reload_file", Warn(MONITORING)),
+    ("reload_repeat", Warn(MONITORING)),
+    ("reload_time_file", Warn(MONITORING)),
+    ("router_id", Do(router_id)),
+    ("rs_init_notifies", Warn(LVS)),
+    ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.missing(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
+    ("shutdown_script", Refuse),
+    ("shutdown_script_timeout", Warn(TUNING)),
+    ("smtp_alert", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
+    ("smtp_alert_checker", Warn(LVS)),
+    ("smtp_alert_vrrp", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
+    ("smtp_connect_timeout", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 86_400; g.smtp_connect_timeout = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.smtp_connect_timeout); })),
+    ("smtp_helo_name", Do(|g, statement, complaints| { g.smtp_helo_name = text(statement, "a name", complaints).or(g.smtp_helo_name.take()); })),
+    ("smtp_server", Do(smtp_server)),
+    ("snmp_socket", Warn(MONITORING)),
+    ("startup_script", Refuse),
+    ("startup_script_timeout", Warn(TUNING)),
+    ("tmp_config_directory", Warn(TUNING)),
+    ("umask", Warn(TUNING)),
+    ("use_symlink_paths", Warn(TUNING)),
+    ("vmac_addr_prefix", Warn("there are no virtual MAC addresses")),
+    ("vmac_prefix", Warn("there are no virtual MAC addresses")),
+    ("vrrp_check_unicast_src", Warn("an advertisement by unicast counts only if its sender is a peer")),
+    ("vrrp_cpu_affinity", Warn(TUNING)),
+    ("vrrp_down_timer_adverts", Refuse),
+    ("vrrp_garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
+    ("vrrp_garp_interval", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
+    ("vrrp_garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
+    ("vrrp_garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("vrrp_garp_master_delay", Do(|g, statement, complaints| { g.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_delay); })),
+    ("vrrp_garp_master_refresh", Do(|g, statement, complaints| { g.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_refresh); })),
+    ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
+    ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat); })),
+    ("vrrp_gna_interval", Warn("it belongs to IPv6")),
+    ("vrrp_higher_prio_send_advert", Warn("a master that yields stays silent")),
+    ("vrrp_ipsets", Warn(FILTER)),
+    ("vrrp_iptables", Warn(FILTER)),
+    ("vrrp_lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
+    ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
+    ("vrrp_mcast_group6", Warn("it belongs to IPv6")),
+    ("vrrp_min_garp", Warn("the bursts are as garp_master_repeat says")),
+    ("vrrp_netlink_cmd_rcv_bufs", Warn(TUNING)),
+    ("vrrp_netlink_cmd_rcv_bufs_force", Warn(TUNING)),
+    ("vrrp_netlink_monitor_rcv_bufs", Warn(TUNING)),
+    ("vrrp_netlink_monitor_rcv_bufs_force", Warn(TUNING)),
+    ("vrrp_no_swap", Warn(TUNING)),
+    ("vrrp_notify_fifo", Warn("watch the events of the control socket")),
+    ("vrrp_notify_fifo_script", Warn("watch the events of the control socket")),
+    ("vrrp_notify_priority_changes", Warn("watch the events of the control socket")),
+    ("vrrp_priority", Warn(TUNING)),
+    ("vrrp_process_name", Warn(TUNING)),
+    ("vrrp_rlimit_rttime", Warn(TUNING)),
+    ("vrrp_rt_priority", Warn(TUNING)),
+    ("vrrp_rx_bufs_multiplier", Warn(TUNING)),
+    ("vrrp_rx_bufs_policy", Warn(TUNING)),
+    ("vrrp_skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("vrrp_startup_delay", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 1_000_000; g.startup_delay = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay); })),
+    ("vrrp_strict", Refuse),
+    ("vrrp_version", Do(|_, statement, complaints| version(statement, complaints))),
+];
+
+/// Longest delay between bursts in seconds.
+pub(super) const MAX_GARP_SECONDS: u32 = 86_400;
+
+/// The lines of a block.
+pub(super) fn body(statement: &Statement) -> &[Statement] {
+    statement.block.as_deref().unwrap_or_default()
+}
+
+/// All words of a block, lines and blanks alike separating them.
+pub(super) fn entries(statement: &Statement) -> impl Iterator<Item = &crate::Word> {
+    body(statement).iter().flat_map(|line| line.words.iter())
+}
+
+/// `vrrp_version` and `version`: 2 is what there is.
+pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) {
+    match statement.text(1) {
+        "2" => {}
+        "3" => {
+            let message = format!(
+                "'{} 3' is not supported yet: only version 2 is",
+                statement.name()
+            );
+            complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), message);
+        }
+        _ => complaints.wrong(statement, "2"),
+    }
+}
+
+fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
+    global.router_id = text(statement, "a name", complaints).or(global.router_id.take());
+}
+
+fn notification_email(global: &mut GlobalDefs, statement: &Statement, _: &mut Complaints<'_>) {
+    global
+        .notification_email
+        .extend(entries(statement).map(|word| word.text.clone()));
+    // Without a block the address may stand on the line itself.
+    let inline = statement.words.iter().skip(1).map(|word| word.text.clone());
+    global.notification_email.extend(inline);
+}
+
+fn smtp_server(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
+    const SMTP_PORT: u16 = 25;
+    let Some(host) = text(statement, "a host and perhaps a port", complaints) else {
+        return;
+    };
+    let port = match statement.words.get(2) {
+        None => SMTP_PORT,
+        Some(word) => match word.text.parse() {
+            Ok(port) if port > 0 => port,
+            _ => {
+                let message = format!("'smtp_server' expects a port, found '{}'", word.text);
+                return complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+            }
+        },
+    };
+    global.smtp_server = Some((host, port));
+}
+
+fn read_script(text: &mut Text, statement: &Statement, complaints: &mut Complaints<'_>) {
+    let Some(script) = script::script(statement, complaints) else {
+        return;
+    };
+    if text
+        .config
+        .scripts
+        .iter()
+        .any(|known| known.name.text == script.name.text)
+    {
+        let message = format!(
+            "vrrp_script '{}' is already defined; this one is ignored",
+            script.name.text
+        );
+        return complaints.warning(DiagnosticKind::Duplicate, script.name.span, message);
+    }
+    text.config.scripts.push(script);
+}
+
+impl Text {
+    fn finish(mut self, complaints: &mut Complaints<'_>) -> KeepalivedConfig {
+        for statement in &self.instances {
+            let pending = Pending::new(&self.config);
+            let Some(instance) = instance::instance(statement, pending, &self.config, complaints)
+            else {
+                continue;
+            };
+            if let Some(known) = self
+                .config
+                .instances
+                .iter()
+                .find(|known| known.name.text == instance.name.text)
+            {
+                let message = format!(
+                    "vrrp_instance '{}' is already defined at line {}; this one is ignored",
+                    instance.name.text, known.span.line
+                );
+                complaints.error(DiagnosticKind::Duplicate, instance.name.span, message);
+                continue;
+            }
+            let same = self.config.instances.iter().find(|known| {
+                known.interface == instance.interface
+                    && known.virtual_router_id == instance.virtual_router_id
+                    && known.unicast_peers == instance.unicast_peers
+            });
+            if let Some(same) = same {
+                let message = format!(
+                    "virtual_router_id {} is already that of '{}' on interface {}: their advertisements cannot be told apart",
+                    instance.virtual_router_id, same.name.text, instance.interface
+                );
+                complaints.help(
+                    Diagnostic::error(DiagnosticKind::Duplicate, instance.name.span, message),
+                    "give each instance on an interface a virtual_router_id of its own",
+                );
+            }
+            self.config.instances.push(instance);
+        }
+        self.config
+    }
+}
+
+/// The keywords by what becomes of them, for the documentation.
+pub fn keyword_lists() -> Vec<KeywordLists> {
+    vec![
+        lists("top level", TOP),
+        lists("global_defs", GLOBAL),
+        lists("vrrp_instance", instance::KEYWORDS),
+    ]
+}
+
+/// The words of one table by what becomes of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeywordLists {
+    /// Where the words stand.
+    pub title: String,
+    /// They do what keepalived's manual says.
+    pub read: Vec<&'static str>,
+    /// They are ignored with a warning.
+    pub ignored: Vec<&'static str>,
+    /// They are refused with "not supported yet".
+    pub refused: Vec<&'static str>,
+}
+
+fn lists<T>(title: &str, table: Table<T>) -> KeywordLists {
+    let names = |wanted: fn(&Action<T>) -> bool| {
+        table
+            .iter()
+            .filter(|(_, action)| wanted(action))
+            .map(|(name, _)| *name)
+            .collect()
+    };
+    KeywordLists {
+        title: title.to_owned(),
+        read: names(|action| matches!(action, Do(_))),
+        ignored: names(|action| matches!(action, Warn(_))),
+        refused: names(|action| matches!(action, Refuse)),
+    }
+}

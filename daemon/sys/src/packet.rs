@@ -1,0 +1,190 @@
+//! Raw VRRP sockets and gratuitous ARP frames.
+//!
+//! What an advertisement says is the vrrp crate's matter; here bytes go out of the right interface, from
+//! the right address, with the header fields that the protocol demands, and whole datagrams come in.
+
+use std::io::{self, IoSlice};
+use std::mem::size_of;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use tokio::io::unix::AsyncFd;
+
+/// The protocol number of VRRP.
+pub const VRRP_PROTOCOL: i32 = 112;
+/// TTL of every advertisement (RFC 3768 5.2.3).
+const TTL: u32 = 255;
+/// Type of service of routing protocols: internetwork control.
+const TOS: u32 = 0xc0;
+/// Kernel buffer for what arrives while we are busy, in bytes.
+const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
+/// Bytes of an Ethernet address.
+pub const ETHERNET_BYTES: usize = 6;
+
+/// A raw socket for advertisements on one interface.
+pub struct VrrpSocket {
+    socket: AsyncFd<Socket>,
+    index: u32,
+}
+
+impl VrrpSocket {
+    /// Opens one, bound to the interface; joins `group` there if one is given. Needs CAP_NET_RAW and a tokio runtime.
+    pub fn open(interface: &str, index: u32, group: Option<Ipv4Addr>) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::IPV4,
+            Type::RAW.nonblocking().cloexec(),
+            Some(Protocol::from(VRRP_PROTOCOL)),
+        )?;
+        socket.bind_device(Some(interface.as_bytes()))?;
+        socket.set_ttl_v4(TTL)?;
+        socket.set_multicast_ttl_v4(TTL)?;
+        socket.set_multicast_loop_v4(false)?;
+        // Only what this socket joined, not what any socket of the host did.
+        socket.set_multicast_all_v4(false)?;
+        socket.set_tos_v4(TOS)?;
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        if let Some(group) = group {
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
+        }
+        // SAFETY: the socket owns its descriptor, and keeps the same one for as long as it lives.
+        let socket = unsafe { AsyncFd::register(socket)? };
+        Ok(Self { socket, index })
+    }
+
+    /// Index of the interface that the socket was opened for.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The next datagram, IP header included. Cancel-safe.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let outcome = ready.try_io(|socket| {
+                nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+                    .map_err(io::Error::from)
+            });
+            match outcome {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(result) => return result,
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Sends one advertisement at once, without waiting for room.
+    pub fn send(&self, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
+        let information = libc::in_pktinfo {
+            ipi_ifindex: i32::try_from(self.index).map_err(io::Error::other)?,
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from_ne_bytes(source.octets()),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        let [a, b, c, d] = destination.octets();
+        let to = SockaddrIn::new(a, b, c, d, 0);
+        sendmsg(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(payload)],
+            &[ControlMessage::Ipv4PacketInfo(&information)],
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+            Some(&to),
+        )?;
+        Ok(())
+    }
+}
+
+/// A gratuitous ARP as a whole Ethernet frame: a broadcast request for `address` by `address`.
+///
+/// The target hardware address is all ones, as keepalived sends it.
+pub fn gratuitous_arp(hardware: [u8; ETHERNET_BYTES], address: Ipv4Addr) -> [u8; 42] {
+    const BROADCAST: [u8; ETHERNET_BYTES] = [0xff; ETHERNET_BYTES];
+    let mut frame = [0; 42];
+    frame[..6].copy_from_slice(&BROADCAST);
+    frame[6..12].copy_from_slice(&hardware);
+    // EtherType ARP; Ethernet and IPv4, six and four bytes, request (RFC 826).
+    frame[12..22].copy_from_slice(&[0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame[22..28].copy_from_slice(&hardware);
+    frame[28..32].copy_from_slice(&address.octets());
+    frame[32..38].copy_from_slice(&BROADCAST);
+    frame[38..42].copy_from_slice(&address.octets());
+    frame
+}
+
+/// Sends Ethernet frames on any interface. It receives nothing.
+pub struct FrameSocket {
+    descriptor: OwnedFd,
+}
+
+impl FrameSocket {
+    /// Opens it. Needs CAP_NET_RAW.
+    pub fn open() -> io::Result<Self> {
+        // SAFETY: plain system call; protocol 0 means that nothing is received.
+        let raw = unsafe {
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+                0,
+            )
+        };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { descriptor })
+    }
+
+    /// Sends one frame out of an interface at once.
+    pub fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
+        // SAFETY: all-zero bytes are a valid sockaddr_ll.
+        let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        to.sll_family = libc::AF_PACKET as u16;
+        to.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+        to.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
+        to.sll_halen = ETHERNET_BYTES as u8;
+        to.sll_addr[..ETHERNET_BYTES].copy_from_slice(
+            frame
+                .get(..ETHERNET_BYTES)
+                .unwrap_or(&[0xff; ETHERNET_BYTES]),
+        );
+        // SAFETY: frame and address live through the call, and their lengths are those given.
+        let sent = unsafe {
+            libc::sendto(
+                self.descriptor.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                libc::MSG_DONTWAIT,
+                (&raw const to).cast(),
+                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+            )
+        };
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gratuitous_arp_is_a_broadcast_request_for_its_own_address() {
+        let frame = gratuitous_arp(
+            [0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc],
+            Ipv4Addr::new(10, 230, 137, 100),
+        );
+        // As keepalived 2.2.7 puts it on the wire.
+        let expected = [
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc, 0x08, 0x06,
+            0x00, 0x01, 0x08, 0x00, 0x06, 0x04, 0x00, 0x01, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc,
+            0x0a, 0xe6, 0x89, 0x64, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0a, 0xe6, 0x89, 0x64,
+        ];
+        assert_eq!(frame, expected);
+    }
+}

@@ -1,0 +1,219 @@
+//! One virtual router without the rest of the daemon, for trials in network namespaces.
+//!
+//! ```text
+//! vrrp_alone priority=100 vip=10.230.137.100/32 pass=passwd
+//! ```
+//!
+//! Words: `name interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
+//! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
+//! `proxy up|down`, `set WORD=VALUE …` (a reload), `stop`. Whatever happens is printed, a line each.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use config::keepalived::*;
+use config::{Span, Word};
+use protocol::Operation;
+use protocol::process::{FromChild, ProxyHealth, ScriptOutcome, ToChild};
+use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
+use sys::channel::{Channel, Sender, pair};
+use tandem_vrrp::Setup;
+use tokio::io::AsyncBufReadExt;
+
+/// Builds a setup of one instance out of `word=value` arguments.
+pub(crate) fn setup(words: &[String]) -> Setup {
+    let value = |name: &str| {
+        let with_name = |word: &String| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+        words.iter().rev().find_map(with_name)
+    };
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let number = |name: &str, default: u64| value(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let seconds = |name: &str, default| Duration::from_secs(number(name, default));
+    let split = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let word = |text: &str| Word::new(text, Span::default());
+    let mut config = KeepalivedConfig::default();
+    let mut track_scripts = Vec::new();
+    if let Some(command) = value("script") {
+        let weight = value("weight").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let native = command == "killall -0 haproxy";
+        config.scripts.push(VrrpScript {
+            name: word("chk"),
+            kind: if native { ScriptKind::ProxyAlive } else { ScriptKind::Run(split(command.clone())) },
+            command,
+            interval: seconds("interval", 1),
+            timeout: seconds("interval", 1),
+            weight,
+            rise: number("rise", 1) as u32,
+            fall: number("fall", 1) as u32,
+            init_fail: false,
+            user: None,
+        });
+        track_scripts.push(TrackedScript { script: 0, weight });
+    }
+    let addresses = value("vip").unwrap_or("10.230.137.100/32".to_owned());
+    let virtual_addresses = addresses
+        .split(',')
+        .map(|entry| {
+            let (address, prefix) = entry.split_once('/').unwrap_or((entry, "32"));
+            VirtualAddress {
+                address: address.parse().expect("an address in vip="),
+                prefix_length: prefix.parse().expect("a prefix length in vip="),
+                broadcast: None,
+                device: None,
+                label: None,
+                scope: 0,
+                span: Span::default(),
+            }
+        })
+        .collect();
+    let notify = value("notify").map(split);
+    let with = |state: &str| {
+        notify.clone().map(|mut argv| {
+            argv.push(state.to_owned());
+            argv
+        })
+    };
+    config.instances.push(VrrpInstance {
+        name: word(&value("name").unwrap_or("R1".to_owned())),
+        state: if value("state").as_deref() == Some("MASTER") { InitialState::Master } else { InitialState::Backup },
+        interface: value("interface").unwrap_or("eth0".to_owned()),
+        virtual_router_id: number("vrid", 50) as u8,
+        priority: number("priority", 100) as u8,
+        advert_int: seconds("advert", 1),
+        authentication: value("pass").map(|text| {
+            let mut octets = [0; 8];
+            octets[..text.len().min(8)].copy_from_slice(&text.as_bytes()[..text.len().min(8)]);
+            Authentication::Pass(octets)
+        }),
+        virtual_addresses,
+        excluded_addresses: Vec::new(),
+        nopreempt: has("nopreempt"),
+        preempt_delay: seconds("preempt_delay", 0),
+        source_address: value("source").and_then(|text| text.parse().ok()),
+        unicast_peers: value("peers").iter().flat_map(|text| text.split(',')).filter_map(|peer| peer.parse().ok()).collect(),
+        track_scripts,
+        track_interfaces: Vec::new(),
+        dont_track_primary: false,
+        garp_master_delay: seconds("garp_delay", 5),
+        garp_master_repeat: 5,
+        garp_master_refresh: Duration::ZERO,
+        garp_master_refresh_repeat: 1,
+        notify: Notify {
+            master: with("own-master"),
+            backup: with("own-backup"),
+            fault: with("own-fault"),
+            stop: with("own-stop"),
+            any: notify,
+        },
+        smtp_alert: has("mail"),
+        span: Span::default(),
+    });
+    Setup { config, proxy_configured: has("proxy"), node: "alone".to_owned() }
+}
+
+fn say(text: &str) {
+    println!("{} {text}", protocol::event::now_ms());
+}
+
+async fn send<T: serde::Serialize>(sender: &Sender, message: &T) {
+    let bytes = protocol::wire::encode(message).expect("small");
+    let _ = sender.send(&bytes, &[]).await;
+}
+
+async fn run_script(sender: Sender, id: u64, argv: Vec<String>, timeout_ms: u64) {
+    let child = argv.split_first().map(|(program, rest)| {
+        tokio::process::Command::new(program).args(rest).kill_on_drop(true).status()
+    });
+    let outcome = match child {
+        None => ScriptOutcome::Failed("nothing to run".to_owned()),
+        Some(child) => match tokio::time::timeout(Duration::from_millis(timeout_ms), child).await {
+            Err(_) => ScriptOutcome::TimedOut,
+            Ok(Err(error)) => ScriptOutcome::Failed(error.to_string()),
+            Ok(Ok(status)) => status.code().map_or(ScriptOutcome::Signaled(0), ScriptOutcome::Exited),
+        },
+    };
+    send(&sender, &ToChild::ScriptDone { id, outcome }).await;
+}
+
+/// Plays the supervisor: runs scripts, prints events.
+async fn supervise(mut channel: Channel) {
+    while let Ok(Some((bytes, _))) = channel.receiver.receive().await {
+        match protocol::wire::decode::<FromChild>(&bytes) {
+            Ok(FromChild::RunScript { id, argv, timeout_ms, .. }) => {
+                tokio::spawn(run_script(channel.sender.clone(), id, argv, timeout_ms));
+            }
+            Ok(FromChild::Ready) => say("READY"),
+            Ok(FromChild::Mail { subject, body }) => say(&format!("MAIL {subject} | {}", body.replace('\n', "/"))),
+            Ok(other) => say(&format!("CHILD {other:?}")),
+            Err(error) => say(&format!("BAD {error}")),
+        }
+    }
+}
+
+/// Plays the control process: prints what it is told.
+async fn control(mut receiver: sys::channel::Receiver) {
+    while let Ok(Some((bytes, _))) = receiver.receive().await {
+        match protocol::wire::decode::<VrrpTell>(&bytes) {
+            Ok(VrrpTell::Event(event)) => {
+                say(&format!("EVENT {:?} {:?} {}: {}: {}", event.severity, event.kind, event.subject, event.change, event.reason));
+            }
+            Ok(VrrpTell::Done { result, .. }) => say(&format!("DONE {result:?}")),
+            Ok(VrrpTell::Instances { instances, .. }) => say(&format!("SHOW {instances:?}")),
+            Err(error) => say(&format!("BAD {error}")),
+        }
+    }
+}
+
+/// Obeys standard input.
+async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
+    let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
+    let instance = setup(&words).config.instances[0].name.text.clone();
+    let mut id = 0;
+    while let Ok(Some(line)) = lines.next_line().await {
+        id += 1;
+        let ask = |ask| VrrpRequest { id, ask };
+        let instance = instance.clone();
+        match line.trim() {
+            "show" => send(&control, &ask(VrrpAsk::Show)).await,
+            "failback" => send(&control, &ask(VrrpAsk::Do(Operation::VrrpFailback { instance }))).await,
+            "failover" | "failover force" => {
+                let force = line.contains("force");
+                send(&control, &ask(VrrpAsk::Do(Operation::VrrpFailover { instance, force }))).await;
+            }
+            "proxy up" | "proxy down" => {
+                let alive = line.contains("up");
+                let detail = if alive { "ready" } else { "the worker was killed by signal 9" }.to_owned();
+                send(&supervisor, &ToChild::ProxyHealth(ProxyHealth { alive, detail })).await;
+            }
+            "stop" => send(&supervisor, &ToChild::Stop).await,
+            set => {
+                words.extend(set.split_whitespace().skip(1).map(str::to_owned));
+                let bytes = protocol::wire::encode(&setup(&words)).expect("small");
+                send(&supervisor, &ToChild::NewVrrpConfig(bytes)).await;
+            }
+        }
+    }
+}
+
+/// Runs a node until it is stopped.
+pub(crate) fn node(words: Vec<String>) -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (ours, theirs) = pair().expect("a socketpair");
+        let (our_control, their_control) = pair().expect("a socketpair");
+        let supervisor = Channel::new(ours).expect("a channel");
+        let our_control = Channel::new(our_control).expect("a channel");
+        let theirs = Channel::new(theirs).expect("a channel");
+        let their_control = Channel::new(their_control).expect("a channel");
+        tokio::spawn(obey(words.clone(), supervisor.sender.clone(), our_control.sender.clone()));
+        tokio::spawn(supervise(supervisor));
+        tokio::spawn(control(our_control.receiver));
+        tandem_vrrp::run(setup(&words), theirs, Some(their_control)).await
+    })
+}
+
+#[allow(dead_code)]
+fn main() -> ExitCode {
+    node(std::env::args().skip(1).collect())
+}

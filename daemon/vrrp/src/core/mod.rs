@@ -1,0 +1,522 @@
+//! The virtual router as RFC 3768 defines it: a state machine without sockets or clocks.
+//!
+//! Time comes in as [`Moment`]s, packets come in checked, and what is to be done comes out as
+//! [`Action`]s in the order in which they must happen. Where keepalived's behaviour differs from the
+//! RFC, its users' expectations win; where keepalived falls short, a comment says so.
+
+mod peers;
+#[cfg(test)]
+mod tests;
+pub mod tracking;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use protocol::EventSeverity;
+use protocol::vrrp::VrrpState;
+
+pub use peers::{MAX_PEERS, Peer, Peers};
+use tracking::Standing;
+
+/// Time since the process started.
+pub type Moment = Duration;
+
+/// The priority of the router that owns the addresses.
+const OWNER: u8 = 255;
+/// The priority that resigns.
+const RESIGN: u8 = 0;
+/// Least time between two answers to other masters: a flood of them must not become a flood of ours.
+const ANSWER_SPACING: Duration = Duration::from_millis(100);
+/// Time for another master to let its addresses go before we announce ours again.
+const YIELD_TIME: Duration = Duration::from_millis(30);
+/// Longest skew time of any peer, and some for its work: then somebody has taken over, or nobody will.
+const HANDOVER_LIMIT: Duration = Duration::from_millis(1_200);
+
+/// What does not change while an instance lives.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// `priority`.
+    pub base_priority: u8,
+    /// `advert_int`.
+    pub advert_interval: Duration,
+    /// `nopreempt`.
+    pub nopreempt: bool,
+    /// `preempt_delay`.
+    pub preempt_delay: Duration,
+    /// `garp_master_delay`.
+    pub announce_again: Duration,
+    /// `garp_master_refresh`; zero is off.
+    pub announce_refresh: Duration,
+}
+
+/// Which gratuitous ARPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burst {
+    /// `garp_master_repeat` for each address.
+    Full,
+    /// `garp_master_refresh_repeat` for each address.
+    Refresh,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advertisement with this priority.
+    Advertise(u8),
+    /// Put the virtual addresses on this node.
+    AddAddresses,
+    /// Take them off.
+    RemoveAddresses,
+    /// Send gratuitous ARPs.
+    Announce(Burst),
+    /// The state has changed.
+    Enter {
+        /// From.
+        from: VrrpState,
+        /// To.
+        to: VrrpState,
+        /// Why.
+        reason: String,
+    },
+    /// Tell the operator.
+    Tell {
+        /// How loud.
+        severity: EventSeverity,
+        /// What changed.
+        change: String,
+        /// Why.
+        reason: String,
+    },
+    /// The outcome of [`Instance::failover`].
+    FailoverEnded(Result<String, String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is wrong yet; something is not there yet.
+    Waiting,
+    Fault,
+    Backup,
+    Active,
+}
+
+/// Why the master-down timer runs as it does.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// Nobody was heard since then.
+    Nobody { since: Moment },
+    /// A master was heard then.
+    Silence { from: Ipv4Addr, since: Moment },
+    /// A master resigned then.
+    Resigned { from: Ipv4Addr, since: Moment },
+    /// A master is heard that we outrank.
+    Preempt { from: Ipv4Addr, priority: u8 },
+}
+
+/// A failover that an operator asked for and whose outcome is open.
+#[derive(Clone, Copy, Debug)]
+struct Handover {
+    since: Moment,
+    until: Moment,
+}
+
+/// A virtual router on this node.
+#[derive(Debug)]
+pub struct Instance {
+    rules: Rules,
+    source: Ipv4Addr,
+    effective: u8,
+    state: State,
+    wait: Wait,
+    master: Option<Ipv4Addr>,
+    peers: Peers,
+    held: bool,
+    handover: Option<Handover>,
+    master_down_at: Option<Moment>,
+    advert_at: Option<Moment>,
+    preempt_at: Option<Moment>,
+    announce_at: Option<Moment>,
+    yield_at: Option<Moment>,
+    refresh_at: Option<Moment>,
+    active_since: Moment,
+    answered_at: Option<Moment>,
+    conflict_until: Option<Moment>,
+}
+
+impl Instance {
+    /// An instance that waits for [`Instance::judge`] to let it go.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            effective: rules.base_priority,
+            rules,
+            source: Ipv4Addr::UNSPECIFIED,
+            state: State::Waiting,
+            wait: Wait::Nobody { since: Moment::ZERO },
+            master: None,
+            peers: Peers::default(),
+            held: false,
+            handover: None,
+            master_down_at: None,
+            advert_at: None,
+            preempt_at: None,
+            announce_at: None,
+            yield_at: None,
+            refresh_at: None,
+            active_since: Moment::ZERO,
+            answered_at: None,
+            conflict_until: None,
+        }
+    }
+
+    /// Our address in advertisements: it decides between equal priorities.
+    pub fn set_source(&mut self, source: Ipv4Addr) {
+        self.source = source;
+    }
+
+    /// The state in keepalived's words.
+    pub fn shown(&self) -> VrrpState {
+        match self.state {
+            State::Waiting => VrrpState::Init,
+            State::Fault => VrrpState::Fault,
+            State::Backup => VrrpState::Backup,
+            State::Active => VrrpState::Master,
+        }
+    }
+
+    /// Whether the addresses are ours now.
+    pub fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
+    /// Whether an operator gave the addresses away.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether another master was heard within its own interval.
+    pub fn in_conflict(&self, now: Moment) -> bool {
+        self.conflict_until.is_some_and(|until| now < until)
+    }
+
+    /// The priority in use.
+    pub fn effective_priority(&self) -> u8 {
+        self.effective
+    }
+
+    /// The router that we hold for the master, when it is not us.
+    pub fn master(&self) -> Option<&Peer> {
+        self.peers.find(self.master?)
+    }
+
+    /// All routers heard, most recent first.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// When [`Instance::elapsed`] wants to be called next.
+    pub fn deadline(&self) -> Option<Moment> {
+        let timers = [
+            self.master_down_at,
+            self.advert_at,
+            self.announce_at,
+            self.yield_at,
+            self.refresh_at,
+            self.handover.map(|handover| handover.until),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    /// (256 - priority) / 256 seconds (RFC 3768 6.1).
+    fn skew(&self) -> Duration {
+        Duration::from_secs(u64::from(256 - u16::from(self.effective))) / 256
+    }
+
+    fn master_down_interval(&self) -> Duration {
+        self.rules.advert_interval * 3 + self.skew()
+    }
+
+    /// Takes what tracking found: whether the instance may run, and with which priority. `cause` says what changed.
+    pub fn judge(&mut self, now: Moment, standing: &Standing, effective: u8, cause: &str) -> Vec<Action> {
+        self.effective = effective;
+        let mut actions = Vec::new();
+        match (standing, self.state) {
+            (Standing::Well, State::Waiting | State::Fault) => self.leave(now, cause, &mut actions),
+            (Standing::Fault(reason), State::Waiting | State::Backup | State::Active) => {
+                self.resign(State::Fault, reason, &mut actions);
+            }
+            (Standing::Waiting(_), _) | (Standing::Well, _) | (Standing::Fault(_), State::Fault) => {}
+        }
+        actions
+    }
+
+    /// RFC 3768 6.4.1: the owner speaks at once, all others listen first.
+    fn leave(&mut self, now: Moment, cause: &str, actions: &mut Vec<Action>) {
+        if self.rules.base_priority == OWNER {
+            self.enter_active(now, &format!("{cause}; priority 255 owns the addresses"), actions);
+            return;
+        }
+        self.enter_backup(now, Wait::Nobody { since: now }, cause, actions);
+    }
+
+    /// Takes a valid advertisement of another router.
+    pub fn heard(&mut self, now: Moment, from: Ipv4Addr, priority: u8) -> Vec<Action> {
+        self.peers.note(now, from, priority);
+        let mut actions = Vec::new();
+        match self.state {
+            State::Waiting | State::Fault => self.master = (priority != RESIGN).then_some(from),
+            State::Backup => self.heard_in_backup(now, from, priority, &mut actions),
+            State::Active => self.heard_in_active(now, from, priority, &mut actions),
+        }
+        actions
+    }
+
+    fn heard_in_backup(&mut self, now: Moment, from: Ipv4Addr, priority: u8, actions: &mut Vec<Action>) {
+        if priority == RESIGN {
+            // RFC 3768 6.4.2: wait the skew time, and never longer than we would have waited anyway.
+            let soon = now + self.skew();
+            self.master_down_at = Some(self.master_down_at.map_or(soon, |at| at.min(soon)));
+            self.wait = Wait::Resigned { from, since: now };
+            self.master = None;
+            return;
+        }
+        if let Some(handover) = self.handover.take() {
+            let took = (now - handover.since).as_millis();
+            let outcome = format!("{from} (priority {priority}) took over after {took} ms");
+            actions.push(Action::FailoverEnded(Ok(outcome)));
+        }
+        self.master = Some(from);
+        let yields = self.rules.nopreempt || self.held;
+        if priority >= self.effective {
+            self.preempt_at = None;
+        } else if !yields {
+            // As keepalived: the delay counts from the first sight of a master that we outrank.
+            self.preempt_at.get_or_insert(now + self.rules.preempt_delay);
+        }
+        let obeyed = priority >= self.effective || yields || self.preempt_at.is_some_and(|at| now < at);
+        if obeyed {
+            self.wait = Wait::Silence { from, since: now };
+            self.master_down_at = Some(now + self.master_down_interval());
+        } else {
+            // RFC 3768 6.4.2: discarded; the timer runs out although somebody speaks.
+            self.wait = Wait::Preempt { from, priority };
+        }
+    }
+
+    fn heard_in_active(&mut self, now: Moment, from: Ipv4Addr, priority: u8, actions: &mut Vec<Action>) {
+        let outranked = priority > self.effective || (priority == self.effective && from > self.source);
+        if outranked {
+            let reason = if priority > self.effective {
+                format!("advertisement from {from} with higher priority {priority} > {}", self.effective)
+            } else {
+                format!("advertisement from {from} with equal priority {priority} and a higher address")
+            };
+            self.master = Some(from);
+            self.enter_backup(now, Wait::Silence { from, since: now }, &reason, actions);
+            // The last word of who yields: it makes the other announce its addresses now that ours are gone.
+            // Without it a healed network keeps the clients here until their ARP caches age.
+            actions.push(Action::Advertise(self.effective));
+            return;
+        }
+        // Whoever loses hands over with one advertisement; only later ones are a second master.
+        let handing_over = now < self.active_since + self.rules.advert_interval;
+        if priority != RESIGN && !handing_over {
+            if !self.in_conflict(now) {
+                actions.push(Action::Tell {
+                    severity: EventSeverity::Warning,
+                    change: "another master was heard".to_owned(),
+                    reason: format!(
+                        "advertisement from {from} with lower claim (priority {priority}, ours {}); \
+                         it is told to yield, and the addresses are announced again",
+                        self.effective
+                    ),
+                });
+            }
+            self.conflict_until = Some(now + self.rules.advert_interval * 3 / 2);
+        }
+        if self.answered_at.is_some_and(|at| now < at + ANSWER_SPACING) {
+            return;
+        }
+        self.answered_at = Some(now);
+        actions.push(Action::Advertise(self.effective));
+        self.advert_at = Some(now + self.rules.advert_interval);
+        self.yield_at = Some(now + YIELD_TIME);
+        self.announce_at = Some(now + self.rules.announce_again.max(YIELD_TIME));
+    }
+
+    /// Runs every timer that is due.
+    pub fn elapsed(&mut self, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let due = |timer: &mut Option<Moment>| timer.take_if(|at| *at <= now).is_some();
+        if let Some(at) = self.advert_at.filter(|at| *at <= now) {
+            actions.push(Action::Advertise(self.effective));
+            // Counted from when it was due, so that lateness does not add up; but nothing is made good in a burst.
+            self.advert_at = Some((at + self.rules.advert_interval).max(now));
+        }
+        if due(&mut self.yield_at) | due(&mut self.announce_at) {
+            actions.push(Action::Announce(Burst::Full));
+        }
+        if due(&mut self.refresh_at) {
+            actions.push(Action::Announce(Burst::Refresh));
+            self.refresh_at = Some(now + self.rules.announce_refresh);
+        }
+        if self.handover.is_some_and(|handover| handover.until <= now) {
+            self.take_back(now, &mut actions);
+        }
+        if due(&mut self.master_down_at) {
+            let reason = self.silence(now);
+            self.enter_active(now, &reason, &mut actions);
+        }
+        actions
+    }
+
+    /// What made the master-down timer run out.
+    fn silence(&self, now: Moment) -> String {
+        let seconds = |since: Moment| format!("{:.2} s", now.saturating_sub(since).as_secs_f64());
+        match self.wait {
+            Wait::Nobody { since } => format!("no advertisement from anybody for {}", seconds(since)),
+            Wait::Silence { from, since } => format!("no advertisement from {from} for {}", seconds(since)),
+            Wait::Resigned { from, since } => {
+                format!("{from} resigned (priority 0) and nobody else spoke for {}", seconds(since))
+            }
+            Wait::Preempt { from, priority } => {
+                format!("the master {from} has lower priority {priority} < {}", self.effective)
+            }
+        }
+    }
+
+    fn take_back(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let reason = format!("operator: failover, but nobody took over within {} ms", HANDOVER_LIMIT.as_millis());
+        actions.push(Action::Tell {
+            severity: EventSeverity::Alert,
+            change: "failover taken back".to_owned(),
+            reason: "no other router of this group took the addresses; they are here again".to_owned(),
+        });
+        self.handover = None;
+        self.enter_active(now, &reason, actions);
+        actions.push(Action::FailoverEnded(Err(format!(
+            "nobody took over within {} ms: the addresses are here again. Is the other node up? \
+             ('force' gives them away all the same)",
+            HANDOVER_LIMIT.as_millis()
+        ))));
+    }
+
+    /// `vrrp failover`: gives the addresses away. The outcome comes as [`Action::FailoverEnded`].
+    pub fn failover(&mut self, now: Moment, force: bool) -> Result<Vec<Action>, String> {
+        if self.state != State::Active {
+            let master = self.master.map_or("nobody is known to be".to_owned(), |master| format!("{master} is"));
+            return Err(format!("this node is not master ({}), {master}: run it there", self.shown()));
+        }
+        let mut actions = Vec::new();
+        actions.push(Action::Advertise(RESIGN));
+        self.enter_backup(now, Wait::Nobody { since: now }, "operator: failover", &mut actions);
+        self.held = true;
+        if force {
+            actions.push(Action::FailoverEnded(Ok("given away; nobody was waited for".to_owned())));
+        } else {
+            self.handover = Some(Handover { since: now, until: now + HANDOVER_LIMIT });
+        }
+        Ok(actions)
+    }
+
+    /// `vrrp failback`: ends a failover, and takes the addresses at once if we outrank the master.
+    pub fn failback(&mut self, now: Moment) -> Result<(String, Vec<Action>), String> {
+        match self.state {
+            State::Active => return Ok(("this node is master already".to_owned(), Vec::new())),
+            State::Waiting | State::Fault => {
+                return Err(format!("this node is in {} and cannot be master", self.shown()));
+            }
+            State::Backup => {}
+        }
+        self.held = false;
+        let mut actions = Vec::new();
+        let Some(master) = self.master().cloned() else {
+            self.enter_active(now, "operator: failback", &mut actions);
+            return Ok(("no master was known; the addresses are here now".to_owned(), actions));
+        };
+        let outranks = self.effective > master.priority || (self.effective == master.priority && self.source > master.address);
+        if !outranks {
+            return Err(format!(
+                "the master {} has priority {}, this node has {}: it would lose. Run 'vrrp failover' there instead",
+                master.address, master.priority, self.effective
+            ));
+        }
+        self.enter_active(now, "operator: failback", &mut actions);
+        let text = format!("taken from {} (priority {} < {})", master.address, master.priority, self.effective);
+        Ok((text, actions))
+    }
+
+    /// Gives everything up, for good.
+    pub fn stop(&mut self, reason: &str) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.resign(State::Waiting, reason, &mut actions);
+        actions
+    }
+
+    /// Leaves Backup or Active for a state without timers.
+    fn resign(&mut self, to: State, reason: &str, actions: &mut Vec<Action>) {
+        let from = self.shown();
+        if self.state == State::Active {
+            // RFC 3768 6.4.3: on shutdown say priority 0.
+            actions.push(Action::Advertise(RESIGN));
+            actions.push(Action::RemoveAddresses);
+        }
+        self.forget_timers();
+        if self.handover.take().is_some() {
+            actions.push(Action::FailoverEnded(Err(format!("interrupted: {reason}"))));
+        }
+        self.master = None;
+        self.state = to;
+        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+    }
+
+    fn enter_backup(&mut self, now: Moment, wait: Wait, reason: &str, actions: &mut Vec<Action>) {
+        let from = self.shown();
+        if self.state == State::Active {
+            actions.push(Action::RemoveAddresses);
+        }
+        self.forget_timers();
+        self.state = State::Backup;
+        self.wait = wait;
+        self.master_down_at = Some(now + self.master_down_interval());
+        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+    }
+
+    fn enter_active(&mut self, now: Moment, reason: &str, actions: &mut Vec<Action>) {
+        let from = self.shown();
+        self.forget_timers();
+        self.state = State::Active;
+        self.master = None;
+        self.active_since = now;
+        self.advert_at = Some(now + self.rules.advert_interval);
+        self.announce_at = Some(now + self.rules.announce_again);
+        if !self.rules.announce_refresh.is_zero() {
+            self.refresh_at = Some(now + self.rules.announce_refresh);
+        }
+        // RFC 3768 6.4.2: advertise first, so that the old master yields before the addresses move.
+        actions.push(Action::Advertise(self.effective));
+        actions.push(Action::AddAddresses);
+        actions.push(Action::Announce(Burst::Full));
+        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+        if self.handover.take().is_some() {
+            actions.push(Action::FailoverEnded(Err(format!("the addresses are here again: {reason}"))));
+        }
+        if std::mem::take(&mut self.held) {
+            actions.push(Action::Tell {
+                severity: EventSeverity::Notice,
+                change: "failover ended".to_owned(),
+                reason: "this node is master again".to_owned(),
+            });
+        }
+    }
+
+    fn forget_timers(&mut self) {
+        self.master_down_at = None;
+        self.advert_at = None;
+        self.preempt_at = None;
+        self.announce_at = None;
+        self.yield_at = None;
+        self.refresh_at = None;
+        self.answered_at = None;
+        self.conflict_until = None;
+    }
+}

@@ -1,0 +1,507 @@
+//! The driver: performs what the cores decide, and brings them what happens.
+//!
+//! One task owns all state and waits for the next of: a timer, the supervisor, the control process, an
+//! advertisement, a change of the kernel's tables, a signal. It never waits for a reader.
+
+mod outbox;
+mod perform;
+mod ports;
+mod reload;
+mod scripts;
+mod tell;
+mod unit;
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use protocol::operation::Operation;
+use protocol::process::{FromChild, ProxyHealth, Role, ToChild};
+use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
+use protocol::{EventKind, EventSeverity, Refusal};
+use sys::channel::{Channel, Receiver};
+use sys::packet::FrameSocket;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::Setup;
+use crate::core::Moment;
+use crate::core::tracking::{MAX_PROXY_GRACE, ProxyTrack, Standing, weigh};
+use crate::network::{Network, NetworkError};
+use crate::packet::{Datagram, Reach};
+
+use outbox::Outbox;
+use ports::{Arrival, Ports};
+use scripts::{Notifications, Numbers, Script};
+use unit::{Asked, Unit};
+
+/// Messages of other processes that wait for their turn.
+const INBOX_MESSAGES: usize = 256;
+/// Advertisements that wait for their turn; more wait in the kernel.
+const INBOX_PACKETS: usize = 256;
+/// Least time between two readings of the kernel's tables: changes often come in groups.
+const REFRESH_SPACING: Duration = Duration::from_millis(20);
+/// Longest that `notify_stop` scripts are waited for.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A message of another process.
+enum Message {
+    Supervisor(ToChild, Vec<OwnedFd>),
+    SupervisorGone,
+    Control { generation: u64, request: VrrpRequest },
+    ControlGone { generation: u64 },
+}
+
+/// The control process that listens to us.
+struct Control {
+    generation: u64,
+    outbox: Outbox,
+}
+
+/// All state of the process.
+struct Driver {
+    setup: Setup,
+    started: Instant,
+    /// `vrrp_startup_delay` runs.
+    starting: bool,
+    units: Vec<Unit>,
+    scripts: Vec<Script>,
+    notifications: HashMap<String, Notifications>,
+    proxy: ProxyTrack,
+    network: Network,
+    ports: Ports,
+    frames: FrameSocket,
+    virtual_addresses: HashSet<Ipv4Addr>,
+    numbers: Numbers,
+    supervisor: Outbox,
+    supervisor_gone: bool,
+    control: Option<Control>,
+    generation: u64,
+    messages: mpsc::Sender<Message>,
+    refresh_at: Option<Moment>,
+    refreshed_at: Moment,
+}
+
+/// The ends of the queues that the main loop reads.
+struct Inbox {
+    messages: mpsc::Receiver<Message>,
+    arrivals: mpsc::Receiver<Arrival>,
+    changes: mpsc::Receiver<()>,
+}
+
+/// See [`crate::run`].
+pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
+    if let Err(error) = sys::realtime::schedule() {
+        tracing::debug!("vrrp: no real-time priority: {error}");
+    }
+    if let Err(error) = sys::realtime::lock_memory() {
+        tracing::debug!("vrrp: memory is not locked: {error}");
+    }
+    let (messages, message_inbox) = mpsc::channel(INBOX_MESSAGES);
+    let (arrivals, arrival_inbox) = mpsc::channel(INBOX_PACKETS);
+    let (changed, change_inbox) = mpsc::channel(1);
+    let outbox = Outbox::new("supervisor", supervisor.sender);
+    tokio::spawn(read_supervisor(supervisor.receiver, messages.clone()));
+    let opened = Network::open(changed).and_then(|network| Ok((network, FrameSocket::open()?)));
+    let (network, frames) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!("vrrp: cannot start: {error}");
+            outbox.send(&FromChild::Failed(format!("cannot start: {error}")));
+            outbox.flush().await;
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut driver = Driver {
+        setup: Setup { config: Default::default(), ..setup.clone() },
+        started: Instant::now(),
+        starting: !setup.config.global.startup_delay.is_zero(),
+        units: Vec::new(),
+        scripts: Vec::new(),
+        notifications: HashMap::new(),
+        proxy: ProxyTrack::default(),
+        network,
+        ports: Ports::new(arrivals),
+        frames,
+        virtual_addresses: HashSet::new(),
+        numbers: Numbers::default(),
+        supervisor: outbox,
+        supervisor_gone: false,
+        control: None,
+        generation: 0,
+        messages,
+        refresh_at: None,
+        refreshed_at: Moment::ZERO,
+    };
+    if let Some(control) = control {
+        driver.attach(control);
+    }
+    let inbox = Inbox { messages: message_inbox, arrivals: arrival_inbox, changes: change_inbox };
+    driver.live(setup, inbox).await
+}
+
+impl Driver {
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    async fn live(mut self, setup: Setup, mut inbox: Inbox) -> ExitCode {
+        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                self.supervisor.send(&FromChild::Failed(format!("cannot watch signals: {error}")));
+                self.supervisor.flush().await;
+                return ExitCode::FAILURE;
+            }
+        };
+        self.apply(setup, "started").await;
+        self.supervisor.send(&FromChild::Ready);
+        let reason = loop {
+            // What is due comes before what arrived: no flood may keep us from advertising.
+            self.run_timers().await;
+            let deadline = self.deadline().map(|at| self.started + at);
+            let sleep = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                () = sleep => {}
+                Some(message) = inbox.messages.recv() => {
+                    if let Some(reason) = self.message(message).await {
+                        break reason;
+                    }
+                }
+                Some(()) = inbox.changes.recv() => self.plan_refresh(),
+                Some(arrival) = inbox.arrivals.recv() => self.arrived(&arrival).await,
+            }
+        };
+        self.stop(reason, inbox.messages).await;
+        ExitCode::SUCCESS
+    }
+
+    /// Reads the kernel's tables now, or a moment after the last time.
+    fn plan_refresh(&mut self) {
+        self.refresh_at = Some(self.refreshed_at + REFRESH_SPACING);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let delay = self.starting.then_some(self.setup.config.global.startup_delay);
+        let units = self.units.iter().filter_map(|unit| unit.core.deadline());
+        let scripts = self.scripts.iter().filter_map(Script::deadline);
+        let notifications = self.notifications.values().filter_map(Notifications::deadline);
+        let others = [self.proxy.deadline(), self.refresh_at, delay];
+        units.chain(scripts).chain(notifications).chain(others.into_iter().flatten()).min()
+    }
+
+    async fn run_timers(&mut self) {
+        for at in 0..self.units.len() {
+            let now = self.now();
+            if self.units[at].core.deadline().is_some_and(|due| due <= now) {
+                let actions = self.units[at].core.elapsed(now);
+                self.perform(at, actions).await;
+            }
+        }
+        let now = self.now();
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = None;
+            self.refresh("its interface is well again").await;
+        }
+        if self.proxy.elapsed(now) {
+            self.judge_all("the proxy is dead").await;
+        }
+        if self.starting && now >= self.setup.config.global.startup_delay {
+            self.starting = false;
+            self.judge_all("vrrp_startup_delay is over").await;
+        }
+        for at in 0..self.scripts.len() {
+            let lost = self.scripts[at].elapsed(now, &mut self.numbers, &self.supervisor);
+            if let Some(outcome) = lost {
+                self.script_ended(at, &outcome).await;
+            }
+        }
+        for queue in self.notifications.values_mut() {
+            queue.turn(now, &mut self.numbers, &self.supervisor);
+        }
+        self.notifications.retain(|name, queue| !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name));
+    }
+
+    /// Reads the kernel's tables and lets every instance know.
+    async fn refresh(&mut self, cause: &str) {
+        self.refreshed_at = self.now();
+        if let Err(error) = self.network.refresh().await {
+            tracing::error!("vrrp: {error}");
+            self.plan_refresh();
+            return;
+        }
+        self.open_ports();
+        self.judge_all(cause).await;
+        self.restore_addresses().await;
+    }
+
+    fn open_ports(&mut self) {
+        for unit in &mut self.units {
+            let interface = &unit.config.interface;
+            let Some(found) = self.network.view.get(interface) else { continue };
+            unit.port_error = match self.ports.ensure(interface, found.index, unit.group()) {
+                Ok(()) => None,
+                Err(error) => Some(format!("cannot listen for advertisements: {error}")),
+            };
+        }
+        let (units, view) = (&self.units, &self.network.view);
+        self.ports.keep(|interface| view.contains_key(interface) && units.iter().any(|unit| unit.config.interface == interface));
+    }
+
+    /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
+    async fn judge_all(&mut self, cause: &str) {
+        let proxy = self.proxy.report();
+        for at in 0..self.units.len() {
+            let now = self.now();
+            let unit = &mut self.units[at];
+            let items =
+                unit.items(&self.network.view, &self.scripts, &proxy, |address| self.virtual_addresses.contains(&address));
+            let mut verdict = weigh(unit.config.priority, &items);
+            if verdict.standing == Standing::Well && self.starting && now < self.setup.config.global.startup_delay {
+                verdict.standing = Standing::Waiting("vrrp_startup_delay".to_owned());
+            }
+            let before = unit.core.effective_priority();
+            unit.shares = verdict.shares;
+            let actions = unit.core.judge(now, &verdict.standing, verdict.effective, cause);
+            if before != verdict.effective {
+                let change = format!("priority {before} -> {}", verdict.effective);
+                let name = unit.name().to_owned();
+                self.event(EventSeverity::Notice, EventKind::VrrpTracking, &name, &change, cause);
+            }
+            self.perform(at, actions).await;
+        }
+    }
+
+    async fn arrived(&mut self, arrival: &Arrival) {
+        let Ok(datagram) = Datagram::read(&arrival.bytes) else { return };
+        let vrid = datagram.vrid();
+        let ours = |unit: &Unit| {
+            *unit.config.interface == *arrival.interface && Some(unit.config.virtual_router_id) == vrid
+        };
+        // Advertisements of groups that are not ours are none of our business.
+        let Some(at) = self.units.iter().position(ours) else { return };
+        let now = self.now();
+        let unit = &mut self.units[at];
+        match datagram.check(&unit.form, &unit.reach, unit.source) {
+            Ok(heard) => {
+                unit.counters.adverts_received += 1;
+                unit.counters.resignations_received += u64::from(heard.priority == 0);
+                let actions = unit.core.heard(now, heard.from, heard.priority);
+                self.perform(at, actions).await;
+            }
+            // keepalived restarts its own timer here and can be silenced by it; a refused packet changes nothing.
+            Err(refused) => {
+                if let Some(reason) = unit.refuse(now, datagram.source, &refused) {
+                    let name = unit.name().to_owned();
+                    let change = "advertisement refused";
+                    self.event(EventSeverity::Warning, EventKind::VrrpPacketRefused, &name, change, &reason);
+                }
+            }
+        }
+    }
+
+    /// Takes a message; the reason to stop, if it is one.
+    async fn message(&mut self, message: Message) -> Option<&'static str> {
+        match message {
+            Message::SupervisorGone => {
+                self.supervisor_gone = true;
+                return Some("the supervisor is gone");
+            }
+            Message::Supervisor(ToChild::Stop, _) => return Some("the daemon stops"),
+            Message::Supervisor(message, descriptors) => self.supervised(message, descriptors).await,
+            Message::Control { generation, request } => self.asked(generation, request).await,
+            Message::ControlGone { generation } => {
+                self.control.take_if(|control| control.generation == generation);
+            }
+        }
+        None
+    }
+
+    async fn supervised(&mut self, message: ToChild, descriptors: Vec<OwnedFd>) {
+        match message {
+            ToChild::ProxyHealth(health) => self.proxy_told(&health).await,
+            ToChild::ScriptDone { id, outcome } => {
+                if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
+                    self.script_ended(at, &outcome).await;
+                } else if !self.notifications.values_mut().any(|queue| queue.done(id)) {
+                    tracing::debug!("vrrp: script run {id} ended after it was given up");
+                }
+            }
+            ToChild::NewVrrpConfig(bytes) => match protocol::wire::decode::<Setup>(&bytes) {
+                Ok(setup) => self.apply(setup, "reloaded").await,
+                Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
+            },
+            ToChild::Peer { role: Role::Control, .. } => {
+                let channel = descriptors.into_iter().next().ok_or_else(|| std::io::Error::other("no descriptor"));
+                match channel.and_then(Channel::new) {
+                    Ok(channel) => self.attach(channel),
+                    Err(error) => tracing::error!("vrrp: new control process not reachable: {error}"),
+                }
+            }
+            ToChild::PeerGone { role: Role::Control, .. } => {
+                // The end of its channel says so more exactly: a successor may be attached already.
+            }
+            other => tracing::debug!("vrrp: not for us: {other:?}"),
+        }
+    }
+
+    fn attach(&mut self, channel: Channel) {
+        self.generation += 1;
+        let generation = self.generation;
+        tokio::spawn(read_control(channel.receiver, generation, self.messages.clone()));
+        self.control = Some(Control { generation, outbox: Outbox::new("control", channel.sender) });
+    }
+
+    async fn proxy_told(&mut self, health: &ProxyHealth) {
+        let now = self.now();
+        let shortest = self.units.iter().map(|unit| unit.config.advert_int / 2).min();
+        let grace = shortest.unwrap_or(MAX_PROXY_GRACE).min(MAX_PROXY_GRACE);
+        if self.proxy.told(now, health.alive, &health.detail, grace) {
+            let cause = if health.alive { "the proxy is alive" } else { health.detail.as_str() };
+            self.judge_all(cause).await;
+        }
+    }
+
+    async fn script_ended(&mut self, at: usize, outcome: &protocol::process::ScriptOutcome) {
+        let script = &mut self.scripts[at];
+        let first = matches!(script.track.report(), crate::core::tracking::Report::Unknown(_));
+        let changed = script.track.ended(outcome);
+        let (severity, change, detail) = match script.track.report() {
+            crate::core::tracking::Report::Up(detail) => (EventSeverity::Notice, "succeeds", detail),
+            crate::core::tracking::Report::Down(detail) => (EventSeverity::Warning, "fails", detail),
+            crate::core::tracking::Report::Unknown(_) => return,
+        };
+        let name = script.config.name.as_str().to_owned();
+        if changed && !(first && severity == EventSeverity::Notice) {
+            self.event(severity, EventKind::VrrpTracking, &name, change, &detail);
+        }
+        // Also when nothing changed: the shares show the last result.
+        self.judge_all(&format!("script {name}: {detail}")).await;
+    }
+
+    async fn asked(&mut self, generation: u64, request: VrrpRequest) {
+        let id = request.id;
+        match request.ask {
+            VrrpAsk::Show => {
+                let now = self.now();
+                let instances = self.units.iter().map(|unit| unit.snapshot(now, &self.network)).collect();
+                self.tell(&VrrpTell::Instances { id, instances });
+            }
+            VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
+                let Some(at) = self.find(&instance) else {
+                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
+                };
+                let now = self.now();
+                match self.units[at].core.failover(now, force) {
+                    Ok(actions) => {
+                        self.units[at].asked = Some(Asked { generation, id });
+                        self.perform(at, actions).await;
+                    }
+                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
+                }
+            }
+            VrrpAsk::Do(Operation::VrrpFailback { instance }) => {
+                let Some(at) = self.find(&instance) else {
+                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
+                };
+                let now = self.now();
+                match self.units[at].core.failback(now) {
+                    Ok((text, actions)) => {
+                        self.perform(at, actions).await;
+                        self.done(id, Ok(format!("{instance}: {text}")));
+                    }
+                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
+                }
+            }
+            VrrpAsk::Do(other) => {
+                self.done(id, Err(Refusal::Invalid(format!("not an operation of VRRP: {other:?}"))));
+            }
+        }
+    }
+
+    fn find(&self, instance: &str) -> Option<usize> {
+        self.units.iter().position(|unit| unit.name() == instance)
+    }
+
+    /// Ends in order: resigns, removes the addresses, runs the last notifications.
+    async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
+        for at in 0..self.units.len() {
+            self.resign(at, reason).await;
+        }
+        self.sweep_addresses().await;
+        let until = Instant::now() + STOP_PATIENCE;
+        while !self.supervisor_gone && self.notifications.values().any(|queue| !queue.is_idle()) {
+            let now = self.now();
+            for queue in self.notifications.values_mut() {
+                queue.turn(now, &mut self.numbers, &self.supervisor);
+            }
+            match tokio::time::timeout_at(until, messages.recv()).await {
+                Ok(Some(Message::Supervisor(ToChild::ScriptDone { id, .. }, _))) => {
+                    self.notifications.values_mut().any(|queue| queue.done(id));
+                }
+                Ok(Some(Message::SupervisorGone)) => self.supervisor_gone = true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        if let Some(control) = self.control.take() {
+            control.outbox.flush().await;
+        }
+        self.supervisor.flush().await;
+    }
+
+    /// Says what the kernel refused.
+    fn network_failed(&mut self, name: &str, change: &str, error: &NetworkError) {
+        self.event(EventSeverity::Alert, EventKind::Other, name, change, &error.to_string());
+    }
+
+    fn collect_virtual_addresses(&mut self) {
+        let foreign = self.units.iter().filter(|unit| unit.config.priority != 255);
+        let all = foreign.flat_map(|unit| unit.addresses().map(|(_, entry)| entry.address));
+        self.virtual_addresses = all
+            .filter_map(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+    }
+}
+
+async fn read_supervisor(mut receiver: Receiver, messages: mpsc::Sender<Message>) {
+    while let Ok(Some((bytes, descriptors))) = receiver.receive().await {
+        match protocol::wire::decode(&bytes) {
+            Ok(message) => {
+                if messages.send(Message::Supervisor(message, descriptors)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::error!("vrrp: message of the supervisor not understood: {error}"),
+        }
+    }
+    let _ = messages.send(Message::SupervisorGone).await;
+}
+
+async fn read_control(mut receiver: Receiver, generation: u64, messages: mpsc::Sender<Message>) {
+    while let Ok(Some((bytes, _))) = receiver.receive().await {
+        match protocol::wire::decode(&bytes) {
+            Ok(request) => {
+                if messages.send(Message::Control { generation, request }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::error!("vrrp: message of the control process not understood: {error}"),
+        }
+    }
+    let _ = messages.send(Message::ControlGone { generation }).await;
+}

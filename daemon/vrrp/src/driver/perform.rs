@@ -1,0 +1,214 @@
+//! What the cores decide, done: advertisements, addresses, gratuitous ARPs, notifications, answers.
+
+use std::time::Duration;
+
+use config::keepalived::Notify;
+use protocol::vrrp::VrrpState;
+use protocol::{EventKind, EventSeverity, Refusal};
+
+use super::unit::{Unit, ipv4};
+use super::{Driver, Reach};
+use crate::core::{Action, Burst};
+use crate::packet::encode;
+
+/// Least time between two repairs of an instance's addresses: no endless quarrel with who removes them.
+const RESTORE_SPACING: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Performs a core's decisions in their order.
+    pub(super) async fn perform(&mut self, at: usize, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Advertise(priority) => self.advertise(at, priority),
+                Action::AddAddresses => self.add_addresses(at).await,
+                Action::RemoveAddresses => self.remove_addresses(at).await,
+                Action::Announce(burst) => self.announce(at, burst),
+                Action::Enter { from, to, reason } => self.entered(at, from, to, &reason),
+                Action::Tell { severity, change, reason } => {
+                    let name = self.units[at].name().to_owned();
+                    self.event(severity, EventKind::VrrpTransition, &name, &change, &reason);
+                }
+                Action::FailoverEnded(outcome) => self.failover_ended(at, outcome),
+            }
+        }
+    }
+
+    /// Sends an advertisement to the group or to every peer.
+    pub(super) fn advertise(&mut self, at: usize, priority: u8) {
+        let unit = &mut self.units[at];
+        let bytes = encode(&unit.form, priority);
+        unit.counters.adverts_sent += 1;
+        unit.counters.resignations_sent += u64::from(priority == 0);
+        let receivers = match &unit.reach {
+            Reach::Multicast(group) => std::slice::from_ref(group),
+            Reach::Unicast(peers) => peers.as_slice(),
+        };
+        for receiver in receivers {
+            if let Err(error) = self.ports.send(&unit.config.interface, unit.source, *receiver, &bytes) {
+                tracing::debug!("{}: advertisement to {receiver} not sent: {error}", unit.config.name.as_str());
+            }
+        }
+    }
+
+    async fn add_addresses(&mut self, at: usize) {
+        let mut failures = Vec::new();
+        for (device, entry) in self.units[at].movable() {
+            if let Err(error) = self.network.add(device, entry).await {
+                failures.push(error);
+            }
+        }
+        let name = self.units[at].name().to_owned();
+        for error in failures {
+            self.network_failed(&name, "a virtual address is missing", &error);
+        }
+    }
+
+    async fn remove_addresses(&mut self, at: usize) {
+        let mut failures = Vec::new();
+        for (device, entry) in self.units[at].movable() {
+            if let Err(error) = self.network.remove(device, entry).await {
+                failures.push(error);
+            }
+        }
+        let name = self.units[at].name().to_owned();
+        for error in failures {
+            self.network_failed(&name, "a virtual address is still here", &error);
+        }
+    }
+
+    /// Sends gratuitous ARPs, address after address, round after round.
+    fn announce(&mut self, at: usize, burst: Burst) {
+        let unit = &self.units[at];
+        let rounds = match burst {
+            Burst::Full => unit.config.garp_master_repeat,
+            Burst::Refresh => unit.config.garp_master_refresh_repeat,
+        };
+        let mut frames = Vec::new();
+        for (device, entry) in unit.addresses() {
+            let found = self.network.view.get(device);
+            let hardware = found.and_then(|interface| Some((interface.index, interface.hardware?)));
+            if let (Some((index, hardware)), Some(address)) = (hardware, ipv4(entry.address)) {
+                frames.push((index, sys::packet::gratuitous_arp(hardware, address)));
+            }
+        }
+        let mut sent = 0;
+        for _ in 0..rounds {
+            for (index, frame) in &frames {
+                match self.frames.send(*index, frame) {
+                    Ok(()) => sent += 1,
+                    Err(error) => tracing::debug!("{}: gratuitous ARP not sent: {error}", unit.name()),
+                }
+            }
+        }
+        self.units[at].counters.gratuitous_arps_sent += sent;
+    }
+
+    fn entered(&mut self, at: usize, from: VrrpState, to: VrrpState, reason: &str) {
+        if from == to {
+            return;
+        }
+        let unit = &mut self.units[at];
+        unit.remember(from, to, reason);
+        let name = unit.name().to_owned();
+        let priority = unit.core.effective_priority();
+        let severity = match to {
+            VrrpState::Fault => EventSeverity::Alert,
+            VrrpState::Master => EventSeverity::Warning,
+            VrrpState::Backup | VrrpState::Init => EventSeverity::Notice,
+        };
+        self.event(severity, EventKind::VrrpTransition, &name, &format!("{from} -> {to}"), reason);
+        let unit = &self.units[at];
+        let Notify { master, backup, fault, .. } = &unit.config.notify;
+        let (own, word) = match to {
+            VrrpState::Master => (master.clone(), "MASTER"),
+            VrrpState::Backup => (backup.clone(), "BACKUP"),
+            VrrpState::Fault => (fault.clone(), "FAULT"),
+            VrrpState::Init => return,
+        };
+        let mail = unit.config.smtp_alert;
+        self.notify(at, own, word, priority);
+        if mail {
+            self.mail(&name, word, to == VrrpState::Master, reason);
+        }
+    }
+
+    /// Queues the state's own command, then `notify` with keepalived's arguments.
+    fn notify(&mut self, at: usize, own: Option<Vec<String>>, word: &str, priority: u8) {
+        let unit = &self.units[at];
+        let name = unit.name().to_owned();
+        let any = unit.config.notify.any.clone().map(|mut argv| {
+            argv.extend(["INSTANCE".to_owned(), name.clone(), word.to_owned(), priority.to_string()]);
+            argv
+        });
+        for argv in own.into_iter().chain(any) {
+            if let Some(dropped) = self.notifications.entry(name.clone()).or_default().push(argv) {
+                let reason = format!("too many wait: {}", dropped.join(" "));
+                self.event(EventSeverity::Warning, EventKind::Other, &name, "notification dropped", &reason);
+            }
+        }
+        let now = self.now();
+        if let Some(queue) = self.notifications.get_mut(&name) {
+            queue.turn(now, &mut self.numbers, &self.supervisor);
+        }
+    }
+
+    fn failover_ended(&mut self, at: usize, outcome: Result<String, String>) {
+        let name = self.units[at].name().to_owned();
+        let asked = self.units[at].asked.take();
+        let result = match outcome {
+            Ok(text) => {
+                self.event(EventSeverity::Notice, EventKind::Operation, &name, "failover done", &text);
+                Ok(format!("{name}: {text}"))
+            }
+            Err(text) => Err(Refusal::Unsafe(format!("{name}: {text}"))),
+        };
+        let Some(asked) = asked else { return };
+        if self.control.as_ref().is_some_and(|control| control.generation == asked.generation) {
+            self.done(asked.id, result);
+        }
+    }
+
+    /// Takes an instance out of service: priority 0, no addresses, `notify_stop`.
+    pub(super) async fn resign(&mut self, at: usize, reason: &str) {
+        let actions = self.units[at].core.stop(reason);
+        self.perform(at, actions).await;
+        let stop = self.units[at].config.notify.stop.clone();
+        let priority = self.units[at].core.effective_priority();
+        self.notify(at, stop, "STOP", priority);
+    }
+
+    /// Removes whatever of our addresses is still there.
+    pub(super) async fn sweep_addresses(&mut self) {
+        if let Err(error) = self.network.refresh().await {
+            tracing::error!("vrrp: {error}");
+        }
+        for at in 0..self.units.len() {
+            let unit = &self.units[at];
+            if unit.movable().any(|(device, entry)| self.network.has(device, entry.address)) {
+                self.remove_addresses(at).await;
+            }
+        }
+    }
+
+    /// Puts addresses back that somebody else took off while we are master.
+    pub(super) async fn restore_addresses(&mut self) {
+        for at in 0..self.units.len() {
+            let now = self.now();
+            let unit = &self.units[at];
+            let is_missing = |unit: &Unit| unit.movable().any(|(device, entry)| !self.network.has(device, entry.address));
+            if !unit.core.is_active() || !is_missing(unit) {
+                continue;
+            }
+            if let Some(last) = unit.restored_at.filter(|last| now < *last + RESTORE_SPACING) {
+                self.refresh_at = Some(last + RESTORE_SPACING);
+                continue;
+            }
+            let name = unit.name().to_owned();
+            self.units[at].restored_at = Some(now);
+            self.add_addresses(at).await;
+            self.announce(at, Burst::Full);
+            let reason = "somebody else removed one while this node is master";
+            self.event(EventSeverity::Warning, EventKind::Other, &name, "addresses put back", reason);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A new configuration: what did not change goes on untouched, what vanished resigns, what is new starts.
+
+use protocol::{EventKind, EventSeverity};
+
+use super::Driver;
+use super::scripts::Script;
+use super::unit::{Unit, essence, plain_script};
+use crate::Setup;
+
+impl Driver {
+    /// Takes a configuration, the first one as well.
+    pub(super) async fn apply(&mut self, setup: Setup, cause: &str) {
+        let group = setup.config.global.vrrp_mcast_group4;
+        let stays = |unit: &Unit, old: &Setup| {
+            let same = |new: &&config::keepalived::VrrpInstance| {
+                essence(&setup.config, new) == essence(&old.config, &unit.config)
+            };
+            let same_way = unit.group().is_none_or(|joined| joined == group)
+                && old.proxy_configured == setup.proxy_configured;
+            setup.config.instances.iter().find(same).filter(|_| same_way).cloned()
+        };
+        // First what goes: an address that moves to another instance must be free.
+        let mut at = 0;
+        while at < self.units.len() {
+            if stays(&self.units[at], &self.setup).is_some() {
+                at += 1;
+                continue;
+            }
+            self.resign(at, "its configuration changed or is gone").await;
+            self.units.remove(at);
+        }
+        let mut kept: Vec<(Unit, config::keepalived::VrrpInstance)> = Vec::new();
+        for unit in std::mem::take(&mut self.units) {
+            if let Some(config) = stays(&unit, &self.setup) {
+                kept.push((unit, config));
+            }
+        }
+        self.take_scripts(&setup);
+        let mut fresh = Vec::new();
+        for config in &setup.config.instances {
+            match kept.iter().position(|(unit, _)| unit.name() == config.name.as_str()) {
+                Some(found) => {
+                    let (mut unit, config) = kept.remove(found);
+                    unit.config = config;
+                    self.units.push(unit);
+                }
+                None => {
+                    fresh.push(self.units.len());
+                    self.units.push(Unit::new(config.clone(), group));
+                }
+            }
+        }
+        self.setup = setup;
+        self.collect_virtual_addresses();
+        if let Err(error) = self.network.refresh().await {
+            tracing::error!("vrrp: {error}");
+        }
+        self.open_ports();
+        for at in fresh {
+            self.reclaim(at).await;
+        }
+        self.refresh(cause).await;
+    }
+
+    /// Scripts that did not change keep their results.
+    fn take_scripts(&mut self, setup: &Setup) {
+        let now = self.now();
+        let same_proxy = self.setup.proxy_configured == setup.proxy_configured;
+        let mut old = std::mem::take(&mut self.scripts);
+        for config in &setup.config.scripts {
+            let same = |script: &Script| same_proxy && plain_script(&script.config) == plain_script(config);
+            if let Some(found) = old.iter().position(same) {
+                self.scripts.push(old.swap_remove(found));
+                continue;
+            }
+            let script = Script::new(config.clone(), setup.proxy_configured, now);
+            if script.native {
+                let name = config.name.as_str();
+                let change = "answered by the worker's heartbeat";
+                let reason = format!("'{}' asks whether the proxy is alive; it is not run", config.command);
+                self.event(EventSeverity::Info, EventKind::VrrpScriptNative, name, change, &reason);
+            }
+            self.scripts.push(script);
+        }
+    }
+
+    /// Removes addresses that a crash left behind, and tells the peers that nobody is behind them here.
+    async fn reclaim(&mut self, at: usize) {
+        let unit = &self.units[at];
+        let mut found: Vec<_> = Vec::new();
+        for (device, entry) in unit.addresses() {
+            if self.network.has(device, entry.address) {
+                found.push((device.to_owned(), entry.clone()));
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        if unit.config.priority == 255 {
+            // The owner's addresses are the interface's own: they were there before us and stay after us.
+            self.units[at].owned = found.into_iter().map(|(_, entry)| entry.address).collect();
+            return;
+        }
+        let name = unit.name().to_owned();
+        for (device, entry) in &found {
+            match self.network.remove(device, entry).await {
+                Ok(()) => {
+                    let change = format!("{}/{} removed from {device}", entry.address, entry.prefix_length);
+                    let reason = "reclaimed: it was left there by a crash";
+                    self.event(EventSeverity::Warning, EventKind::AddressReclaimed, &name, &change, reason);
+                }
+                Err(error) => self.network_failed(&name, "a virtual address of a crash is still here", &error),
+            }
+        }
+        // We were master until the crash: with priority 0 the next one need not wait for our silence to be noticed.
+        let virtual_addresses = &self.virtual_addresses;
+        let known = self.units[at].find_source(&self.network.view, |address| virtual_addresses.contains(&address));
+        if known.is_ok() {
+            self.advertise(at, 0);
+        }
+    }
+}

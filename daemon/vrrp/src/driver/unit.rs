@@ -1,0 +1,295 @@
+//! An instance with all that belongs to it: its definition, its core, its history, its counters.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use config::keepalived::{Authentication, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript};
+use protocol::event::now_ms;
+use protocol::vrrp::{InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState};
+
+use crate::core::tracking::{Item, Report};
+use crate::core::{Instance, Moment, Peer, Rules};
+use crate::network::{Network, View};
+use crate::packet::{Form, Reach, Refused};
+
+use super::scripts::Script;
+
+/// Least time between two events about refused packets of one kind.
+const REFUSAL_EVENT_SPACING: Duration = Duration::from_secs(60);
+
+/// Refused packets of one kind.
+#[derive(Default)]
+struct Refusal {
+    count: u64,
+    told: u64,
+    told_at: Option<Moment>,
+}
+
+/// Who waits for the outcome of a failover.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Which control process.
+    pub(super) generation: u64,
+    /// Its number for the request.
+    pub(super) id: u64,
+}
+
+/// A virtual router and what belongs to it.
+pub(super) struct Unit {
+    /// Its definition.
+    pub(super) config: VrrpInstance,
+    /// The state machine.
+    pub(super) core: Instance,
+    /// What it says and wants to hear.
+    pub(super) form: Form,
+    /// Where to and from where.
+    pub(super) reach: Reach,
+    /// Our address.
+    pub(super) source: Ipv4Addr,
+    /// What tracking does to it.
+    pub(super) shares: Vec<Share>,
+    /// Counted packets; the refused ones are counted apart.
+    pub(super) counters: VrrpCounters,
+    /// The request that a failover answers.
+    pub(super) asked: Option<Asked>,
+    /// Addresses that were there before us because we own them.
+    pub(super) owned: Vec<IpAddr>,
+    /// When addresses that vanished were last put back.
+    pub(super) restored_at: Option<Moment>,
+    /// Why its socket could not be opened.
+    pub(super) port_error: Option<String>,
+    refusals: BTreeMap<&'static str, Refusal>,
+    history: VecDeque<Transition>,
+    since_ms: u64,
+}
+
+impl Unit {
+    /// A unit that waits for its first verdict.
+    pub(super) fn new(config: VrrpInstance, group: Ipv4Addr) -> Self {
+        let core = Instance::new(Rules {
+            base_priority: config.priority,
+            advert_interval: config.advert_int,
+            nopreempt: config.nopreempt,
+            preempt_delay: config.preempt_delay,
+            announce_again: config.garp_master_delay,
+            announce_refresh: config.garp_master_refresh,
+        });
+        let form = Form {
+            vrid: config.virtual_router_id,
+            interval_s: u8::try_from(config.advert_int.as_secs().max(1)).unwrap_or(u8::MAX),
+            password: config.authentication.as_ref().map(|Authentication::Pass(octets)| *octets),
+            // Version 2 carries IPv4 alone.
+            addresses: config.virtual_addresses.iter().filter_map(|entry| ipv4(entry.address)).collect(),
+        };
+        let reach = if config.unicast_peers.is_empty() {
+            Reach::Multicast(group)
+        } else {
+            Reach::Unicast(config.unicast_peers.iter().filter_map(|peer| ipv4(*peer)).collect())
+        };
+        Self {
+            config,
+            core,
+            form,
+            reach,
+            source: Ipv4Addr::UNSPECIFIED,
+            shares: Vec::new(),
+            counters: VrrpCounters::default(),
+            asked: None,
+            owned: Vec::new(),
+            restored_at: None,
+            port_error: None,
+            refusals: BTreeMap::new(),
+            history: VecDeque::new(),
+            since_ms: now_ms(),
+        }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        self.config.name.as_str()
+    }
+
+    /// The group that its socket joins.
+    pub(super) fn group(&self) -> Option<Ipv4Addr> {
+        match self.reach {
+            Reach::Multicast(group) => Some(group),
+            Reach::Unicast(_) => None,
+        }
+    }
+
+    /// All its addresses with their devices.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, &VirtualAddress)> {
+        let entries = self.config.virtual_addresses.iter().chain(&self.config.excluded_addresses);
+        entries.map(|entry| (entry.device.as_deref().unwrap_or(&self.config.interface), entry))
+    }
+
+    /// Its addresses that are ours to add and remove.
+    pub(super) fn movable(&self) -> impl Iterator<Item = (&str, &VirtualAddress)> {
+        self.addresses().filter(|(_, entry)| !self.owned.contains(&entry.address))
+    }
+
+    /// Finds our address for advertisements, and says why there is none.
+    pub(super) fn find_source(&mut self, view: &View, is_virtual: impl Fn(Ipv4Addr) -> bool) -> Result<(), String> {
+        let interface = &self.config.interface;
+        let source = match self.config.source_address {
+            Some(IpAddr::V4(source)) => {
+                let mut all = view.values().flat_map(|interface| &interface.addresses);
+                if !all.any(|own| own.address == IpAddr::V4(source)) {
+                    return Err(format!("the source address {source} is not on this node"));
+                }
+                source
+            }
+            Some(IpAddr::V6(source)) => return Err(format!("the source address {source} is not IPv4")),
+            None => view
+                .get(interface)
+                .and_then(|found| found.primary(is_virtual))
+                .ok_or_else(|| format!("{interface} has no IPv4 address of its own"))?,
+        };
+        self.source = source;
+        self.core.set_source(source);
+        Ok(())
+    }
+
+    /// All that it tracks, as it is now.
+    pub(super) fn items(
+        &mut self,
+        view: &View,
+        scripts: &[Script],
+        proxy: &Report,
+        is_virtual: impl Fn(Ipv4Addr) -> bool,
+    ) -> Vec<Item> {
+        let name = self.config.interface.clone();
+        let mut own = link_report(view, &name);
+        if self.config.dont_track_primary && view.contains_key(&name) {
+            own = Report::Up("not tracked (dont_track_primary)".to_owned());
+        }
+        if let (Err(why), true) = (self.find_source(view, is_virtual), matches!(own, Report::Up(_))) {
+            own = Report::Down(why);
+        }
+        if let (Some(why), true) = (&self.port_error, matches!(own, Report::Up(_))) {
+            own = Report::Down(why.clone());
+        }
+        let mut items = vec![Item { name: format!("interface {name}"), report: own, weight: 0, vital: true }];
+        for tracked in self.config.track_interfaces.iter().filter(|tracked| tracked.name != name) {
+            items.push(Item {
+                name: format!("interface {}", tracked.name),
+                report: link_report(view, &tracked.name),
+                weight: tracked.weight,
+                vital: false,
+            });
+        }
+        for tracked in &self.config.track_scripts {
+            let Some(script) = scripts.get(tracked.script) else { continue };
+            items.push(Item {
+                name: format!("script {}", script.config.name.as_str()),
+                report: if script.native { proxy.clone() } else { script.track.report() },
+                weight: tracked.weight,
+                vital: script.native,
+            });
+        }
+        items
+    }
+
+    /// Notes a change of state.
+    pub(super) fn remember(&mut self, from: VrrpState, to: VrrpState, reason: &str) {
+        self.since_ms = now_ms();
+        if to == VrrpState::Master {
+            self.counters.became_master += 1;
+        }
+        if self.history.len() == MAX_TRANSITIONS {
+            self.history.pop_front();
+        }
+        self.history.push_back(Transition { at_ms: self.since_ms, from, to, reason: reason.to_owned() });
+    }
+
+    /// Counts a refused packet; text for an event if it is time for one.
+    pub(super) fn refuse(&mut self, now: Moment, from: Ipv4Addr, refused: &Refused) -> Option<String> {
+        let refusal = self.refusals.entry(refused.reason()).or_default();
+        refusal.count += 1;
+        if refusal.told_at.is_some_and(|at| now < at + REFUSAL_EVENT_SPACING) {
+            return None;
+        }
+        let silent = refusal.count - refusal.told - 1;
+        refusal.told = refusal.count;
+        refusal.told_at = Some(now);
+        let more = if silent > 0 { format!(" ({silent} more since the last report)") } else { String::new() };
+        Some(format!("from {from}: {refused}{more}"))
+    }
+
+    /// All that is to be known about it.
+    pub(super) fn snapshot(&self, now: Moment, network: &Network) -> InstanceSnapshot {
+        let seen = |peer: &Peer| PeerSeen {
+            address: peer.address.to_string(),
+            priority: peer.priority,
+            age_ms: u64::try_from(now.saturating_sub(peer.heard_at).as_millis()).unwrap_or(u64::MAX),
+            adverts: peer.adverts,
+        };
+        let mut counters = self.counters.clone();
+        counters.refused =
+            self.refusals.iter().map(|(reason, refusal)| ((*reason).to_owned(), refusal.count)).collect();
+        let addresses = self.addresses().map(|(_, entry)| format!("{}/{}", entry.address, entry.prefix_length));
+        InstanceSnapshot {
+            name: self.name().to_owned(),
+            interface: self.config.interface.clone(),
+            vrid: self.config.virtual_router_id,
+            state: self.core.shown(),
+            since_ms: self.since_ms,
+            base_priority: self.config.priority,
+            effective_priority: self.core.effective_priority(),
+            shares: self.shares.clone(),
+            advert_interval_ms: u64::try_from(self.config.advert_int.as_millis()).unwrap_or(u64::MAX),
+            nopreempt: self.config.nopreempt,
+            preempt_delay_ms: u64::try_from(self.config.preempt_delay.as_millis()).unwrap_or(u64::MAX),
+            addresses: addresses.collect(),
+            addresses_present: self.addresses().all(|(device, entry)| network.has(device, entry.address)),
+            source: self.source.to_string(),
+            master: self.core.master().map(seen),
+            peers: self.core.peers().iter().map(seen).collect(),
+            held: self.core.is_held(),
+            conflict: self.core.in_conflict(now),
+            transitions: self.history.iter().cloned().collect(),
+            counters,
+        }
+    }
+}
+
+/// The IPv4 address, if it is one.
+pub(super) fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn link_report(view: &View, name: &str) -> Report {
+    match view.get(name) {
+        None => Report::Down("it does not exist".to_owned()),
+        Some(interface) if !interface.up => Report::Down("it is set down".to_owned()),
+        Some(interface) if !interface.running => Report::Down("it has no carrier".to_owned()),
+        Some(_) => Report::Up("up".to_owned()),
+    }
+}
+
+/// An instance's definition without places, with the scripts that it tracks: equal means unchanged.
+pub(super) fn essence(config: &KeepalivedConfig, instance: &VrrpInstance) -> (VrrpInstance, Vec<VrrpScript>) {
+    let mut plain = instance.clone();
+    plain.name.span = config::Span::default();
+    plain.span = config::Span::default();
+    for entry in plain.virtual_addresses.iter_mut().chain(&mut plain.excluded_addresses) {
+        entry.span = config::Span::default();
+    }
+    let mut scripts = Vec::new();
+    for tracked in &mut plain.track_scripts {
+        scripts.extend(config.scripts.get(tracked.script).map(plain_script));
+        tracked.script = 0;
+    }
+    (plain, scripts)
+}
+
+/// A script's definition without places.
+pub(super) fn plain_script(script: &VrrpScript) -> VrrpScript {
+    let mut plain = script.clone();
+    plain.name.span = config::Span::default();
+    plain
+}

@@ -1,0 +1,253 @@
+//! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use config::keepalived::VirtualAddress;
+use futures_util::{StreamExt, TryStreamExt};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_packet_route::{AddressFamily, address};
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Longest that an answer of the kernel is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the kernel's tables could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    /// No netlink socket.
+    #[error("netlink socket: {0}")]
+    Socket(#[from] std::io::Error),
+    /// The kernel refused.
+    #[error("{what}: {why}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// Its answer.
+        why: std::io::Error,
+    },
+    /// The kernel did not answer.
+    #[error("{0}: no answer from the kernel")]
+    Silent(String),
+    /// There is no interface of this name.
+    #[error("interface {0} does not exist")]
+    NoInterface(String),
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InterfaceAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length.
+    pub prefix_length: u8,
+}
+
+/// An interface as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interface {
+    /// Its number.
+    pub index: u32,
+    /// An administrator set it up.
+    pub up: bool,
+    /// It has a carrier.
+    pub running: bool,
+    /// Its Ethernet address, if it has one.
+    pub hardware: Option<[u8; sys::packet::ETHERNET_BYTES]>,
+    /// Its addresses in the kernel's order.
+    pub addresses: Vec<InterfaceAddress>,
+}
+
+/// All interfaces by name, as of the last [`Network::refresh`].
+pub(crate) type View = HashMap<String, Interface>;
+
+/// The door to the kernel's tables.
+pub(crate) struct Network {
+    handle: Handle,
+    tasks: [JoinHandle<()>; 3],
+    /// As of the last refresh.
+    pub view: View,
+}
+
+impl Network {
+    /// Opens netlink; `changed` gets a word (at most one waits) whenever a link or an address changed.
+    pub(crate) fn open(changed: mpsc::Sender<()>) -> Result<Self, NetworkError> {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        let (watcher, watch_handle, mut messages) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr])?;
+        let watch = async move {
+            // The connection ends with its last handle.
+            let _watch_handle = watch_handle;
+            while messages.next().await.is_some() {
+                // A full queue holds a word already.
+                let _ = changed.try_send(());
+            }
+        };
+        let tasks = [tokio::spawn(connection), tokio::spawn(watcher), tokio::spawn(watch)];
+        Ok(Self { handle, tasks, view: View::new() })
+    }
+
+    /// Reads all links and addresses anew.
+    pub(crate) async fn refresh(&mut self) -> Result<(), NetworkError> {
+        let what = "reading interfaces";
+        let handle = self.handle.clone();
+        let view = in_time(what, async move {
+            let mut view = View::new();
+            let mut names = HashMap::new();
+            let mut links = handle.link().get().execute();
+            while let Some(link) = links.try_next().await? {
+                let index = link.header.index;
+                let mut interface = Interface {
+                    index,
+                    up: link.header.flags.contains(LinkFlags::Up),
+                    running: link.header.flags.contains(LinkFlags::Running),
+                    hardware: None,
+                    addresses: Vec::new(),
+                };
+                let mut name = None;
+                for attribute in link.attributes {
+                    match attribute {
+                        LinkAttribute::IfName(text) => name = Some(text),
+                        LinkAttribute::Address(bytes) => interface.hardware = bytes.try_into().ok(),
+                        _ => {}
+                    }
+                }
+                if let Some(name) = name {
+                    names.insert(index, name.clone());
+                    view.insert(name, interface);
+                }
+            }
+            let mut addresses = handle.address().get().execute();
+            while let Some(message) = addresses.try_next().await? {
+                let Some(interface) = names.get(&message.header.index).and_then(|name| view.get_mut(name)) else {
+                    continue;
+                };
+                if let Some(address) = local_address(&message) {
+                    let prefix_length = message.header.prefix_len;
+                    interface.addresses.push(InterfaceAddress { address, prefix_length });
+                }
+            }
+            Ok(view)
+        })
+        .await?;
+        self.view = view;
+        Ok(())
+    }
+
+    /// Whether a virtual address is on `device`.
+    pub(crate) fn has(&self, device: &str, address: IpAddr) -> bool {
+        self.view.get(device).is_some_and(|interface| interface.addresses.iter().any(|own| own.address == address))
+    }
+
+    /// Puts a virtual address on `device`; one that is there already is good.
+    pub(crate) async fn add(&self, device: &str, address: &VirtualAddress) -> Result<(), NetworkError> {
+        let message = self.message(device, address)?;
+        let what = format!("adding {}/{} to {device}", address.address, address.prefix_length);
+        let mut request = self.handle.address().add(0, address.address, address.prefix_length);
+        *request.message_mut() = message;
+        match in_time(&what, request.execute()).await {
+            Err(NetworkError::Refused { why, .. }) if why.raw_os_error() == Some(EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Takes a virtual address off `device`; one that is not there is good.
+    pub(crate) async fn remove(&self, device: &str, address: &VirtualAddress) -> Result<(), NetworkError> {
+        let mut message = match self.message(device, address) {
+            Ok(message) => message,
+            Err(NetworkError::NoInterface(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // The kernel compares what is given: only address and prefix are ours to know.
+        message.attributes.retain(|attribute| matches!(attribute, AddressAttribute::Local(_) | AddressAttribute::Address(_)));
+        if let Some(there) = self.view.get(device).and_then(|interface| {
+            interface.addresses.iter().find(|own| own.address == address.address)
+        }) {
+            message.header.prefix_len = there.prefix_length;
+        }
+        let what = format!("removing {}/{} from {device}", address.address, address.prefix_length);
+        match in_time(&what, self.handle.address().del(message).execute()).await {
+            Err(NetworkError::Refused { why, .. }) if matches!(why.raw_os_error(), Some(EADDRNOTAVAIL | ENODEV)) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn message(&self, device: &str, address: &VirtualAddress) -> Result<AddressMessage, NetworkError> {
+        let interface = self.view.get(device).ok_or_else(|| NetworkError::NoInterface(device.to_owned()))?;
+        let mut message = AddressMessage::default();
+        message.header.index = interface.index;
+        message.header.prefix_len = address.prefix_length;
+        message.header.scope = AddressScope::from(address.scope);
+        message.header.family = match address.address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        message.attributes.push(AddressAttribute::Local(address.address));
+        message.attributes.push(AddressAttribute::Address(address.address));
+        if let Some(broadcast) = address.broadcast {
+            message.attributes.push(AddressAttribute::Broadcast(broadcast));
+        }
+        if let Some(label) = &address.label {
+            message.attributes.push(AddressAttribute::Label(label.clone()));
+        }
+        if address.address.is_ipv6() {
+            // The master alone has it: no time for duplicate address detection, which would delay it by a second.
+            message.attributes.push(AddressAttribute::Flags(address::AddressFlags::Nodad));
+        }
+        Ok(message)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Interface {
+    /// The first IPv4 address that `is_virtual` does not claim.
+    pub(crate) fn primary(&self, is_virtual: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|own| match own.address {
+            IpAddr::V4(address) if !is_virtual(address) => Some(address),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        })
+    }
+}
+
+/// The kernel's numbers for: there already, no such address, no such device.
+const EEXIST: i32 = 17;
+const EADDRNOTAVAIL: i32 = 99;
+const ENODEV: i32 = 19;
+
+fn refused(what: &str, error: rtnetlink::Error) -> NetworkError {
+    let why = match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        other => std::io::Error::other(other.to_string()),
+    };
+    NetworkError::Refused { what: what.to_owned(), why }
+}
+
+async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, rtnetlink::Error>>) -> Result<T, NetworkError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
+        Ok(outcome) => outcome.map_err(|error| refused(what, error)),
+        Err(_) => Err(NetworkError::Silent(what.to_owned())),
+    }
+}
+
+fn local_address(message: &AddressMessage) -> Option<IpAddr> {
+    let find = |local: bool| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) if local => Some(*address),
+            AddressAttribute::Address(address) if !local => Some(*address),
+            _ => None,
+        })
+    };
+    // On point-to-point links the one is ours and the other the peer's.
+    find(true).or_else(|| find(false))
+}

@@ -1,0 +1,151 @@
+//! The unit under a real systemd: installed by the installer, started, reloaded, watched, stopped.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tandem_tests::machine::Machine;
+use tandem_tests::requirements::our_program;
+use tandem_tests::wait::wait_for;
+use tandem_tests::{Failure, Outcome, ensure, require};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A proxy that answers by itself, and what it answers.
+fn configuration(answer: &str) -> String {
+    format!(
+        "defaults\n  mode http\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\n\
+         frontend main\n  bind 127.0.0.1:8080\n  http-request return status 200 content-type text/plain string {answer}\n"
+    )
+}
+
+fn configure(machine: &Machine, text: &str) -> Outcome {
+    machine
+        .shell(&format!(
+            "mkdir -p /etc/haproxy; cat > /etc/haproxy/haproxy.cfg <<'END'\n{text}END\n"
+        ))
+        .map(drop)
+}
+
+fn wait_answer(machine: &Machine, wanted: &str) -> Outcome {
+    wait_for(&format!("the answer {wanted:?}"), LIMIT, || {
+        let answer = machine
+            .shell("curl -s --noproxy '*' --max-time 2 http://127.0.0.1:8080/")
+            .map_err(|error| error.to_string())?;
+        if answer.trim() == wanted {
+            Ok(())
+        } else {
+            Err(answer)
+        }
+    })
+}
+
+fn wait_state(machine: &Machine, wanted: &str) -> Outcome {
+    wait_for(&format!("the unit to be {wanted}"), LIMIT, || {
+        let state = machine
+            .property("tandem", "ActiveState")
+            .map_err(|error| error.to_string())?;
+        if state == wanted { Ok(()) } else { Err(state) }
+    })
+}
+
+#[test]
+fn the_unit_starts_reloads_is_watched_and_stops() -> Outcome {
+    require!(
+        "root",
+        "users",
+        "systemd-nspawn",
+        "curl",
+        "tandemd",
+        "tandem"
+    );
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"));
+    let daemon = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
+    let machine = Machine::boot(repository, daemon.parent().unwrap_or(Path::new("/")))?;
+    let outcome = the_unit(&machine);
+    if outcome.is_err() {
+        let journal = machine.shell(
+            "journalctl --no-pager -u tandem | tail -50; systemctl status --no-pager tandem",
+        );
+        eprintln!("{}", journal.unwrap_or_else(|failure| failure.to_string()));
+    }
+    outcome
+}
+
+fn the_unit(machine: &Machine) -> Outcome {
+    machine.shell("rm -rf /etc/keepalived/keepalived.conf /etc/tandem/*.cfg /etc/tandem/*.conf; cd /opt/repository && packaging/install.sh '' /usr/local /opt/programs")?;
+    configure(machine, &configuration("first"))?;
+    machine.exec("systemctl", &["daemon-reload"])?;
+    let verified =
+        machine.shell("systemd-analyze verify tandem.service 2>&1 | grep -i tandem || true")?;
+    ensure!(
+        verified.trim().is_empty(),
+        "systemd-analyze verify says: {verified}"
+    );
+
+    machine.exec("systemctl", &["start", "tandem"])?;
+    wait_state(machine, "active")?;
+    wait_answer(machine, "first")?;
+    let main = machine.property("tandem", "MainPID")?;
+    println!("status: {}", machine.property("tandem", "StatusText")?);
+    machine.exec("tandem", &["status"])?;
+
+    configure(machine, &configuration("second"))?;
+    machine.exec("systemctl", &["reload", "tandem"])?;
+    wait_state(machine, "active")?;
+    wait_answer(machine, "second")?;
+    ensure!(
+        machine.property("tandem", "MainPID")? == main,
+        "a reload must not change the main process"
+    );
+
+    // A broken file: the reload is refused or says so, and what runs goes on.
+    configure(machine, "frontend main\n  bidn 127.0.0.1:8080\n")?;
+    let _ = machine.output("systemctl", &["reload", "tandem"])?;
+    wait_state(machine, "active")?;
+    wait_answer(machine, "second")?;
+    let journal = machine.shell("journalctl --no-pager -u tandem")?;
+    ensure!(
+        journal.contains("bidn"),
+        "the journal does not tell of the broken line:\n{journal}"
+    );
+    configure(machine, &configuration("second"))?;
+
+    // The watchdog: a daemon that hangs is replaced.
+    let watchdog_usec = machine.property("tandem", "WatchdogUSec")?;
+    ensure!(
+        watchdog_usec != "0" && watchdog_usec != "infinity",
+        "the unit has no watchdog: {watchdog_usec}"
+    );
+    machine.shell(&format!("kill -STOP {main}"))?;
+    wait_for(
+        "the watchdog to restart the unit",
+        Duration::from_secs(120),
+        || {
+            let now = machine
+                .property("tandem", "MainPID")
+                .map_err(|error| error.to_string())?;
+            let state = machine
+                .property("tandem", "ActiveState")
+                .map_err(|error| error.to_string())?;
+            if now != main && now != "0" && state == "active" {
+                Ok(())
+            } else {
+                Err(format!("{state}, main process {now}"))
+            }
+        },
+    )?;
+    wait_answer(machine, "second")?;
+
+    machine.exec("systemctl", &["stop", "tandem"])?;
+    wait_state(machine, "inactive")?;
+    let left = machine.shell("pgrep -a tandemd || true")?;
+    ensure!(left.trim().is_empty(), "processes are left: {left}");
+    ensure!(
+        machine.property("tandem", "Result")? == "success",
+        "the stop was not clean: {}",
+        machine.property("tandem", "Result")?
+    );
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Runs the dashboard: the terminal, the links, the clock. The model decides, this performs.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crossterm::event::{Event as TerminalEvent, EventStream};
+use futures_util::StreamExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::app::{App, Effect, Event, update};
+use crate::link::{self, LinkEvent, LinkRequest, MAX_WAITING_REQUESTS};
+use crate::node::NodeAddress;
+use crate::view::{self, theme::Theme};
+
+/// Link events that may wait for the screen; a full channel makes the links wait, not grow.
+const MAX_WAITING_EVENTS: usize = 256;
+/// How often the clock moves when nothing else happens.
+const TICK: Duration = Duration::from_millis(500);
+/// How long the demo's fifo may take.
+const FIFO_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Runs until the user leaves, or a signal ends it.
+///
+/// # Errors
+/// A sentence when there is no terminal or it fails.
+pub async fn run(addresses: &[NodeAddress], demo: Option<PathBuf>) -> Result<(), String> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err("the dashboard needs a terminal; for scripts there is 'tandem status'".to_owned());
+    }
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // `try_init` also installs a panic hook that gives the terminal back first.
+    let mut terminal = ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
+    let result = drive(&mut terminal, addresses, demo, Theme::new(colours)).await;
+    ratatui::restore();
+    result.map_err(|error| format!("the terminal failed: {error}"))
+}
+
+async fn drive(
+    terminal: &mut ratatui::DefaultTerminal,
+    addresses: &[NodeAddress],
+    demo: Option<PathBuf>,
+    theme: Theme,
+) -> std::io::Result<()> {
+    let mut app = App::new(addresses, demo.is_some());
+    let (told, mut tell) = mpsc::channel::<(usize, LinkEvent)>(MAX_WAITING_EVENTS);
+    let mut links = Vec::with_capacity(addresses.len());
+    let mut tasks = tokio::task::JoinSet::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let (ask, asked) = mpsc::channel(MAX_WAITING_REQUESTS);
+        tasks.spawn(link::keep(index, address.clone(), told.clone(), asked));
+        links.push(ask);
+    }
+    let mut keys = EventStream::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut pending: Vec<Event> = Vec::new();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
+            _ = tick.tick() => {}
+            key = keys.next() => match key {
+                Some(Ok(TerminalEvent::Key(key))) => pending.push(Event::Key(key)),
+                // Whatever else happens at the terminal (its size), the screen is drawn anew below.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None => return Ok(()),
+            },
+            event = tell.recv() => {
+                if let Some((node, event)) = event {
+                    pending.push(Event::Link { node, event });
+                }
+                // All that waits makes one new screen.
+                while let Ok((node, event)) = tell.try_recv() {
+                    pending.push(Event::Link { node, event });
+                }
+            }
+        }
+        let mut effects = update(&mut app, Event::Tick { now_ms: protocol::event::now_ms() });
+        for event in pending.drain(..) {
+            effects.extend(update(&mut app, event));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Quit => return Ok(()),
+                Effect::Redraw => terminal.clear()?,
+                Effect::Ask { node, token, operation } => {
+                    let refused = links[node].try_send(LinkRequest { token, operation }).is_err();
+                    if refused {
+                        let result = Err("too many requests wait for this node".to_owned());
+                        update(&mut app, Event::Link { node, event: LinkEvent::Answer { token, result } });
+                    }
+                }
+                Effect::Demo(line) => {
+                    if let Some(path) = &demo
+                        && let Err(error) = write_fifo(path, line).await
+                    {
+                        app.say(format!("demo: {}: {error}", path.display()), true);
+                    }
+                }
+            }
+        }
+        terminal.draw(|frame| view::draw(frame, &app, &theme))?;
+    }
+}
+
+/// Writes a line to the fifo without ever waiting for a reader.
+async fn write_fifo(path: &std::path::Path, line: &str) -> std::io::Result<()> {
+    let write = async {
+        let kind = tokio::task::spawn_blocking({
+            let path = path.to_owned();
+            move || std::fs::metadata(path).map(|metadata| std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()))
+        })
+        .await
+        .map_err(std::io::Error::other)??;
+        let text = format!("{line}\n");
+        if kind {
+            // Opening without blocking fails at once when nobody reads.
+            let mut sender = tokio::net::unix::pipe::OpenOptions::new().open_sender(path)?;
+            sender.write_all(text.as_bytes()).await
+        } else {
+            use std::io::Write as _;
+            std::fs::OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+        }
+    };
+    tokio::time::timeout(FIFO_TIMEOUT, write).await.map_err(|_| std::io::Error::other("nobody reads it"))?
+}

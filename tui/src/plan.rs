@@ -1,0 +1,285 @@
+//! What an action will cost, told from the snapshots before anybody confirms it.
+
+use protocol::ServerName;
+use protocol::operation::{Operation, ServerAdmin, WeightChange};
+use protocol::snapshot::{ProxySnapshot, ServerStats};
+use protocol::vrrp::{InstanceSnapshot, VrrpState};
+
+use crate::node::NodeView;
+use crate::rows::{self, usable};
+use crate::words::{percent, plural};
+
+/// A change that awaits its confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// `Drain nginx/web1 on a, b`.
+    pub title: String,
+    /// What it will do, in sentences; the loud ones warn.
+    pub lines: Vec<PlanLine>,
+    /// A word that must be typed, where the harm is great.
+    pub must_type: Option<String>,
+    /// What to ask of which node, by its place.
+    pub asks: Vec<(usize, Operation)>,
+}
+
+/// A sentence of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanLine {
+    /// The sentence.
+    pub text: String,
+    /// Whether it warns.
+    pub loud: bool,
+}
+
+impl Plan {
+    fn new(title: String) -> Self {
+        Self { title, lines: Vec::new(), must_type: None, asks: Vec::new() }
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.lines.push(PlanLine { text: text.into(), loud: false });
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.lines.push(PlanLine { text: text.into(), loud: true });
+    }
+}
+
+fn label(nodes: &[NodeView], index: usize) -> &str {
+    nodes.get(index).map_or("?", |node| node.label.as_str())
+}
+
+/// The plan of a new administrative state on these nodes.
+pub fn server_state(nodes: &[NodeView], on: &[usize], name: &ServerName, state: ServerAdmin) -> Plan {
+    let verb = match state {
+        ServerAdmin::Ready => "Make ready",
+        ServerAdmin::Drain => "Drain",
+        ServerAdmin::Maint => "Put into maintenance",
+    };
+    let mut plan = Plan::new(title(nodes, on, verb, name));
+    for (index, proxy, server) in found(nodes, on, name) {
+        let node = label(nodes, index).to_owned();
+        plan.asks.push((index, Operation::ServerState { server: name.clone(), state }));
+        match state {
+            ServerAdmin::Ready => ready(&mut plan, &node, server),
+            ServerAdmin::Drain | ServerAdmin::Maint => {
+                share(&mut plan, nodes, index, &node, proxy, server);
+                leaves(&mut plan, &node, proxy, server);
+            }
+        }
+    }
+    match state {
+        ServerAdmin::Ready => {}
+        ServerAdmin::Drain => {
+            plan.say("New requests go to other servers, except clients that persistence holds here; what runs may finish.");
+        }
+        ServerAdmin::Maint => {
+            plan.say("New requests go to other servers, those of persistence too; its checks stop.");
+            plan.say("Sessions in progress are not cut; they go on until they end.");
+        }
+    }
+    missing(&mut plan, nodes, on, name);
+    plan
+}
+
+/// The plan of a new weight on these nodes.
+pub fn server_weight(nodes: &[NodeView], on: &[usize], name: &ServerName, weight: WeightChange) -> Plan {
+    let mut plan = Plan::new(title(nodes, on, "Weight of", name));
+    for (index, proxy, server) in found(nodes, on, name) {
+        let node = label(nodes, index).to_owned();
+        plan.asks.push((index, Operation::ServerWeight { server: name.clone(), weight }));
+        let new = match weight {
+            WeightChange::Absolute(number) => u64::from(number),
+            // Below a configured weight of 1 nothing but 0 is smaller.
+            WeightChange::Percent(number) => (u64::from(server.initial_weight) * u64::from(number)).div_ceil(100).min(256),
+        };
+        let others: u64 = proxy
+            .servers
+            .iter()
+            .filter(|other| other.name != server.name && usable(other) && other.backup == server.backup)
+            .map(|other| u64::from(other.weight))
+            .sum();
+        if new == 0 {
+            plan.say(format!("{node}: weight {} -> 0: no new requests but those of persistence, as when draining.", server.weight));
+            leaves(&mut plan, &node, proxy, server);
+        } else {
+            let before = percent(u64::from(server.weight), u64::from(server.weight) + others);
+            plan.say(format!(
+                "{node}: weight {} -> {new}, its share of {} from about {before} % to {} %.",
+                server.weight,
+                proxy.name,
+                percent(new, new + others)
+            ));
+        }
+    }
+    missing(&mut plan, nodes, on, name);
+    plan
+}
+
+fn title(nodes: &[NodeView], on: &[usize], verb: &str, name: &ServerName) -> String {
+    let labels: Vec<&str> = on.iter().map(|index| label(nodes, *index)).collect();
+    format!("{verb} {name} on {}", labels.join(", "))
+}
+
+fn found<'a>(
+    nodes: &'a [NodeView],
+    on: &'a [usize],
+    name: &'a ServerName,
+) -> impl Iterator<Item = (usize, &'a ProxySnapshot, &'a ServerStats)> {
+    on.iter().filter_map(|index| {
+        let proxy = rows::backend(nodes.get(*index)?.live()?, &name.backend)?;
+        Some((*index, proxy, proxy.servers.iter().find(|server| server.name == name.server)?))
+    })
+}
+
+fn missing(plan: &mut Plan, nodes: &[NodeView], on: &[usize], name: &ServerName) {
+    for index in on {
+        if plan.asks.iter().any(|(asked, _)| asked == index) {
+            continue;
+        }
+        let why = if nodes.get(*index).is_some_and(|node| node.live().is_some()) { "has no such server" } else { "is not reachable" };
+        plan.warn(format!("{} {why}: nothing is done for {name} there.", label(nodes, *index)));
+    }
+}
+
+fn ready(plan: &mut Plan, node: &str, server: &ServerStats) {
+    if server.admin == ServerAdmin::Ready {
+        plan.say(format!("{node}: it is ready already."));
+    } else if server.check.is_some() {
+        plan.say(format!("{node}: it takes new requests as soon as its checks agree."));
+    } else {
+        plan.warn(format!("{node}: it has no check and takes new requests at once."));
+    }
+}
+
+fn share(plan: &mut Plan, nodes: &[NodeView], index: usize, node: &str, proxy: &ProxySnapshot, server: &ServerStats) {
+    let history = &nodes[index].history.servers;
+    let rate = |other: &ServerStats| {
+        let key = ServerName { backend: proxy.name.clone(), server: other.name.clone() };
+        history.get(&key).map_or(other.rate.current, |measured| measured.rate.latest())
+    };
+    let all: u64 = proxy.servers.iter().map(rate).sum();
+    let own = rate(server);
+    let unit = if proxy.http { "req/s" } else { "sessions/s" };
+    plan.say(format!(
+        "{node}: {} serves {} and {own} {unit} ({} % of backend {}).",
+        server.name,
+        plural(server.sessions.current, "session"),
+        percent(own, all),
+        proxy.name
+    ));
+    if server.queue.current > 0 {
+        plan.warn(format!("{node}: {} wait for it and move to other servers.", plural(server.queue.current, "request")));
+    }
+}
+
+/// What stays when a server leaves.
+fn leaves(plan: &mut Plan, node: &str, proxy: &ProxySnapshot, server: &ServerStats) {
+    let all = proxy.servers.len();
+    let stay: Vec<&ServerStats> = proxy.servers.iter().filter(|other| other.name != server.name && usable(other)).collect();
+    let active = stay.iter().filter(|other| !other.backup).count();
+    if stay.is_empty() {
+        if usable(server) {
+            let harm = if proxy.http {
+                format!("all requests of {} will get 503", proxy.name)
+            } else {
+                format!("all connections of {} will be closed", proxy.name)
+            };
+            plan.warn(format!("{node}: LAST usable server: {harm}!"));
+            plan.must_type = Some(server.name.clone());
+        } else {
+            plan.warn(format!("{node}: it is not usable now, and neither is any other server of {}.", proxy.name));
+        }
+    } else if active == 0 && !server.backup {
+        plan.warn(format!("{node}: no active server stays; {} of {} take over.", plural(stay.len() as u64, "backup server"), proxy.name));
+    } else {
+        plan.say(format!("{node}: {} of {all} servers {} usable.", stay.len(), if stay.len() == 1 { "stays" } else { "stay" }));
+    }
+}
+
+/// A peer that was heard within this many advertisement intervals is there.
+const PEER_INTERVALS: u64 = 4;
+
+/// Whether somebody would take the addresses over: heard of late, or another of our nodes stands ready.
+fn somebody(nodes: &[NodeView], index: usize, instance: &InstanceSnapshot) -> Option<String> {
+    let other = nodes.iter().enumerate().find_map(|(other, node)| {
+        let peer = node.live()?.vrrp.iter().find(|peer| {
+            peer.vrid == instance.vrid && peer.addresses.iter().any(|address| instance.addresses.contains(address))
+        })?;
+        (other != index && peer.state == VrrpState::Backup && !peer.held).then(|| node.label.clone())
+    });
+    other.or_else(|| {
+        let limit = PEER_INTERVALS * instance.advert_interval_ms.max(1);
+        instance.peers.iter().find(|peer| peer.priority > 0 && peer.age_ms < limit).map(|peer| peer.address.clone())
+    })
+}
+
+/// The plan of giving an instance's addresses away, on the node that holds them.
+pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
+    let node = label(nodes, index).to_owned();
+    let mut plan = Plan::new(format!("Failover of {name} away from {node}"));
+    let Some(instance) = nodes.get(index).and_then(|view| view.live()).and_then(|snapshot| rows::instance(snapshot, name)) else {
+        plan.warn(format!("{node} is not reachable or has no instance {name}."));
+        return plan;
+    };
+    let addresses = instance.addresses.join(" ");
+    if instance.state != VrrpState::Master {
+        plan.warn(format!("{node} is {}, not MASTER: it holds no address now and will not take {addresses}.", instance.state));
+    }
+    let taker = somebody(nodes, index, instance);
+    match &taker {
+        Some(taker) => {
+            plan.say(format!("{addresses} moves from {node} to {taker} within about a second."));
+        }
+        None => {
+            plan.warn(format!("{addresses} leaves {node}, and nobody was heard as peer to take it: the address is GONE!"));
+            plan.must_type = Some(name.to_owned());
+        }
+    }
+    let connections = nodes[index].live().and_then(|snapshot| snapshot.worker.as_ref()).map_or(0, |worker| worker.process.current_connections);
+    plan.say(format!("Current connections to the address break ({} on {node}).", plural(connections, "connection")));
+    plan.say(format!("{node} does not take it back while the other speaks, until 'failback'."));
+    plan.asks.push((index, Operation::VrrpFailover { instance: name.to_owned(), force: taker.is_none() }));
+    plan
+}
+
+/// The plan of ending a failover.
+pub fn failback(nodes: &[NodeView], index: usize, name: &str) -> Plan {
+    let node = label(nodes, index).to_owned();
+    let mut plan = Plan::new(format!("Failback of {name} on {node}"));
+    let Some(instance) = nodes.get(index).and_then(|view| view.live()).and_then(|snapshot| rows::instance(snapshot, name)) else {
+        plan.warn(format!("{node} is not reachable or has no instance {name}."));
+        return plan;
+    };
+    if !instance.held {
+        plan.say(format!("{node} gives nothing away: nothing changes."));
+    }
+    let addresses = instance.addresses.join(" ");
+    let master = instance.master.as_ref().map_or(0, |master| master.priority);
+    if instance.nopreempt && instance.master.is_some() {
+        plan.say(format!("{node} has nopreempt: {addresses} stays where it is; {node} is ready to take it again."));
+    } else if instance.effective_priority > master {
+        let delay = if instance.preempt_delay_ms > 0 { format!(" after {} s", instance.preempt_delay_ms / 1000) } else { String::new() };
+        plan.say(format!("{node} has priority {} against {master}: {addresses} moves back to {node}{delay}.", instance.effective_priority));
+        plan.say("Current connections to the address break.");
+    } else {
+        plan.say(format!("{node} has priority {} against {master}: {addresses} stays where it is.", instance.effective_priority));
+    }
+    plan.asks.push((index, Operation::VrrpFailback { instance: name.to_owned() }));
+    plan
+}
+
+/// Reads a weight: `0` to `256`, or `50%` of the configured weight.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn parse_weight(text: &str) -> Result<WeightChange, String> {
+    let wrong = || format!("'{text}' is no weight; expected 0 to 256, or per cent of the configured weight as in 50%");
+    match text.strip_suffix('%') {
+        Some(number) => number.parse().map(WeightChange::Percent).map_err(|_| wrong()),
+        None => match text.parse::<u16>() {
+            Ok(number) if number <= 256 => Ok(WeightChange::Absolute(number)),
+            _ => Err(wrong()),
+        },
+    }
+}

@@ -1,0 +1,132 @@
+//! The VRRP screen: each virtual router with its nodes side by side.
+
+use protocol::vrrp::{Effect, InstanceSnapshot, VrrpState};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Paragraph, Wrap};
+
+use super::theme::Theme;
+use crate::app::App;
+use crate::problems::{self, RouterState};
+use crate::words::{self, clock, printable, span};
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let routers = problems::virtual_routers(&app.nodes);
+    let Some(router) = routers.get(app.router.min(routers.len().saturating_sub(1))) else {
+        let text = " no VRRP instance is known";
+        frame.render_widget(Paragraph::new(Line::styled(text, theme.dim())).block(Block::bordered().title(" VRRP ")), area);
+        return;
+    };
+    let list_rows = if routers.len() > 1 { (routers.len() as u16).min(area.height / 4) } else { 0 };
+    let [list, head, body] =
+        Layout::vertical([Constraint::Length(list_rows), Constraint::Length(1), Constraint::Min(3)]).areas(area);
+    let skip = app.router.saturating_sub(usize::from(list_rows).saturating_sub(1));
+    let lines: Vec<Line<'_>> = routers
+        .iter()
+        .enumerate()
+        .skip(skip)
+        .map(|(number, router)| {
+            let text = format!("{}{} vrid {}  {}", if number == app.router { ">" } else { " " }, router.name, router.vrid, holder(app, router.state(&app.nodes)).0);
+            if number == app.router { Line::styled(text, theme.selected()) } else { Line::raw(text) }
+        })
+        .collect();
+    frame.render_widget(Paragraph::new(lines), list);
+    let (text, alarm) = holder(app, router.state(&app.nodes));
+    let style = if alarm { theme.alarm() } else { theme.good() };
+    frame.render_widget(
+        Paragraph::new(Line::from(vec![
+            Span::styled(format!(" {} vrid {} ", printable(router.name), router.vrid), theme.strong()),
+            Span::raw(format!("{}  ", printable(&router.addresses.join(" ")))),
+            Span::styled(text, style.patch(theme.strong())),
+        ])),
+        head,
+    );
+    // A third node would be too narrow at 80 columns: two are shown, the chosen one first.
+    let mut members = router.members.clone();
+    members.sort_by_key(|(index, _)| app.chosen != Some(*index));
+    let most = (usize::from(area.width) / 38).max(1);
+    members.truncate(most);
+    let columns = Layout::horizontal(vec![Constraint::Fill(1); members.len()]).split(body);
+    for ((index, instance), column) in members.iter().zip(columns.iter()) {
+        let node = &app.nodes[*index];
+        let title = Span::styled(format!(" {} ", words::cut(&node.label, 30)), theme.strong());
+        let lines = instance_lines(app, instance, theme, usize::from(column.width).saturating_sub(2));
+        frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(title)), *column);
+    }
+}
+
+fn holder(app: &App, state: RouterState) -> (String, bool) {
+    match state {
+        RouterState::HeldBy(index) => (format!("on {}", app.nodes[index].label), false),
+        RouterState::HeldElsewhere(address) => (format!("on {address}, not one of these nodes"), false),
+        RouterState::SplitBrain(_) => ("SPLIT BRAIN: on several nodes".to_owned(), true),
+        RouterState::Nobody => ("NOBODY is MASTER".to_owned(), true),
+    }
+}
+
+fn instance_lines<'a>(app: &App, instance: &InstanceSnapshot, theme: &Theme, width: usize) -> Vec<Line<'a>> {
+    let style = match instance.state {
+        VrrpState::Master => theme.good(),
+        VrrpState::Fault => theme.bad(),
+        VrrpState::Init | VrrpState::Backup => ratatui::style::Style::new(),
+    };
+    let cut = |text: String| words::cut(&printable(&text), width);
+    let mut lines = vec![
+        Line::from(vec![
+            Span::styled(format!(" {}", instance.state), style.patch(theme.strong())),
+            Span::raw(format!(" for {} on {}", span(app.now_ms.saturating_sub(instance.since_ms)), printable(&instance.interface))),
+        ]),
+        Line::raw(cut(format!(" priority {} = base {}", instance.effective_priority, instance.base_priority))),
+    ];
+    for share in &instance.shares {
+        let effect = match share.effect {
+            Effect::Priority(number) => format!("{number:+}"),
+            Effect::Fault => "FAULT".to_owned(),
+        };
+        let mark = if share.healthy { "ok " } else { "BAD" };
+        let style = if share.healthy { theme.good() } else { theme.bad() };
+        lines.push(Line::from(vec![
+            Span::styled(format!("  {mark} "), style),
+            Span::raw(words::cut(&printable(&format!("{effect:>5} {}  {}", share.item, share.detail)), width.saturating_sub(6))),
+        ]));
+    }
+    let peer = match (&instance.master, instance.peers.first()) {
+        (Some(peer), _) => format!(" master {} priority {}, heard {} ms ago", peer.address, peer.priority, peer.age_ms),
+        (None, Some(peer)) => format!(" peer {} priority {}, heard {} ago", peer.address, peer.priority, age(peer.age_ms)),
+        (None, None) => " no peer was heard".to_owned(),
+    };
+    lines.push(Line::raw(cut(peer)));
+    let present = if instance.addresses_present { "on the interface" } else { "not here" };
+    lines.push(Line::raw(cut(format!(" {} {present}", instance.addresses.join(" ")))));
+    if instance.held {
+        lines.push(Line::styled(cut(" gave the addresses away; b takes them back".to_owned()), theme.uneasy()));
+    }
+    if instance.conflict {
+        lines.push(Line::styled(cut(" ANOTHER MASTER is heard".to_owned()), theme.alarm()));
+    }
+    let counters = &instance.counters;
+    let preempt = if instance.nopreempt { ", nopreempt" } else { "" };
+    lines.push(Line::raw(cut(format!(
+        " adverts out {} in {}, every {} ms{preempt}",
+        counters.adverts_sent, counters.adverts_received, instance.advert_interval_ms
+    ))));
+    lines.push(Line::raw(cut(format!(
+        " resigned {}, heard {}; master {}x, ARPs {}",
+        counters.resignations_sent, counters.resignations_received, counters.became_master, counters.gratuitous_arps_sent
+    ))));
+    if !counters.refused.is_empty() {
+        let refused = counters.refused.iter().map(|(reason, number)| format!("{reason} {number}")).collect::<Vec<_>>().join(", ");
+        lines.push(Line::styled(cut(format!(" refused: {refused}")), theme.uneasy()));
+    }
+    lines.push(Line::styled(" transitions", theme.dim()));
+    for transition in instance.transitions.iter().rev() {
+        lines.push(Line::raw(cut(format!(" {} {} -> {}", clock(transition.at_ms), transition.from, transition.to))));
+        lines.push(Line::styled(cut(format!("   {}", transition.reason)), theme.dim()));
+    }
+    lines
+}
+
+fn age(milliseconds: u64) -> String {
+    if milliseconds < 10_000 { format!("{milliseconds} ms") } else { span(milliseconds) }
+}
