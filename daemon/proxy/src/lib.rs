@@ -4,6 +4,8 @@
 
 pub mod acl;
 pub mod app;
+pub mod command;
+pub mod health;
 pub mod http;
 pub mod pattern;
 pub mod persistence;
@@ -13,4 +15,5 @@ pub mod http1;
 pub mod log;
 pub mod net;
 pub mod state;
+pub mod stats;
 pub mod txn;

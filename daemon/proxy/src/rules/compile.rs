@@ -37,10 +37,6 @@ pub fn compile(
         diagnostics,
         rules: CompiledRules {
             pages: Some(error_pages(proxy)),
-            monitor_uri: proxy
-                .monitor_uri
-                .as_ref()
-                .map(|uri| uri.clone().into_bytes()),
             ..CompiledRules::default()
         },
     };

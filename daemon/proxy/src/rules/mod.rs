@@ -133,7 +133,6 @@ pub struct CompiledRules {
     extra_response_slots: usize,
     cookie_capture: Option<CookieCapture>,
     unique_id: Option<(LogFormat, Option<Vec<u8>>)>,
-    monitor_uri: Option<Vec<u8>>,
     pages: Option<ErrorPages>,
 }
 
@@ -168,13 +167,8 @@ impl CompiledRules {
         self.run(&self.tcp_content, context, actions::Side::Request)
     }
 
-    /// Captures, `monitor-uri`, `http-request` rules, then `redirect` rules.
+    /// Captures, `http-request` rules, then `redirect` rules.
     pub fn request(&self, context: &mut Context<'_>) -> Verdict {
-        if let Some(uri) = &self.monitor_uri
-            && context.txn.request.target() == uri.as_slice()
-        {
-            return Verdict::Answer(Box::new(self.page_answer(200, AnswerKind::Local, local(Stage::Request))));
-        }
         self.capture_request(context.txn);
         if let Some((format, header)) = &self.unique_id {
             let mut id = Vec::new();
@@ -226,7 +220,6 @@ impl CompiledRules {
             && self.extra_request_slots == 0
             && self.cookie_capture.is_none()
             && self.unique_id.is_none()
-            && self.monitor_uri.is_none()
     }
 
     /// Whether [`CompiledRules::response`] would do nothing.
