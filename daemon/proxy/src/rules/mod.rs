@@ -21,6 +21,8 @@ use crate::txn::{Cause, Session, Stage, Termination, Transaction};
 use actions::Action;
 pub use actions::action_names;
 pub use compile::compile;
+pub(crate) use compile::challenge;
+pub(crate) use reply::reason;
 pub use error_pages::{ErrorPages, Page, error_pages, is_built_in, parse_page};
 
 /// What rules work on.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use config::haproxy::{Balance, BindAddress, Bind, ProxyConfig, ServerAddress};
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::{
-    BackendStats, CheckStats, FrontendStats, Operational, ProcessInfo, ProxySnapshot, Rate,
+    BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, Rate,
     ServerStats, Times, WorkerSnapshot,
 };
 
@@ -481,9 +481,4 @@ fn clear_server(server: &Server, all: bool) {
         counter.clear();
     }
     counters.responses.clear();
-}
-
-/// Whether a server's state is one of the good ones, for colours.
-pub(super) fn is_good(operational: Operational) -> bool {
-    matches!(operational, Operational::Up | Operational::NoCheck)
 }
