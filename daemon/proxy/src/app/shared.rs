@@ -42,6 +42,8 @@ pub struct Shared {
     pub errors: ErrorCaptures,
     /// What happened, on its way to the control process.
     pub events: EventSink,
+    /// Log targets; traffic logs and state changes share them.
+    pub reports: crate::log::Reports,
     /// Set when the worker drains: no new connections, none kept.
     pub draining: AtomicBool,
 }
@@ -57,6 +59,7 @@ impl Shared {
     ) -> Self {
         Self {
             process: ProcessCounters::new(u64::from(config.global.maxconn.unwrap_or(0))),
+            reports: crate::log::Reports::open(&config, pid),
             config,
             frontends,
             backends,
