@@ -125,6 +125,30 @@ pub struct Termination {
     pub stage: Stage,
 }
 
+impl Termination {
+    /// An end with its cause and stage.
+    pub fn new(cause: Cause, stage: Stage) -> Self {
+        Self { cause, stage }
+    }
+
+    /// The status of the error page that a client gets if no answer was begun; `None` where nobody would read it.
+    pub fn error_status(self) -> Option<u16> {
+        match (self.cause, self.stage) {
+            (Cause::ClientTimeout, Stage::Request | Stage::Headers | Stage::Data) => Some(408),
+            (Cause::Proxy, Stage::Headers | Stage::Data) => Some(502),
+            (Cause::Proxy, Stage::Connect | Stage::Queue) => Some(503),
+            (Cause::Proxy, _) => Some(403),
+            (Cause::Client, Stage::Request) => Some(400),
+            (Cause::ServerTimeout, Stage::Headers | Stage::Data) => Some(504),
+            (Cause::ServerTimeout | Cause::Server, Stage::Connect | Stage::Queue) => Some(503),
+            (Cause::Server, _) => Some(502),
+            (Cause::Down | Cause::Killed, _) => Some(503),
+            (Cause::Resource | Cause::Internal, _) => Some(500),
+            (Cause::Client | Cause::ClientTimeout | Cause::Normal | Cause::Local | Cause::ServerTimeout, _) => None,
+        }
+    }
+}
+
 /// Times of a transaction in microseconds of the worker's clock; 0 where a step was not reached.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
@@ -142,6 +166,17 @@ pub struct Timings {
     pub response_us: u64,
     /// The end.
     pub end_us: u64,
+}
+
+/// What persistence remembers between a request and its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PersistenceState {
+    /// The request's cookie led to the server that was used.
+    pub direct: bool,
+    /// Last-use date of the cookie as the client sent it (30 bits of seconds divided by 4), 0 for none.
+    pub last_date: u64,
+    /// First-use date, 0 for none.
+    pub first_date: u64,
 }
 
 /// One request with its answer, or one relayed stream.
@@ -179,8 +214,54 @@ pub struct Transaction {
     pub captured_request: Vec<Vec<u8>>,
     /// Values captured from the answer, by capture slot.
     pub captured_response: Vec<Vec<u8>>,
+    /// Values of `capture cookie` in the request and in the answer; empty for none.
+    pub captured_cookies: [Vec<u8>; 2],
     /// Variables of scope `txn`, `req`, `res` by name.
     pub variables: Vec<(String, Vec<u8>)>,
+    /// Whether the statistics page answered (`<STATS>` in logs).
+    pub is_statistics: bool,
+    /// Severity set by `set-log-level`.
+    pub log_level: Option<config::haproxy::LogLevel>,
+    /// What persistence has to remember between request and answer.
+    pub persistence: PersistenceState,
     /// `http-request set-log-level silent`.
     pub silent: bool,
+}
+
+impl Transaction {
+    /// Back to the beginning; the memory is kept.
+    pub fn clear(&mut self) {
+        let Self { request, response, request_line, captured_request, captured_response, variables, .. } = self;
+        request.clear();
+        response.clear();
+        request_line.clear();
+        captured_request.clear();
+        captured_response.clear();
+        variables.clear();
+        *self = Self {
+            request: std::mem::take(request),
+            response: std::mem::take(response),
+            request_line: std::mem::take(request_line),
+            captured_request: std::mem::take(captured_request),
+            captured_response: std::mem::take(captured_response),
+            variables: std::mem::take(variables),
+            ..Self::default()
+        };
+    }
+
+    /// A variable's value by its full name (`txn.x`).
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.variables
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// Sets a variable, or takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<Vec<u8>>) {
+        self.variables.retain(|(found, _)| found != name);
+        if let Some(value) = value {
+            self.variables.push((name.to_owned(), value));
+        }
+    }
 }

@@ -4,10 +4,10 @@
 //! vrrp_alone priority=100 vip=10.230.137.100/32 pass=passwd
 //! ```
 //!
-//! Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
+//! `file=PATH` takes a keepalived.conf instead. Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
 //! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
-//! control process), `stop`. Whatever happens is printed, a line each.
+//! control process), `stop`, `abandon` (the supervisor vanishes). Whatever happens is printed, a line each.
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -21,6 +21,7 @@ use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
 use sys::channel::{Channel, Sender, pair};
 use tandem_vrrp::Setup;
 use tokio::io::AsyncBufReadExt;
+use tokio::task::AbortHandle;
 
 /// Builds a setup of one instance out of `word=value` arguments.
 pub(crate) fn setup(words: &[String]) -> Setup {
@@ -45,6 +46,14 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             .collect::<Vec<_>>()
     };
     let word = |text: &str| Word::new(text, Span::default());
+    if let Some(path) = value("file") {
+        let loaded = config::load(&[config::Input::path(path)], &|_| None);
+        return Setup {
+            config: loaded.keepalived.expect("a keepalived configuration"),
+            proxy_configured: has("proxy"),
+            node: "alone".to_owned(),
+        };
+    }
     let mut config = KeepalivedConfig::default();
     let mut track_scripts = Vec::new();
     if let Some(command) = value("script") {
@@ -234,7 +243,12 @@ async fn new_control(supervisor: &Sender) -> Sender {
 }
 
 /// Obeys standard input.
-async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
+async fn obey(
+    mut words: Vec<String>,
+    supervisor: Sender,
+    mut control: Sender,
+    supervising: AbortHandle,
+) {
     let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     let instance = setup(&words).config.instances[0].name.text.clone();
     let mut id = 0;
@@ -274,6 +288,10 @@ async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
                 .await;
             }
             "control" => control = new_control(&supervisor).await,
+            "abandon" => {
+                supervising.abort();
+                return;
+            }
             "stop" => send(&supervisor, &ToChild::Stop).await,
             set => {
                 words.extend(set.split_whitespace().skip(1).map(str::to_owned));
@@ -300,12 +318,10 @@ pub(crate) fn node(words: Vec<String>) -> ExitCode {
         let our_control = Channel::new(our_control).expect("a channel");
         let theirs = Channel::new(theirs).expect("a channel");
         let their_control = Channel::new(their_control).expect("a channel");
-        tokio::spawn(obey(
-            words.clone(),
-            supervisor.sender.clone(),
-            our_control.sender.clone(),
-        ));
-        tokio::spawn(supervise(supervisor));
+        let to_supervised = supervisor.sender.clone();
+        let supervising = tokio::spawn(supervise(supervisor)).abort_handle();
+        let to_control = our_control.sender.clone();
+        tokio::spawn(obey(words.clone(), to_supervised, to_control, supervising));
         tokio::spawn(control(our_control.receiver));
         tandem_vrrp::run(setup(&words), theirs, Some(their_control)).await
     });

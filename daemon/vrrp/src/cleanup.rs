@@ -17,17 +17,32 @@ pub async fn remove_addresses(config: &KeepalivedConfig) -> Result<Vec<String>, 
     network.refresh().await.map_err(|error| error.to_string())?;
     let mut removed = Vec::new();
     let mut failures = Vec::new();
-    for instance in config.instances.iter().filter(|instance| instance.priority != OWNER) {
-        for address in instance.virtual_addresses.iter().chain(&instance.excluded_addresses) {
+    for instance in config
+        .instances
+        .iter()
+        .filter(|instance| instance.priority != OWNER)
+    {
+        for address in instance
+            .virtual_addresses
+            .iter()
+            .chain(&instance.excluded_addresses)
+        {
             let device = address.device.as_deref().unwrap_or(&instance.interface);
             if !network.has(device, address.address) {
                 continue;
             }
             match network.remove(device, address).await {
-                Ok(()) => removed.push(format!("{}/{} from {device}", address.address, address.prefix_length)),
+                Ok(()) => removed.push(format!(
+                    "{}/{} from {device}",
+                    address.address, address.prefix_length
+                )),
                 Err(error) => failures.push(error.to_string()),
             }
         }
     }
-    if failures.is_empty() { Ok(removed) } else { Err(failures.join("; ")) }
+    if failures.is_empty() {
+        Ok(removed)
+    } else {
+        Err(failures.join("; "))
+    }
 }

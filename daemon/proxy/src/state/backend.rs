@@ -1,10 +1,10 @@
 //! A backend's facts and counters.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
-use super::server::Server;
+use super::server::{Server, Usability};
 
 /// Index of a backend in the runtime's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,16 @@ pub struct Backend {
     pub wake: tokio::sync::Notify,
     /// Figures.
     pub counters: BackendCounters,
+    availability: Mutex<Availability>,
+}
+
+/// Since when a backend has been up or down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Availability {
+    /// Milliseconds of the worker's clock of the last change.
+    pub changed_at_ms: u64,
+    /// Milliseconds spent down before that.
+    pub downtime_ms: u64,
 }
 
 impl Backend {
@@ -53,7 +63,51 @@ impl Backend {
             generation: AtomicU64::new(1),
             wake: tokio::sync::Notify::new(),
             counters: BackendCounters::default(),
+            availability: Mutex::default(),
         }
+    }
+
+    /// Servers that take new clients (`nbsrv`).
+    pub fn usable_servers(&self) -> usize {
+        self.servers
+            .iter()
+            .filter(|server| server.usability() == Usability::Up)
+            .count()
+    }
+
+    /// Usable servers: those that are not backups, and backups.
+    pub fn usable_by_kind(&self) -> (usize, usize) {
+        let usable = self
+            .servers
+            .iter()
+            .filter(|server| server.usability() == Usability::Up);
+        let (backup, active): (Vec<_>, Vec<_>) = usable.partition(|server| server.config.backup);
+        (active.len(), backup.len())
+    }
+
+    /// Whether a server takes new clients.
+    pub fn is_available(&self) -> bool {
+        self.usable_servers() > 0
+    }
+
+    /// Since when it has been up or down.
+    pub fn availability(&self) -> Availability {
+        *self
+            .availability
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called when [`Backend::is_available`] has changed.
+    pub fn availability_changed(&self, usable: bool, now_ms: u64) {
+        let mut availability = self
+            .availability
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if usable {
+            availability.downtime_ms += now_ms.saturating_sub(availability.changed_at_ms);
+        }
+        availability.changed_at_ms = now_ms;
     }
 
     /// The state that balancers have to follow.

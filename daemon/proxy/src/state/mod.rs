@@ -8,7 +8,7 @@ mod counters;
 mod frontend;
 mod server;
 
-pub use backend::{Backend, BackendCounters, BackendId};
+pub use backend::{Availability, Backend, BackendCounters, BackendId};
 pub use counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
 pub use frontend::{Frontend, FrontendCounters, FrontendId};
 pub use server::{Health, Server, ServerCounters, ServerId, Usability};

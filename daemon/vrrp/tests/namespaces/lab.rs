@@ -132,6 +132,10 @@ impl Lab {
              authentication {{\n auth_type PASS\n auth_pass passwd\n }}\n virtual_ipaddress {{\n {VIP}\n }}\n {more}\n}}\n"
         );
         std::fs::write(file("conf"), text).expect("a file");
+        // Of a killed one: it would be taken for alive until its parent has reaped it.
+        for kind in ["pid", "vrrp.pid"] {
+            let _ = std::fs::remove_file(file(kind));
+        }
         let mut command = Command::new("ip");
         command.args([
             "netns",
@@ -215,6 +219,11 @@ impl Node {
     /// Sends SIGTERM and waits for the end; its exit status.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
+        self.end()
+    }
+
+    /// Waits for its end; its exit status.
+    pub(crate) fn end(mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

@@ -25,9 +25,13 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 16] = [
+const SCENARIOS: [(&str, fn()); 17] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
+    (
+        "a_daemon_whose_supervisor_vanishes_gives_up_in_order",
+        abandoned,
+    ),
     (
         "a_failover_goes_to_the_peer_and_a_failback_returns",
         failover,
@@ -97,6 +101,14 @@ fn has_keepalived() -> bool {
         println!("SKIPPED in part: keepalived is not installed");
     }
     found
+}
+
+/// Forgets what a node said until now: an answer comes after everything that happened before.
+fn forget(node: &mut lab::Node) {
+    node.forget();
+    node.tell("show");
+    node.hears("SHOW", SOON);
+    node.forget();
 }
 
 fn killed() {
@@ -282,7 +294,7 @@ fn script() {
 
 fn healed() {
     let lab = Lab::new();
-    let (a, b) = (lab.ours("a", A), lab.ours("b", B));
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
     // Isolated ports of a bridge reach all others but each other: the client sees both.
     let isolate = |word: &str| {
@@ -301,7 +313,7 @@ fn healed() {
             .output();
         lab.client_goes_to("b")
     });
-    a.forget();
+    forget(&mut a);
     isolate("off");
     b.hears(
         "MASTER -> BACKUP: advertisement from 10.230.137.1 with higher priority",
@@ -394,7 +406,7 @@ fn reload() {
     let lab = Lab::new();
     let mut a = lab.ours("a", A);
     wait("a is master", ELECTION, || lab.has("a"));
-    a.forget();
+    forget(&mut a);
     a.tell("set priority=100");
     a.tell("show");
     a.hears("SHOW", SOON);
@@ -410,7 +422,7 @@ fn reload() {
     );
     assert_eq!(a.count("R1: ") + a.count("also1: MASTER ->"), 0);
     assert!(!lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
-    a.forget();
+    forget(&mut a);
     a.tell("set vip=10.230.137.101/24");
     a.hears(
         "R1: MASTER -> INIT: its configuration changed or is gone",
@@ -427,8 +439,8 @@ fn frozen() {
     let lab = Lab::new();
     let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    a.forget();
-    b.forget();
+    forget(&mut a);
+    forget(&mut b);
     b.signal("STOP");
     stays("a is master", MASTER_DOWN * 2, || lab.has("a"));
     b.signal("CONT");
@@ -457,6 +469,17 @@ fn control() {
     a.hears("SHOW", SOON);
 }
 
+fn abandoned() {
+    let lab = Lab::new();
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.forget();
+    a.tell("abandon");
+    assert_eq!(a.end(), Some(0));
+    assert!(!lab.has("a"));
+    b.hears("BACKUP -> MASTER: 10.230.137.1 resigned", SKEW);
+}
+
 fn removed() {
     let lab = Lab::new();
     let a = lab.ours("a", A);
@@ -471,10 +494,10 @@ fn removed() {
 
 fn forged() {
     let lab = Lab::new();
-    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    a.forget();
-    b.forget();
+    forget(&mut a);
+    forget(&mut b);
     let own = std::env::current_exe().expect("this program");
     let forger = Command::new("ip")
         .args(["netns", "exec", &lab.space("c")])

@@ -1,0 +1,73 @@
+//! Answers the control process and tells it what happened.
+
+use std::sync::Arc;
+
+use protocol::wire;
+use protocol::worker::{MAX_SESSIONS_SHOWN, WorkerAsk, WorkerRequest, WorkerTell};
+
+use super::apply;
+use crate::app::Shared;
+
+/// Serves the channel to the control process until it is gone. Events that could not be told go back to the queue.
+pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
+    let mut receiver = control.receiver;
+    let sender = control.sender;
+    loop {
+        tokio::select! {
+            frame = receiver.receive() => {
+                let Ok(Some((bytes, _))) = frame else { return };
+                let request: WorkerRequest = match wire::decode(&bytes) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        tracing::warn!("the control process sent what cannot be read: {error}");
+                        continue;
+                    }
+                };
+                if !tell(&sender, &answer(&shared, request)).await {
+                    return;
+                }
+            }
+            event = shared.events.next() => {
+                let message = WorkerTell::Event(event);
+                if !tell(&sender, &message).await {
+                    if let WorkerTell::Event(event) = message {
+                        shared.events.put_back(event);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn tell(sender: &sys::channel::Sender, message: &WorkerTell) -> bool {
+    match wire::encode(message) {
+        Ok(bytes) => sender.send(&bytes, &[]).await.is_ok(),
+        Err(error) => {
+            tracing::warn!("an answer to the control process cannot be written: {error}");
+            true
+        }
+    }
+}
+
+fn answer(shared: &Shared, request: WorkerRequest) -> WorkerTell {
+    let id = request.id;
+    match request.ask {
+        WorkerAsk::Snapshot => WorkerTell::Snapshot {
+            id,
+            snapshot: Box::new(crate::stats::snapshot(shared)),
+        },
+        WorkerAsk::Sessions => WorkerTell::Sessions {
+            id,
+            sessions: shared.sessions.list(shared, MAX_SESSIONS_SHOWN),
+        },
+        WorkerAsk::Errors => WorkerTell::Errors {
+            id,
+            errors: shared.errors.list(),
+        },
+        WorkerAsk::Do(operation) => WorkerTell::Done {
+            id,
+            result: apply(shared, &operation),
+        },
+    }
+}

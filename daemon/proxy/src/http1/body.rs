@@ -1,0 +1,233 @@
+//! Bodies: how long they are, chunks decoded in place, chunks written.
+
+use std::ops::Range;
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Bytes(u64),
+    /// Chunked.
+    Chunked,
+    /// With the connection (answers only).
+    Close,
+}
+
+/// A body that breaks its framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(pub &'static str);
+
+/// Longest chunk size line and longest trailer section in bytes.
+const MAX_SIZE_LINE: usize = 256;
+const MAX_TRAILERS: usize = 8 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Bytes(u64),
+    Close,
+    ChunkSize,
+    ChunkData(u64),
+    ChunkEnd,
+    Trailers(usize),
+    Done,
+}
+
+/// Finds the data of a body in its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyDecoder {
+    state: State,
+}
+
+impl BodyDecoder {
+    /// A decoder for a body of this length.
+    pub fn new(length: BodyLength) -> Self {
+        Self {
+            state: match length {
+                BodyLength::None | BodyLength::Bytes(0) => State::Done,
+                BodyLength::Bytes(count) => State::Bytes(count),
+                BodyLength::Chunked => State::ChunkSize,
+                BodyLength::Close => State::Close,
+            },
+        }
+    }
+    /// Whether the whole body was seen.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+    /// Whether the end of the connection is its end.
+    pub fn ends_with_connection(&self) -> bool {
+        self.state == State::Close
+    }
+    /// Bytes that are certainly still to come, for choosing a buffer.
+    pub fn remaining_hint(&self) -> u64 {
+        match self.state {
+            State::Bytes(count) | State::ChunkData(count) => count,
+            State::Close => u64::MAX,
+            _ => 0,
+        }
+    }
+    /// Looks at the front of `bytes`: how many are used up, and which of them are data. (0, empty) wants more bytes.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<(usize, Range<usize>), BodyError> {
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            match self.state {
+                State::Done => return Ok((at, 0..0)),
+                _ if rest.is_empty() => return Ok((at, 0..0)),
+                State::Close => return Ok((bytes.len(), at..bytes.len())),
+                State::Bytes(count) | State::ChunkData(count) => {
+                    let take = count.min(rest.len() as u64);
+                    let left = count - take;
+                    self.state = match (self.state, left) {
+                        (State::Bytes(_), 0) => State::Done,
+                        (State::Bytes(_), left) => State::Bytes(left),
+                        (_, 0) => State::ChunkEnd,
+                        (_, left) => State::ChunkData(left),
+                    };
+                    let end = at + take as usize;
+                    return Ok((end, at..end));
+                }
+                State::ChunkSize => {
+                    let Some(end) = line_end(rest, MAX_SIZE_LINE)? else { return Ok((at, 0..0)) };
+                    let size = chunk_size(&rest[..end])?;
+                    at += end + 2;
+                    self.state = if size == 0 { State::Trailers(0) } else { State::ChunkData(size) };
+                }
+                State::ChunkEnd => {
+                    if rest[0] != b'\r' || rest.get(1).is_some_and(|byte| *byte != b'\n') {
+                        return Err(BodyError("a chunk does not end with CRLF"));
+                    }
+                    if rest.len() < 2 {
+                        return Ok((at, 0..0));
+                    }
+                    at += 2;
+                    self.state = State::ChunkSize;
+                }
+                State::Trailers(seen) => {
+                    let Some(end) = line_end(rest, MAX_TRAILERS)? else { return Ok((at, 0..0)) };
+                    let line = &rest[..end];
+                    at += end + 2;
+                    if line.is_empty() {
+                        self.state = State::Done;
+                        return Ok((at, 0..0));
+                    }
+                    // Trailers are checked and dropped: nobody downstream was promised them.
+                    let valid = memchr::memchr(b':', line).is_some_and(|colon| {
+                        colon > 0 && line[..colon].iter().all(|byte| byte.is_ascii_graphic())
+                    });
+                    if !valid || seen + end > MAX_TRAILERS {
+                        return Err(BodyError("invalid trailers"));
+                    }
+                    self.state = State::Trailers(seen + end);
+                }
+            }
+        }
+    }
+}
+
+/// Where a line ends (its CR), once its LF is there.
+fn line_end(bytes: &[u8], limit: usize) -> Result<Option<usize>, BodyError> {
+    match memchr::memchr(b'\n', bytes) {
+        Some(0) => Err(BodyError("a bare LF in the framing of a body")),
+        Some(at) if bytes[at - 1] != b'\r' => Err(BodyError("a bare LF in the framing of a body")),
+        Some(at) if memchr::memchr(b'\r', &bytes[..at - 1]).is_some() => {
+            Err(BodyError("a bare CR in the framing of a body"))
+        }
+        Some(at) => Ok(Some(at - 1)),
+        None if bytes.len() > limit => Err(BodyError("a line in the framing of a body is too long")),
+        None => Ok(None),
+    }
+}
+
+fn chunk_size(line: &[u8]) -> Result<u64, BodyError> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    // RFC 9112 7.1: 1*HEXDIG, then nothing or extensions. 15 digits cannot overflow.
+    if digits == 0 || digits > 15 {
+        return Err(BodyError("invalid chunk size"));
+    }
+    let tail = &line[digits..];
+    let blank = tail.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    if !(tail.is_empty() || tail.get(blank) == Some(&b';')) || tail.iter().any(|byte| *byte < 0x20 && *byte != b'\t') {
+        return Err(BodyError("invalid chunk extension"));
+    }
+    Ok(line[..digits].iter().fold(0, |size, digit| {
+        size << 4 | u64::from((*digit as char).to_digit(16).unwrap_or(0))
+    }))
+}
+
+/// Appends data as one chunk.
+pub fn push_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut size = data.len();
+    while size > 0 {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[size & 15];
+        size >>= 4;
+    }
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk.
+pub fn end_chunks(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes in pieces of `step` bytes; the data and how many bytes were used.
+    fn check(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), BodyError> {
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+        let (mut data, mut used, mut seen) = (Vec::new(), 0, 0);
+        while seen < input.len() && !decoder.is_done() {
+            seen = (seen + step).min(input.len());
+            loop {
+                let (count, range) = decoder.decode(&input[used..seen])?;
+                data.extend_from_slice(&input[used..seen][range]);
+                used += count;
+                if count == 0 || decoder.is_done() {
+                    break;
+                }
+            }
+        }
+        Ok((data, used, decoder.is_done()))
+    }
+
+    #[test]
+    fn chunks_are_decoded_however_they_are_cut() {
+        let input = b"5\r\nhello\r\n1;x=y\r\n \r\n00A\r\n0123456789\r\n0\r\nx: y\r\n\r\nGET";
+        for step in 1..input.len() {
+            assert_eq!(check(input, step), Ok((b"hello 0123456789".to_vec(), input.len() - 3, true)), "step {step}");
+        }
+    }
+
+    #[test]
+    fn odd_chunks_are_refused() {
+        for input in [
+            &b"5\nhello\r\n"[..],
+            b"5 5\r\nhello\r\n",
+            b"\r\nhello",
+            b"-1\r\n",
+            b"0x5\r\nhello\r\n",
+            b"5\r\nhelloXX",
+            b"1111111111111111\r\n",
+            b"5;\x01\r\nhello\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"\n",
+        ] {
+            assert!(check(input, 1).is_err(), "{:?}", String::from_utf8_lossy(input));
+            assert!(check(input, 99).is_err(), "{:?}", String::from_utf8_lossy(input));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Actions of rules: what they are when compiled, and what they do. Their words are rows of `compile`'s table.
+
+use config::haproxy::LogLevel;
+use regex::bytes::Regex;
+
+use super::redirect::Redirect;
+use super::reply::Reply;
+use super::{AnswerKind, CompiledRules, Context, Verdict, local, owned_value, refused};
+use crate::http::Head;
+use crate::log::LogFormat;
+use crate::pattern::Patterns;
+use crate::sample::{Expression, Value, converters};
+use crate::txn::Stage;
+
+/// Which message a rule edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+/// What happens next.
+pub(super) enum Outcome {
+    /// The next rule.
+    Next,
+    /// No more rules of this list.
+    Stop,
+    /// The end of the walk through rules.
+    Verdict(Verdict),
+}
+
+/// A compiled action.
+pub(super) enum Action {
+    AddHeader(Vec<u8>, LogFormat),
+    Allow,
+    Auth(Reply),
+    Capture {
+        expression: Expression,
+        slot: usize,
+        length: usize,
+    },
+    DelHeader(Patterns),
+    Deny(Reply),
+    /// Accepted without effect here.
+    Nothing,
+    Redirect(Redirect),
+    Reject,
+    ReplaceHeader(Vec<u8>, Regex, LogFormat),
+    ReplacePath(Regex, LogFormat),
+    ReplacePathQuery(Regex, LogFormat),
+    ReplaceUri(Regex, LogFormat),
+    ReplaceValue(Vec<u8>, Regex, LogFormat),
+    Return(Reply),
+    SetHeader(Vec<u8>, LogFormat),
+    SetLogLevel(Option<LogLevel>),
+    SetMethod(LogFormat),
+    SetPath(LogFormat),
+    SetPathQuery(LogFormat),
+    SetQuery(LogFormat),
+    SetStatus(u16, Vec<u8>),
+    SetUri(LogFormat),
+    SetVariable(String, Expression),
+    SetVariableFormat(String, LogFormat),
+    SilentDrop,
+    Tarpit(Reply),
+    UnsetVariable(String),
+}
+
+/// The words of all actions, for manuals.
+pub fn action_names() -> impl Iterator<Item = &'static str> {
+    super::compile::action_names()
+}
+
+impl Action {
+    /// Performs it.
+    pub(super) fn run(
+        &self,
+        rules: &CompiledRules,
+        context: &mut Context<'_>,
+        side: Side,
+    ) -> Outcome {
+        match self {
+            Self::Nothing => {}
+            Self::Allow => return Outcome::Stop,
+            Self::AddHeader(name, format) => {
+                let value = render(format, context);
+                head(context, side).add(name, &value);
+            }
+            Self::SetHeader(name, format) => {
+                let value = render(format, context);
+                head(context, side).set(name, &value);
+            }
+            Self::DelHeader(patterns) => {
+                head(context, side).retain(|name, _| {
+                    !patterns.matches(&Value::text(&name.to_ascii_lowercase()))
+                });
+            }
+            Self::ReplaceHeader(name, regex, format) => {
+                let replacement = render(format, context);
+                replace_headers(head(context, side), name, |value| {
+                    replace_whole(regex, value, &replacement)
+                });
+            }
+            Self::ReplaceValue(name, regex, format) => {
+                let replacement = render(format, context);
+                replace_headers(head(context, side), name, |value| {
+                    replace_parts(regex, value, &replacement)
+                });
+            }
+            Self::SetMethod(format) => {
+                let method = render(format, context);
+                if is_token(&method) {
+                    context.txn.request.set_method(&method);
+                }
+            }
+            Self::SetPath(format) => {
+                let path = render(format, context);
+                set_path(&mut context.txn.request, &path, true);
+            }
+            Self::SetPathQuery(format) => {
+                let path = render(format, context);
+                set_path(&mut context.txn.request, &path, false);
+            }
+            Self::SetQuery(format) => {
+                let query = render(format, context);
+                set_query(&mut context.txn.request, &query);
+            }
+            Self::SetUri(format) => {
+                let target = render(format, context);
+                set_target(&mut context.txn.request, &target);
+            }
+            Self::ReplacePath(regex, format) => {
+                let replacement = render(format, context);
+                let path = replace_whole(regex, context.txn.request.path(), &replacement);
+                if let Some(path) = path {
+                    set_path(&mut context.txn.request, &path, true);
+                }
+            }
+            Self::ReplacePathQuery(regex, format) => {
+                let replacement = render(format, context);
+                let request = &context.txn.request;
+                let whole = request.target()[path_range(request).start..].to_vec();
+                if let Some(path) = replace_whole(regex, &whole, &replacement) {
+                    set_path(&mut context.txn.request, &path, false);
+                }
+            }
+            Self::ReplaceUri(regex, format) => {
+                let replacement = render(format, context);
+                let target = replace_whole(regex, context.txn.request.target(), &replacement);
+                if let Some(target) = target {
+                    set_target(&mut context.txn.request, &target);
+                }
+            }
+            Self::SetStatus(status, reason) => {
+                context.txn.response.set_status(*status, reason);
+            }
+            Self::SetVariable(name, expression) => {
+                if let Some(value) = owned_value(expression, &context.view()) {
+                    context.txn.set_variable(name, Some(value));
+                }
+            }
+            Self::SetVariableFormat(name, format) => {
+                let value = render(format, context);
+                context.txn.set_variable(name, Some(value));
+            }
+            Self::UnsetVariable(name) => context.txn.set_variable(name, None),
+            Self::Capture {
+                expression,
+                slot,
+                length,
+            } => capture(expression, *slot, *length, context, side),
+            Self::SetLogLevel(level) => {
+                context.txn.silent = level.is_none();
+                context.txn.log_level = *level;
+            }
+            Self::Deny(reply) => {
+                let stage = stage(side);
+                let answer = reply.answer(rules, &context.view(), AnswerKind::Denied, refused(stage));
+                return Outcome::Verdict(Verdict::Answer(Box::new(answer)));
+            }
+            Self::Tarpit(reply) => {
+                let answer = reply.answer(
+                    rules,
+                    &context.view(),
+                    AnswerKind::Denied,
+                    refused(Stage::Tarpit),
+                );
+                return Outcome::Verdict(Verdict::Tarpit(Box::new(answer)));
+            }
+            Self::Return(reply) | Self::Auth(reply) => {
+                let stage = stage(side);
+                let answer = reply.answer(rules, &context.view(), AnswerKind::Local, local(stage));
+                return Outcome::Verdict(Verdict::Answer(Box::new(answer)));
+            }
+            Self::Redirect(redirect) => {
+                if let Some(answer) = redirect.answer(&context.view()) {
+                    return Outcome::Verdict(Verdict::Answer(Box::new(answer)));
+                }
+            }
+            Self::Reject => {
+                return Outcome::Verdict(Verdict::Close {
+                    silent: false,
+                    termination: refused(stage(side)),
+                });
+            }
+            Self::SilentDrop => {
+                return Outcome::Verdict(Verdict::Close {
+                    silent: true,
+                    termination: refused(stage(side)),
+                });
+            }
+        }
+        Outcome::Next
+    }
+}
+
+fn stage(side: Side) -> Stage {
+    match side {
+        Side::Request => Stage::Request,
+        Side::Response => Stage::Headers,
+    }
+}
+
+fn head<'c>(context: &'c mut Context<'_>, side: Side) -> &'c mut Head {
+    match side {
+        Side::Request => &mut context.txn.request,
+        Side::Response => &mut context.txn.response,
+    }
+}
+
+/// Renders a format. A line break would let a value write further headers: it and other control characters
+/// become blanks.
+fn render(format: &LogFormat, context: &Context<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    format.render_text(&context.view(), &mut text);
+    for byte in &mut text {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            *byte = b' ';
+        }
+    }
+    text
+}
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// A match anywhere replaces the whole value by the replacement, with its groups resolved.
+fn replace_whole(regex: &Regex, value: &[u8], replacement: &[u8]) -> Option<Vec<u8>> {
+    let groups = regex.captures(value)?;
+    let mut out = Vec::new();
+    converters::expand(&groups, replacement, &mut out);
+    Some(out)
+}
+
+/// As [`replace_whole`] for each part between commas.
+fn replace_parts(regex: &Regex, value: &[u8], replacement: &[u8]) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let parts: Vec<Vec<u8>> = crate::sample::fetches::comma_parts(value)
+        .map(|part| match replace_whole(regex, part, replacement) {
+            Some(new) => {
+                changed = true;
+                new
+            }
+            None => part.to_vec(),
+        })
+        .collect();
+    changed.then(|| parts.join(&b", "[..]))
+}
+
+fn replace_headers(head: &mut Head, name: &[u8], replace: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    for index in 0..head.fields().len() {
+        let field = head.fields()[index];
+        if !head.text(field.name).eq_ignore_ascii_case(name) {
+            continue;
+        }
+        if let Some(value) = replace(head.text(field.value)) {
+            head.set_value(index, &value);
+        }
+    }
+}
+
+/// Where the path lies in the target.
+fn path_range(head: &Head) -> std::ops::Range<usize> {
+    let target = head.target();
+    let path = head.path();
+    let start = (path.as_ptr() as usize).wrapping_sub(target.as_ptr() as usize);
+    if start <= target.len() && start + path.len() <= target.len() {
+        return start..start + path.len();
+    }
+    // `http://host?query` has an empty path.
+    let end = memchr::memchr2(b'?', b'#', target).unwrap_or(target.len());
+    end..end
+}
+
+fn set_path(head: &mut Head, path: &[u8], keep_query: bool) {
+    let range = path_range(head);
+    let mut target = head.target()[..range.start].to_vec();
+    target.extend_from_slice(path);
+    if keep_query {
+        target.extend_from_slice(&head.target()[range.end..]);
+    }
+    set_target(head, &target);
+}
+
+/// The query with or without its question mark; an empty one takes the question mark away.
+fn set_query(head: &mut Head, query: &[u8]) {
+    let query = query.strip_prefix(b"?").unwrap_or(query);
+    let range = path_range(head);
+    let mut target = head.target()[..range.end].to_vec();
+    if !query.is_empty() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    set_target(head, &target);
+}
+
+/// Blanks would break the request line; a target that would be empty is left as it was.
+fn set_target(head: &mut Head, target: &[u8]) {
+    if target.is_empty() {
+        return;
+    }
+    let clean: Vec<u8> = target
+        .iter()
+        .flat_map(|byte| match byte {
+            b' ' => b"%20".to_vec(),
+            byte if byte.is_ascii_control() => Vec::new(),
+            byte => vec![*byte],
+        })
+        .collect();
+    head.set_target(&clean);
+}
+
+fn capture(
+    expression: &Expression,
+    slot: usize,
+    length: usize,
+    context: &mut Context<'_>,
+    side: Side,
+) {
+    let Some(mut value) = owned_value(expression, &context.view()) else {
+        return;
+    };
+    value.truncate(length);
+    let slots = match side {
+        Side::Request => &mut context.txn.captured_request,
+        Side::Response => &mut context.txn.captured_response,
+    };
+    if slots.len() <= slot {
+        slots.resize(slot + 1, Vec::new());
+    }
+    slots[slot] = value;
+}

@@ -1,0 +1,367 @@
+//! Rules of a proxy, compiled: `tcp-request`, `http-request`, `redirect`, `use_backend`, `http-response`, captures.
+//!
+//! Names, regular expressions and formats are resolved when the configuration is compiled. What runs
+//! here is synchronous and edits the transaction; the walk performs the verdict.
+
+mod actions;
+mod compile;
+mod error_pages;
+mod redirect;
+mod reply;
+
+use bytes::Bytes;
+
+use crate::acl::{self, Condition};
+use crate::http::Head;
+use crate::log::LogFormat;
+use crate::sample::{Environment, Expression, View};
+use crate::state::BackendId;
+use crate::txn::{Cause, Session, Stage, Termination, Transaction};
+
+use actions::Action;
+pub use actions::action_names;
+pub use compile::compile;
+pub(crate) use compile::challenge;
+pub(crate) use reply::reason;
+pub use error_pages::{ErrorPages, Page, error_pages, is_built_in, parse_page};
+
+/// What rules work on.
+pub struct Context<'a> {
+    /// The client's connection.
+    pub session: &'a Session,
+    /// The request and its answer.
+    pub txn: &'a mut Transaction,
+    /// Microseconds of the worker's clock.
+    pub now_us: u64,
+    /// The rest of the worker.
+    pub environment: &'a Environment,
+}
+
+impl Context<'_> {
+    /// The same, to read.
+    pub fn view(&self) -> View<'_> {
+        View {
+            session: self.session,
+            txn: self.txn,
+            environment: self.environment,
+            now_us: self.now_us,
+        }
+    }
+}
+
+/// What rules decide.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// Send this instead.
+    Answer(Box<Answer>),
+    /// Send this after `timeout tarpit`.
+    Tarpit(Box<Answer>),
+    /// Close; `silent` without telling the client.
+    Close {
+        /// Whether the client is not told.
+        silent: bool,
+        /// For the log.
+        termination: Termination,
+    },
+}
+
+/// Who gave an answer of our own, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// `deny`: counts as denied.
+    Denied,
+    /// Redirect, `return`, `auth`: counts as intercepted.
+    Local,
+    /// The statistics page.
+    Stats,
+}
+
+/// An answer of our own. The head holds all fields, `content-length` among them.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status line and fields.
+    pub head: Head,
+    /// Body.
+    pub body: Bytes,
+    /// For the log.
+    pub termination: Termination,
+    /// For the counters.
+    pub kind: AnswerKind,
+    /// Whether the connection ends with it.
+    pub close: bool,
+}
+
+/// An action with its condition.
+struct Rule {
+    condition: Option<Condition>,
+    action: Action,
+}
+
+/// Where a `use_backend` leads.
+enum Target {
+    Fixed(BackendId),
+    Named(LogFormat),
+}
+
+/// `capture request|response header NAME len N`.
+struct HeaderCapture {
+    name: Vec<u8>,
+    length: usize,
+}
+
+/// `capture cookie NAME len N`.
+struct CookieCapture {
+    /// The name, or what it begins with.
+    name: Vec<u8>,
+    exact: bool,
+    length: usize,
+}
+
+/// All rules of one proxy.
+#[derive(Default)]
+pub struct CompiledRules {
+    tcp_connection: Vec<Rule>,
+    tcp_content: Vec<Rule>,
+    request: Vec<Rule>,
+    response: Vec<Rule>,
+    backends: Vec<(Option<Condition>, Target)>,
+    default_backend: Option<BackendId>,
+    request_captures: Vec<HeaderCapture>,
+    /// Slots of `http-request capture`, behind those of `request_captures`.
+    extra_request_slots: usize,
+    response_captures: Vec<HeaderCapture>,
+    extra_response_slots: usize,
+    cookie_capture: Option<CookieCapture>,
+    unique_id: Option<(LogFormat, Option<Vec<u8>>)>,
+    pages: Option<ErrorPages>,
+}
+
+impl CompiledRules {
+    /// `tcp-request connection`: whether the connection is accepted.
+    pub fn tcp_connection(&self, session: &Session, environment: &Environment, now_us: u64) -> bool {
+        if self.tcp_connection.is_empty() {
+            return true;
+        }
+        let txn = Transaction::default();
+        let view = View {
+            session,
+            txn: &txn,
+            environment,
+            now_us,
+        };
+        for rule in &self.tcp_connection {
+            if !acl::holds(rule.condition.as_ref(), &view) {
+                continue;
+            }
+            match rule.action {
+                Action::Allow => return true,
+                Action::Reject | Action::SilentDrop => return false,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// `tcp-request session` and `content`.
+    pub fn tcp_content(&self, context: &mut Context<'_>) -> Verdict {
+        self.run(&self.tcp_content, context, actions::Side::Request)
+    }
+
+    /// Captures, `http-request` rules, then `redirect` rules.
+    pub fn request(&self, context: &mut Context<'_>) -> Verdict {
+        self.capture_request(context.txn);
+        if let Some((format, header)) = &self.unique_id {
+            let mut id = Vec::new();
+            format.render_text(&context.view(), &mut id);
+            if let Some(header) = header {
+                context.txn.request.add(header, &id);
+            }
+            context.txn.set_variable("txn.unique-id", Some(id));
+        }
+        self.run(&self.request, context, actions::Side::Request)
+    }
+
+    /// The backend that a frontend's `use_backend` and `default_backend` choose.
+    pub fn backend(&self, context: &mut Context<'_>) -> Option<BackendId> {
+        let view = context.view();
+        for (condition, target) in &self.backends {
+            if !acl::holds(condition.as_ref(), &view) {
+                continue;
+            }
+            match target {
+                Target::Fixed(id) => return Some(*id),
+                Target::Named(format) => {
+                    let mut name = Vec::new();
+                    format.render_text(&view, &mut name);
+                    let found = context
+                        .environment
+                        .backends
+                        .iter()
+                        .find(|backend| backend.name.as_bytes() == name);
+                    if let Some(backend) = found {
+                        return Some(backend.id);
+                    }
+                }
+            }
+        }
+        self.default_backend
+    }
+
+    /// Captures of the answer and `http-response` rules.
+    pub fn response(&self, context: &mut Context<'_>) -> Verdict {
+        self.capture_response(context.txn);
+        self.run(&self.response, context, actions::Side::Response)
+    }
+
+    /// Whether [`CompiledRules::request`] would do nothing.
+    pub fn is_empty_request(&self) -> bool {
+        self.request.is_empty()
+            && self.request_captures.is_empty()
+            && self.extra_request_slots == 0
+            && self.cookie_capture.is_none()
+            && self.unique_id.is_none()
+    }
+
+    /// Whether [`CompiledRules::response`] would do nothing.
+    pub fn is_empty_response(&self) -> bool {
+        self.response.is_empty()
+            && self.response_captures.is_empty()
+            && self.extra_response_slots == 0
+            && self.cookie_capture.is_none()
+    }
+
+    /// The backend if no rule has to be looked at.
+    pub fn only_backend(&self) -> Option<BackendId> {
+        self.default_backend.filter(|_| self.backends.is_empty())
+    }
+
+    fn run(&self, rules: &[Rule], context: &mut Context<'_>, side: actions::Side) -> Verdict {
+        for rule in rules {
+            if !acl::holds(rule.condition.as_ref(), &context.view()) {
+                continue;
+            }
+            match rule.action.run(self, context, side) {
+                actions::Outcome::Next => {}
+                actions::Outcome::Stop => return Verdict::Continue,
+                actions::Outcome::Verdict(verdict) => return verdict,
+            }
+        }
+        Verdict::Continue
+    }
+
+    fn capture_request(&self, txn: &mut Transaction) {
+        let slots = self.request_captures.len() + self.extra_request_slots;
+        if slots > 0 && txn.captured_request.len() < slots {
+            txn.captured_request.resize(slots, Vec::new());
+        }
+        for (capture, slot) in self
+            .request_captures
+            .iter()
+            .zip(&mut txn.captured_request)
+        {
+            capture.take(&txn.request, slot);
+        }
+        if let Some(capture) = &self.cookie_capture {
+            capture.take(&txn.request, b"cookie", &mut txn.captured_cookies[0]);
+        }
+    }
+
+    fn capture_response(&self, txn: &mut Transaction) {
+        let slots = self.response_captures.len() + self.extra_response_slots;
+        if slots > 0 && txn.captured_response.len() < slots {
+            txn.captured_response.resize(slots, Vec::new());
+        }
+        for (capture, slot) in self
+            .response_captures
+            .iter()
+            .zip(&mut txn.captured_response)
+        {
+            capture.take(&txn.response, slot);
+        }
+        if let Some(capture) = &self.cookie_capture {
+            capture.take(&txn.response, b"set-cookie", &mut txn.captured_cookies[1]);
+        }
+    }
+
+    fn page_answer(&self, status: u16, kind: AnswerKind, termination: Termination) -> Answer {
+        match &self.pages {
+            Some(pages) => {
+                let page = pages.page(status);
+                Answer {
+                    head: page.head.clone(),
+                    body: page.body.clone(),
+                    termination,
+                    kind,
+                    close: page.close,
+                }
+            }
+            None => {
+                let mut head = Head::default();
+                head.start_response(status, reply::reason(status).as_bytes(), 1);
+                head.add(b"content-length", b"0");
+                Answer {
+                    head,
+                    body: Bytes::new(),
+                    termination,
+                    kind,
+                    close: false,
+                }
+            }
+        }
+    }
+}
+
+impl HeaderCapture {
+    /// HAProxy captures the last occurrence.
+    fn take(&self, head: &Head, slot: &mut Vec<u8>) {
+        if let Some(value) = head.headers(&self.name).last() {
+            slot.clear();
+            slot.extend_from_slice(&value[..value.len().min(self.length)]);
+        }
+    }
+}
+
+impl CookieCapture {
+    fn take(&self, head: &Head, header: &[u8], slot: &mut Vec<u8>) {
+        for line in head.headers(header) {
+            for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+                let name = &pair[..memchr::memchr(b'=', pair).unwrap_or(pair.len())];
+                let found = if self.exact {
+                    name == self.name
+                } else {
+                    name.starts_with(&self.name)
+                };
+                if found {
+                    slot.clear();
+                    slot.extend_from_slice(&pair[..pair.len().min(self.length)]);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Answered by ourselves.
+pub(crate) fn local(stage: Stage) -> Termination {
+    Termination {
+        cause: Cause::Local,
+        stage,
+    }
+}
+
+/// Refused by a rule.
+pub(crate) fn refused(stage: Stage) -> Termination {
+    Termination {
+        cause: Cause::Proxy,
+        stage,
+    }
+}
+
+/// The value of an expression as bytes of its own.
+fn owned_value(expression: &Expression, view: &View<'_>) -> Option<Vec<u8>> {
+    expression
+        .value(view)
+        .map(|value| value.into_bytes().into_owned())
+}
