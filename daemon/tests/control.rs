@@ -50,7 +50,7 @@ async fn a_change_reaches_the_worker_and_the_history() {
     );
     let events = rig.ask("show events").await;
     assert!(
-        events.contains("operator nginx/web1: set to drain (asked on "),
+        events.contains("operator nginx/web1: changed (asked by an operator)"),
         "{events}"
     );
     assert_eq!(

@@ -14,7 +14,7 @@ use protocol::snapshot::{
     WorkerSnapshot,
 };
 use protocol::worker::{WorkerAsk, WorkerRequest, WorkerTell};
-use protocol::{Level, Operation, Refusal, wire};
+use protocol::{Event, EventKind, EventSeverity, EventSource, Level, Operation, Refusal, wire};
 use sys::channel::Channel;
 use tandem_daemon::control::{self, Setup, SocketSetup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -122,6 +122,16 @@ impl Rig {
                         result: Err(Refusal::NoSuchSession),
                     },
                     WorkerAsk::Do(operation) => {
+                        let event = Event::now(
+                            EventSource::Operator,
+                            EventSeverity::Notice,
+                            EventKind::ServerAdmin,
+                            "nginx/web1",
+                            "changed",
+                            "asked by an operator",
+                        );
+                        let event = wire::encode(&WorkerTell::Event(event)).expect("small");
+                        channel.sender.send(&event, &[]).await.expect("an event");
                         operations.lock().expect("unpoisoned").push(operation);
                         WorkerTell::Done {
                             id,
