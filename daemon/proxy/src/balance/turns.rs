@@ -42,8 +42,18 @@ impl Candidates {
     }
 
     /// Takes the usable servers over; credits of those that stay are kept.
-    pub(super) fn rebuild(&mut self, generation: u64, usable: Vec<(ServerId, u32)>, wants_map: bool, consistent: bool) {
-        let before: HashMap<u32, Candidate> = self.list.drain(..).map(|candidate| (candidate.id.0, candidate)).collect();
+    pub(super) fn rebuild(
+        &mut self,
+        generation: u64,
+        usable: Vec<(ServerId, u32)>,
+        wants_map: bool,
+        consistent: bool,
+    ) {
+        let before: HashMap<u32, Candidate> = self
+            .list
+            .drain(..)
+            .map(|candidate| (candidate.id.0, candidate))
+            .collect();
         self.generation = generation;
         self.list = usable
             .into_iter()
@@ -68,7 +78,8 @@ impl Candidates {
         if consistent {
             for (index, candidate) in self.list.iter().enumerate() {
                 for point in 0..candidate.weight * RING_POINTS_PER_WEIGHT {
-                    self.ring.push((mix((candidate.id.0 + 1) << 16 ^ point), index as u32));
+                    self.ring
+                        .push((mix((candidate.id.0 + 1) << 16 ^ point), index as u32));
                 }
             }
             self.ring.sort_unstable();
@@ -109,22 +120,37 @@ impl Candidates {
 
     /// The server of a hash; the next other one if it is to be avoided.
     pub(super) fn by_hash(&self, hash: u32, avoid: Option<ServerId>) -> Option<ServerId> {
-        let slots = if self.ring.is_empty() { self.map.len() } else { self.ring.len() };
+        let slots = if self.ring.is_empty() {
+            self.map.len()
+        } else {
+            self.ring.len()
+        };
         if slots == 0 {
             return None;
         }
         let (start, at): (usize, &dyn Fn(usize) -> u32) = if self.ring.is_empty() {
             (hash as usize % slots, &|slot| self.map[slot])
         } else {
-            (self.ring.partition_point(|(point, _)| *point < mix(hash)) % slots, &|slot| self.ring[slot].1)
+            (
+                self.ring.partition_point(|(point, _)| *point < mix(hash)) % slots,
+                &|slot| self.ring[slot].1,
+            )
         };
         let ids = (0..slots).map(|step| self.list[at((start + step) % slots) as usize].id);
         let first = self.list[at(start) as usize].id;
-        Some(ids.into_iter().find(|id| Some(*id) != avoid).unwrap_or(first))
+        Some(
+            ids.into_iter()
+                .find(|id| Some(*id) != avoid)
+                .unwrap_or(first),
+        )
     }
 
     /// The least load in proportion to the weight; among equals the one whose turn is the longest ago.
-    pub(super) fn least_loaded(&mut self, open: impl Fn(ServerId) -> bool, load: impl Fn(ServerId) -> u64) -> Option<ServerId> {
+    pub(super) fn least_loaded(
+        &mut self,
+        open: impl Fn(ServerId) -> bool,
+        load: impl Fn(ServerId) -> u64,
+    ) -> Option<ServerId> {
         let mut best: Option<(u64, u64, usize)> = None;
         for (index, candidate) in self.list.iter().enumerate() {
             if candidate.weight == 0 || !open(candidate.id) {
@@ -132,8 +158,14 @@ impl Candidates {
             }
             let load = load(candidate.id);
             // An idle server is as good as any other idle one, whatever its weight.
-            let key = if load == 0 { 0 } else { (load + 1) * 65_536 / u64::from(candidate.weight) };
-            if best.is_none_or(|(least, longest_ago, _)| (key, candidate.chosen_at) < (least, longest_ago)) {
+            let key = if load == 0 {
+                0
+            } else {
+                (load + 1) * 65_536 / u64::from(candidate.weight)
+            };
+            if best.is_none_or(|(least, longest_ago, _)| {
+                (key, candidate.chosen_at) < (least, longest_ago)
+            }) {
                 best = Some((key, candidate.chosen_at, index));
             }
         }
@@ -145,12 +177,24 @@ impl Candidates {
 
     /// The first open server in order of the configuration.
     pub(super) fn first(&self, open: impl Fn(ServerId) -> bool) -> Option<ServerId> {
-        self.list.iter().map(|candidate| candidate.id).find(|id| open(*id))
+        self.list
+            .iter()
+            .map(|candidate| candidate.id)
+            .find(|id| open(*id))
     }
 
     /// Some draws by weight; the least loaded of them in proportion to its weight.
-    pub(super) fn random(&mut self, draws: u32, open: impl Fn(ServerId) -> bool, load: impl Fn(ServerId) -> u64) -> Option<ServerId> {
-        let total: u64 = self.list.iter().map(|candidate| u64::from(candidate.weight)).sum();
+    pub(super) fn random(
+        &mut self,
+        draws: u32,
+        open: impl Fn(ServerId) -> bool,
+        load: impl Fn(ServerId) -> u64,
+    ) -> Option<ServerId> {
+        let total: u64 = self
+            .list
+            .iter()
+            .map(|candidate| u64::from(candidate.weight))
+            .sum();
         let mut best: Option<(u64, ServerId)> = None;
         for _ in 0..draws.min(64) {
             let mut ticket = self.draw() % total.max(1);
@@ -184,8 +228,15 @@ impl Candidates {
 
 /// Slots for all servers, each as many as its (reduced) weight, spread evenly.
 fn even_map(list: &[Candidate]) -> Vec<u32> {
-    let divisor = list.iter().map(|candidate| candidate.weight).fold(0, greatest_common_divisor).max(1);
-    let total: i64 = list.iter().map(|candidate| i64::from(candidate.weight / divisor)).sum();
+    let divisor = list
+        .iter()
+        .map(|candidate| candidate.weight)
+        .fold(0, greatest_common_divisor)
+        .max(1);
+    let total: i64 = list
+        .iter()
+        .map(|candidate| i64::from(candidate.weight / divisor))
+        .sum();
     let mut credits = vec![0i64; list.len()];
     (0..total)
         .filter_map(|_| {
@@ -196,13 +247,18 @@ fn even_map(list: &[Candidate]) -> Vec<u32> {
                     best = Some(index);
                 }
             }
-            best.inspect(|best| credits[*best] -= total).map(|best| best as u32)
+            best.inspect(|best| credits[*best] -= total)
+                .map(|best| best as u32)
         })
         .collect()
 }
 
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 /// Spreads neighbouring numbers over the ring (the finalizer of MurmurHash3, public domain).
@@ -220,14 +276,21 @@ mod tests {
 
     fn candidates(weights: &[u32]) -> Candidates {
         let mut candidates = Candidates::default();
-        let usable = weights.iter().enumerate().map(|(index, weight)| (ServerId(index as u32), *weight)).collect();
+        let usable = weights
+            .iter()
+            .enumerate()
+            .map(|(index, weight)| (ServerId(index as u32), *weight))
+            .collect();
         candidates.rebuild(1, usable, true, false);
         candidates
     }
 
     fn turns(weights: &[u32], count: usize) -> Vec<u32> {
         let mut candidates = candidates(weights);
-        (0..count).filter_map(|_| candidates.next_smooth(|_| true)).map(|id| id.0).collect()
+        (0..count)
+            .filter_map(|_| candidates.next_smooth(|_| true))
+            .map(|id| id.0)
+            .collect()
     }
 
     #[test]
@@ -248,7 +311,10 @@ mod tests {
     #[test]
     fn least_loaded_counts_weight_and_takes_turns() {
         let mut candidates = candidates(&[1, 2]);
-        assert_eq!(candidates.least_loaded(|_| true, |id| if id.0 == 0 { 1 } else { 2 }), Some(ServerId(1)));
+        assert_eq!(
+            candidates.least_loaded(|_| true, |id| if id.0 == 0 { 1 } else { 2 }),
+            Some(ServerId(1))
+        );
         assert_eq!(candidates.least_loaded(|_| true, |_| 0), Some(ServerId(0)));
         assert_eq!(candidates.least_loaded(|_| true, |_| 0), Some(ServerId(1)));
         assert_eq!(candidates.least_loaded(|_| true, |_| 0), Some(ServerId(0)));

@@ -104,7 +104,8 @@ impl Exchange {
 
     /// A fresh one, from this thread's kept ones if possible.
     pub fn take() -> Box<Self> {
-        KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Self::new()))
+        KEPT.with_borrow_mut(Vec::pop)
+            .unwrap_or_else(|| Box::new(Self::new()))
     }
 
     /// Gives it back after use.
