@@ -4,16 +4,24 @@
 
 pub mod acl;
 pub mod app;
+pub mod balance;
 pub mod command;
 pub mod health;
 pub mod http;
-pub mod pattern;
-pub mod persistence;
-pub mod rules;
-pub mod sample;
 pub mod http1;
+pub mod listener;
 pub mod log;
 pub mod net;
+pub mod pattern;
+pub mod persistence;
+pub mod proxy;
+pub mod rules;
+pub mod sample;
+pub mod server;
 pub mod state;
 pub mod stats;
+pub mod tcp;
+pub mod tls;
 pub mod txn;
+
+pub use app::{ListenerKey, Setup, check, listener_keys, run};

@@ -125,6 +125,30 @@ pub struct Termination {
     pub stage: Stage,
 }
 
+impl Termination {
+    /// An end with its cause and stage.
+    pub fn new(cause: Cause, stage: Stage) -> Self {
+        Self { cause, stage }
+    }
+
+    /// The status of the error page that a client gets if no answer was begun; `None` where nobody would read it.
+    pub fn error_status(self) -> Option<u16> {
+        match (self.cause, self.stage) {
+            (Cause::ClientTimeout, Stage::Request | Stage::Headers | Stage::Data) => Some(408),
+            (Cause::Proxy, Stage::Headers | Stage::Data) => Some(502),
+            (Cause::Proxy, Stage::Connect | Stage::Queue) => Some(503),
+            (Cause::Proxy, _) => Some(403),
+            (Cause::Client, Stage::Request) => Some(400),
+            (Cause::ServerTimeout, Stage::Headers | Stage::Data) => Some(504),
+            (Cause::ServerTimeout | Cause::Server, Stage::Connect | Stage::Queue) => Some(503),
+            (Cause::Server, _) => Some(502),
+            (Cause::Down | Cause::Killed, _) => Some(503),
+            (Cause::Resource | Cause::Internal, _) => Some(500),
+            (Cause::Client | Cause::ClientTimeout | Cause::Normal | Cause::Local | Cause::ServerTimeout, _) => None,
+        }
+    }
+}
+
 /// Times of a transaction in microseconds of the worker's clock; 0 where a step was not reached.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
@@ -205,6 +229,26 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Back to the beginning; the memory is kept.
+    pub fn clear(&mut self) {
+        let Self { request, response, request_line, captured_request, captured_response, variables, .. } = self;
+        request.clear();
+        response.clear();
+        request_line.clear();
+        captured_request.clear();
+        captured_response.clear();
+        variables.clear();
+        *self = Self {
+            request: std::mem::take(request),
+            response: std::mem::take(response),
+            request_line: std::mem::take(request_line),
+            captured_request: std::mem::take(captured_request),
+            captured_response: std::mem::take(captured_response),
+            variables: std::mem::take(variables),
+            ..Self::default()
+        };
+    }
+
     /// A variable's value by its full name (`txn.x`).
     pub fn variable(&self, name: &str) -> Option<&[u8]> {
         self.variables

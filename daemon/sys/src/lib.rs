@@ -4,4 +4,7 @@
 
 pub mod channel;
 pub mod packet;
+pub mod privileges;
 pub mod realtime;
+pub mod spawn;
+pub mod title;

@@ -32,7 +32,11 @@ pub struct VrrpSocket {
 impl VrrpSocket {
     /// Opens one, bound to the interface; joins `group` there if one is given. Needs CAP_NET_RAW and a tokio runtime.
     pub fn open(interface: &str, index: u32, group: Option<Ipv4Addr>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(VRRP_PROTOCOL)))?;
+        let socket = Socket::new(
+            Domain::IPV4,
+            Type::RAW.nonblocking().cloexec(),
+            Some(Protocol::from(VRRP_PROTOCOL)),
+        )?;
         socket.bind_device(Some(interface.as_bytes()))?;
         socket.set_ttl_v4(TTL)?;
         socket.set_multicast_ttl_v4(TTL)?;
@@ -59,7 +63,8 @@ impl VrrpSocket {
         loop {
             let mut ready = self.socket.readable().await?;
             let outcome = ready.try_io(|socket| {
-                nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from)
+                nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+                    .map_err(io::Error::from)
             });
             match outcome {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -73,7 +78,9 @@ impl VrrpSocket {
     pub fn send(&self, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
         let information = libc::in_pktinfo {
             ipi_ifindex: i32::try_from(self.index).map_err(io::Error::other)?,
-            ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from_ne_bytes(source.octets()),
+            },
             ipi_addr: libc::in_addr { s_addr: 0 },
         };
         let [a, b, c, d] = destination.octets();
@@ -115,12 +122,19 @@ impl FrameSocket {
     /// Opens it. Needs CAP_NET_RAW.
     pub fn open() -> io::Result<Self> {
         // SAFETY: plain system call; protocol 0 means that nothing is received.
-        let raw = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+        let raw = unsafe {
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+                0,
+            )
+        };
         if raw < 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
-        Ok(Self { descriptor: unsafe { OwnedFd::from_raw_fd(raw) } })
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { descriptor })
     }
 
     /// Sends one frame out of an interface at once.
@@ -131,7 +145,11 @@ impl FrameSocket {
         to.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
         to.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
         to.sll_halen = ETHERNET_BYTES as u8;
-        to.sll_addr[..ETHERNET_BYTES].copy_from_slice(frame.get(..ETHERNET_BYTES).unwrap_or(&[0xff; ETHERNET_BYTES]));
+        to.sll_addr[..ETHERNET_BYTES].copy_from_slice(
+            frame
+                .get(..ETHERNET_BYTES)
+                .unwrap_or(&[0xff; ETHERNET_BYTES]),
+        );
         // SAFETY: frame and address live through the call, and their lengths are those given.
         let sent = unsafe {
             libc::sendto(
@@ -143,7 +161,11 @@ impl FrameSocket {
                 size_of::<libc::sockaddr_ll>() as libc::socklen_t,
             )
         };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -153,12 +175,15 @@ mod tests {
 
     #[test]
     fn a_gratuitous_arp_is_a_broadcast_request_for_its_own_address() {
-        let frame = gratuitous_arp([0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc], Ipv4Addr::new(10, 230, 137, 100));
+        let frame = gratuitous_arp(
+            [0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc],
+            Ipv4Addr::new(10, 230, 137, 100),
+        );
         // As keepalived 2.2.7 puts it on the wire.
         let expected = [
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc, 0x08, 0x06, 0x00, 0x01, 0x08, 0x00,
-            0x06, 0x04, 0x00, 0x01, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc, 0x0a, 0xe6, 0x89, 0x64, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0x0a, 0xe6, 0x89, 0x64,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc, 0x08, 0x06,
+            0x00, 0x01, 0x08, 0x00, 0x06, 0x04, 0x00, 0x01, 0xa2, 0xbc, 0xc9, 0x92, 0x1a, 0xfc,
+            0x0a, 0xe6, 0x89, 0x64, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0a, 0xe6, 0x89, 0x64,
         ];
         assert_eq!(frame, expected);
     }

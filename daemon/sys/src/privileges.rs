@@ -36,7 +36,10 @@ pub struct Restriction<'a> {
 pub fn user_id(name: &str) -> io::Result<u32> {
     match User::from_name(name)? {
         Some(user) => Ok(user.uid.as_raw()),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no user '{name}'"))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no user '{name}'"),
+        )),
     }
 }
 
@@ -44,7 +47,10 @@ pub fn user_id(name: &str) -> io::Result<u32> {
 pub fn primary_group_of(name: &str) -> io::Result<u32> {
     match User::from_name(name)? {
         Some(user) => Ok(user.gid.as_raw()),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no user '{name}'"))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no user '{name}'"),
+        )),
     }
 }
 
@@ -52,7 +58,10 @@ pub fn primary_group_of(name: &str) -> io::Result<u32> {
 pub fn group_id(name: &str) -> io::Result<u32> {
     match Group::from_name(name)? {
         Some(group) => Ok(group.gid.as_raw()),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no group '{name}'"))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no group '{name}'"),
+        )),
     }
 }
 
@@ -126,6 +135,9 @@ mod tests {
         assert_eq!(user_id("root").expect("root"), 0);
         assert_eq!(group_id("root").expect("root"), 0);
         let missing = user_id("no-such-user-here").expect_err("missing");
-        assert!(missing.to_string().contains("no-such-user-here"), "{missing}");
+        assert!(
+            missing.to_string().contains("no-such-user-here"),
+            "{missing}"
+        );
     }
 }

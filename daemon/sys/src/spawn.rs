@@ -24,7 +24,11 @@ pub fn again(title: &str, birth: &OwnedFd) -> Command {
             } else {
                 libc::dup2(descriptor, BIRTH_DESCRIPTOR)
             };
-            if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            if outcome < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
         });
     }
     command
@@ -43,4 +47,19 @@ pub fn inherited(descriptor: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the descriptor is open (checked above), and nobody else in this process owns it, for it came over exec.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Points stdin, stdout and stderr at `/dev/null`: a process in the background holds no terminal.
+pub fn detach_standard_streams() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: dup2 onto the standard streams changes no descriptor that a Rust object owns.
+        if unsafe { libc::dup2(null.as_raw_fd(), stream) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! The worker as a whole: what every room shares, how it is built from a configuration, how it runs and drains.
 
+mod build;
+mod run;
+mod takeover;
 pub mod shared;
 
-pub use shared::{
-    Clock, ErrorCaptures, EventSink, ProcessCounters, SessionEntry, SessionStage, SessionTable,
-    Shared,
-};
+pub use build::{App, BackendRuntime, FrontendRuntime, ListenerKey, ListenerRuntime, ServerRuntime, build, check, listener_keys};
+pub use run::{Setup, run};
+pub use shared::{Clock, ErrorCaptures, EventSink, ProcessCounters, SessionEntry, SessionStage, SessionTable, Shared};

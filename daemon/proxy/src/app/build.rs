@@ -1,0 +1,386 @@
+//! From a configuration to what runs: frontends, backends, servers, rules, certificates. All complaints at once.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+use config::haproxy::{
+    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, ProxyConfig, ServerAddress,
+    ServerConfig, Timeouts,
+};
+use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use crate::balance::Balancer;
+use crate::http1::Limits;
+use crate::log::LogPlan;
+use crate::persistence::CookiePersistence;
+use crate::rules::{CompiledRules, ErrorPages};
+use crate::sample::{Environment, Names};
+use crate::server::{Admission, Connector};
+use crate::state::{Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId};
+use crate::stats::StatsService;
+
+/// Default of `tune.http.maxhdr`.
+const DEFAULT_MAX_HEADERS: u16 = 101;
+/// Default of `tune.maxrewrite` in bytes.
+const DEFAULT_MAXREWRITE: u32 = 1_024;
+
+/// Everything that runs.
+pub struct App {
+    /// What other rooms see too.
+    pub shared: Arc<Shared>,
+    /// Frontends by [`FrontendId`].
+    pub frontends: Vec<Arc<FrontendRuntime>>,
+    /// Backends by [`BackendId`].
+    pub backends: Vec<Arc<BackendRuntime>>,
+    /// Listeners in order of [`listener_keys`].
+    pub listeners: Vec<Arc<ListenerRuntime>>,
+    /// All servers of all backends, by [`ServerRuntime::index`].
+    pub servers: Vec<Arc<Server>>,
+    /// What expressions see.
+    pub environment: Environment,
+    /// Bounds of heads.
+    pub limits: Limits,
+    /// Wakes accept loops when a place is free again.
+    pub room: tokio::sync::Notify,
+}
+
+/// A frontend with all that it does.
+pub struct FrontendRuntime {
+    /// Its state.
+    pub frontend: Arc<Frontend>,
+    /// Its rules.
+    pub rules: CompiledRules,
+    /// Its log.
+    pub log: LogPlan,
+    /// Its error pages.
+    pub pages: ErrorPages,
+    /// Its statistics page.
+    pub stats: Option<StatsService>,
+    /// Its timeouts.
+    pub timeouts: Timeouts,
+    /// `option http-server-close` and so on.
+    pub connection_mode: ConnectionMode,
+    /// `option forwardfor`.
+    pub forwardfor: Option<ForwardFor>,
+    /// `monitor-uri`.
+    pub monitor_uri: Option<String>,
+    /// The back half of a `listen`.
+    pub own_backend: Option<BackendId>,
+    /// `option dontlognull`.
+    pub dontlognull: bool,
+}
+
+/// A backend with all that it does.
+pub struct BackendRuntime {
+    /// Its state.
+    pub backend: Arc<Backend>,
+    /// Its rules; `None` for the back half of a `listen`, whose front half ran them.
+    pub rules: Option<CompiledRules>,
+    /// Its statistics page; as above.
+    pub stats: Option<StatsService>,
+    /// Its error pages.
+    pub pages: ErrorPages,
+    /// Its algorithm.
+    pub balancer: Balancer,
+    /// Its servers' places.
+    pub admission: Arc<Admission>,
+    /// Its cookie.
+    pub persistence: Option<CookiePersistence>,
+    /// Its servers.
+    pub servers: Vec<ServerRuntime>,
+    /// Its timeouts.
+    pub timeouts: Timeouts,
+    /// See [`FrontendRuntime::connection_mode`].
+    pub connection_mode: ConnectionMode,
+    /// `http-reuse`.
+    pub reuse: HttpReuse,
+    /// `option forwardfor`.
+    pub forwardfor: Option<ForwardFor>,
+    /// `retries`.
+    pub retries: u32,
+    /// `option redispatch`.
+    pub redispatch: Option<i32>,
+    /// `retry-on empty-response` (and words that include it).
+    pub retry_empty_response: bool,
+    /// `retry-on response-timeout`.
+    pub retry_response_timeout: bool,
+    /// `option persist`: a server that is down is tried if the client's cookie names it.
+    pub persist_on_down: bool,
+    /// `option abortonclose`.
+    pub abortonclose: bool,
+}
+
+/// A server's data path.
+pub struct ServerRuntime {
+    /// Its state.
+    pub server: Arc<Server>,
+    /// Its number over all backends, for pools.
+    pub index: usize,
+    /// How to connect.
+    pub connector: Connector,
+}
+
+/// A listening socket's part of the configuration.
+pub struct ListenerRuntime {
+    /// Its frontend.
+    pub frontend: FrontendId,
+    /// `name` of the bind line, or its number from 1.
+    pub name: Arc<str>,
+    /// Its TLS.
+    pub tls: Option<tokio_rustls::TlsAcceptor>,
+    /// `maxconn` of the socket, 0 for none, and connections now.
+    pub maxconn: u64,
+    /// Connections now.
+    pub connections: MaxGauge,
+    /// `option clitcpka`.
+    pub keepalive: bool,
+}
+
+/// A listening socket that the worker needs, in the order in which [`run`](super::run) gets them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerKey {
+    /// Index into `HaproxyConfig::proxies`.
+    pub proxy: usize,
+    /// Index into its `binds`.
+    pub bind: usize,
+    /// Where it listens.
+    pub address: BindAddress,
+}
+
+/// The listening sockets of a configuration. Disabled proxies have none.
+pub fn listener_keys(config: &HaproxyConfig) -> Vec<ListenerKey> {
+    let proxies = config.proxies.iter().enumerate();
+    proxies
+        .filter(|(_, proxy)| proxy.kind.is_frontend() && !proxy.disabled)
+        .flat_map(|(index, proxy)| {
+            let binds = proxy.binds.iter().enumerate();
+            binds.map(move |(bind, found)| ListenerKey { proxy: index, bind, address: found.address.clone() })
+        })
+        .collect()
+}
+
+/// Checks what only the daemon can check: rules, certificates, names of servers.
+pub fn check(config: &HaproxyConfig, _sources: &SourceMap) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
+    let _ = build(config.clone(), String::new(), 0, &mut diagnostics);
+    diagnostics
+}
+
+/// Builds all that runs. With errors among the complaints the result must not be used.
+pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Diagnostics) -> App {
+    let names = Names::of(&config);
+    let mut state = States::default();
+    for (index, proxy) in config.proxies.iter().enumerate() {
+        state.add(index, proxy, &config, diagnostics);
+    }
+    let environment = Environment {
+        node: node.clone(),
+        pid,
+        frontends: state.frontends.clone(),
+        backends: state.backends.clone(),
+    };
+    let shared = Arc::new(Shared::new(config, state.frontends.clone(), state.backends.clone(), node, pid));
+    let config = &shared.config;
+    let own_backend = |index: usize| state.backends.iter().find(|backend| backend.config_index == index).map(|backend| backend.id);
+    let frontends = state
+        .frontends
+        .iter()
+        .map(|frontend| {
+            let proxy = &config.proxies[frontend.config_index];
+            Arc::new(FrontendRuntime {
+                frontend: Arc::clone(frontend),
+                rules: crate::rules::compile(config, frontend.config_index, &names, diagnostics),
+                log: crate::log::plan(config, frontend.config_index, pid, diagnostics),
+                pages: crate::rules::error_pages(proxy),
+                stats: crate::stats::service(config, frontend.config_index, &names, diagnostics),
+                timeouts: proxy.timeouts.clone(),
+                connection_mode: proxy.connection_mode,
+                forwardfor: proxy.forwardfor.clone(),
+                monitor_uri: proxy.monitor_uri.clone(),
+                own_backend: own_backend(frontend.config_index),
+                dontlognull: proxy.dontlognull,
+            })
+        })
+        .collect();
+    let mut servers = Vec::new();
+    let backends = state
+        .backends
+        .iter()
+        .map(|backend| Arc::new(backend_runtime(config, backend, &names, &mut servers, diagnostics)))
+        .collect();
+    let mut listeners = Vec::new();
+    for key in listener_keys(config) {
+        let proxy = &config.proxies[key.proxy];
+        let bind = &proxy.binds[key.bind];
+        if bind.accept_proxy {
+            diagnostics.push(Diagnostic::error(DiagnosticKind::NotSupportedYet, bind.span, "'accept-proxy' is not supported yet"));
+        }
+        let tls = bind.tls.as_ref().and_then(|tls| crate::tls::acceptor(tls, bind.span, diagnostics));
+        let Some(frontend) = state.frontends.iter().find(|frontend| frontend.config_index == key.proxy) else { continue };
+        listeners.push(Arc::new(ListenerRuntime {
+            frontend: frontend.id,
+            name: bind.name.clone().unwrap_or_else(|| (key.bind + 1).to_string()).into(),
+            tls,
+            maxconn: u64::from(bind.maxconn.unwrap_or(0)),
+            connections: MaxGauge::default(),
+            keepalive: proxy.client_tcp_keepalive,
+        }));
+    }
+    let limits = Limits {
+        head_bytes: config
+            .global
+            .bufsize
+            .unwrap_or(crate::net::BUFFER_BYTES as u32)
+            .saturating_sub(config.global.maxrewrite.unwrap_or(DEFAULT_MAXREWRITE))
+            .max(1_024) as usize,
+        fields: usize::from(config.global.max_headers.unwrap_or(DEFAULT_MAX_HEADERS)),
+    };
+    App { shared: Arc::clone(&shared), frontends, backends, listeners, servers, environment, limits, room: tokio::sync::Notify::new() }
+}
+
+#[derive(Default)]
+struct States {
+    frontends: Vec<Arc<Frontend>>,
+    backends: Vec<Arc<Backend>>,
+}
+
+impl States {
+    fn add(&mut self, index: usize, proxy: &ProxyConfig, config: &HaproxyConfig, diagnostics: &mut Diagnostics) {
+        if proxy.kind.is_frontend() {
+            // HAProxy's default for a frontend is the process's limit.
+            let maxconn = proxy.maxconn.or(config.global.maxconn).unwrap_or(0);
+            self.frontends.push(Arc::new(Frontend {
+                id: FrontendId(self.frontends.len() as u32),
+                config_index: index,
+                iid: proxy.id,
+                name: proxy.name.text.clone(),
+                http: proxy.mode == Mode::Http,
+                maxconn: AtomicU32::new(maxconn),
+                enabled: AtomicBool::new(!proxy.disabled),
+                counters: FrontendCounters::default(),
+            }));
+        }
+        if proxy.kind.is_backend() {
+            let name = proxy.name.text.clone();
+            let servers = proxy
+                .servers
+                .iter()
+                .enumerate()
+                .map(|(at, server)| {
+                    let address = resolve(server, diagnostics);
+                    Arc::new(Server::new(ServerId(at as u32), name.clone(), server.clone(), address, 0))
+                })
+                .collect();
+            let id = BackendId(self.backends.len() as u32);
+            self.backends.push(Arc::new(Backend::new(id, index, proxy.id, name, proxy.mode == Mode::Http, servers)));
+        }
+    }
+}
+
+/// A server's address as `init-addr` says. Without one it is an error, or with `none` a server in maintenance.
+fn resolve(server: &ServerConfig, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
+    let ServerAddress::Host { host, port, relative } = &server.address else { return None };
+    let port = if *relative { 0 } else { *port };
+    let default = [InitAddr::Last, InitAddr::Libc];
+    let methods = if server.init_addr.is_empty() { &default[..] } else { &server.init_addr };
+    for method in methods {
+        match method {
+            InitAddr::Last => {}
+            InitAddr::Ip(address) => return Some(SocketAddr::new(*address, port)),
+            InitAddr::None => return None,
+            InitAddr::Libc => {
+                let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|found| {
+                    let all: Vec<SocketAddr> = found.collect();
+                    all.iter().find(|address| address.is_ipv4()).or(all.first()).copied()
+                });
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+    }
+    diagnostics.push(
+        Diagnostic::error(
+            DiagnosticKind::UnknownName,
+            server.address_span,
+            format!("the address of server '{}' cannot be resolved: '{host}'", server.name.text),
+        )
+        .with_help("'init-addr last,libc,none' lets it start without an address"),
+    );
+    None
+}
+
+fn backend_runtime(
+    config: &HaproxyConfig,
+    backend: &Arc<Backend>,
+    names: &Names,
+    all_servers: &mut Vec<Arc<Server>>,
+    diagnostics: &mut Diagnostics,
+) -> BackendRuntime {
+    let index = backend.config_index;
+    let proxy = &config.proxies[index];
+    let is_listen = proxy.kind.is_frontend();
+    let servers = backend
+        .servers
+        .iter()
+        .map(|server| {
+            let host = match &server.config.address {
+                ServerAddress::Host { host, .. } => host.as_str(),
+                ServerAddress::Unix(_) => "localhost",
+            };
+            let tls = server.config.tls.as_ref().and_then(|tls| crate::tls::connector(tls, host, server.config.span, diagnostics));
+            if server.config.send_proxy.is_some_and(|version| version != 1) {
+                diagnostics.push(Diagnostic::error(
+                    DiagnosticKind::NotSupportedYet,
+                    server.config.span,
+                    "'send-proxy-v2' is not supported yet; 'send-proxy' is",
+                ));
+            }
+            if server.config.minconn.is_some() {
+                diagnostics.push(Diagnostic::error(DiagnosticKind::NotSupportedYet, server.config.span, "'minconn' is not supported yet"));
+            }
+            all_servers.push(Arc::clone(server));
+            ServerRuntime {
+                server: Arc::clone(server),
+                index: all_servers.len() - 1,
+                connector: Connector { tls, keepalive: proxy.server_tcp_keepalive },
+            }
+        })
+        .collect();
+    let (mut retry_empty_response, mut retry_response_timeout) = (false, false);
+    for word in &proxy.retry_on {
+        match word.text.as_str() {
+            "conn-failure" | "none" => {}
+            "empty-response" => retry_empty_response = true,
+            "response-timeout" => retry_response_timeout = true,
+            _ => diagnostics.push(Diagnostic::error(
+                DiagnosticKind::NotSupportedYet,
+                word.span,
+                format!("'retry-on {}' is not supported yet; conn-failure, empty-response and response-timeout are", word.text),
+            )),
+        }
+    }
+    BackendRuntime {
+        backend: Arc::clone(backend),
+        rules: (!is_listen).then(|| crate::rules::compile(config, index, names, diagnostics)),
+        stats: if is_listen { None } else { crate::stats::service(config, index, names, diagnostics) },
+        pages: crate::rules::error_pages(proxy),
+        balancer: Balancer::new(proxy),
+        admission: Admission::new(Arc::clone(backend)),
+        persistence: crate::persistence::persistence(proxy, backend),
+        servers,
+        timeouts: proxy.timeouts.clone(),
+        connection_mode: proxy.connection_mode,
+        reuse: proxy.http_reuse,
+        forwardfor: proxy.forwardfor.clone(),
+        retries: proxy.retries,
+        redispatch: proxy.redispatch,
+        retry_empty_response,
+        retry_response_timeout,
+        persist_on_down: proxy.persist,
+        abortonclose: proxy.abortonclose,
+    }
+}

@@ -1,0 +1,347 @@
+//! The worker process: set up, give up rights, run a runtime a core, obey the supervisor, drain, end.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use config::haproxy::{Account, HaproxyConfig};
+use config::{Diagnostics, Severity};
+use protocol::process::{FromChild, HEARTBEAT_MS, Role, ToChild};
+use protocol::wire;
+use serde::{Deserialize, Serialize};
+use sys::channel::{Channel, Sender};
+use sys::privileges::{Identity, Restriction};
+use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
+
+use super::build::{App, build};
+use crate::listener::{self, Socket};
+
+/// How long what runs may go on when the supervisor is gone.
+const ORPHAN_DRAIN: Duration = Duration::from_secs(2);
+/// How long ended sessions get to notice it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How often a draining worker looks whether it is empty.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// Descriptors besides those of connections: logs, channels, runtimes, checks.
+const SPARE_DESCRIPTORS: u64 = 256;
+
+/// What a worker is started with.
+#[derive(Serialize, Deserialize)]
+pub struct Setup {
+    /// The configuration, checked.
+    pub config: HaproxyConfig,
+    /// The node's name.
+    pub node: String,
+    /// Process id in log lines; 0 is the worker's own.
+    pub pid_for_logs: u32,
+    /// The listening sockets, in the order of the descriptors.
+    pub listeners: Vec<super::ListenerKey>,
+    /// An earlier worker's `WorkerSnapshot` encoded, or nothing: states, weights and addresses are taken over.
+    pub servers_state: Vec<u8>,
+}
+
+/// Runs the worker until it is told to end. `supervisor` and `control` are ends of channels.
+pub fn run(setup: Setup, listeners: Vec<OwnedFd>, supervisor: OwnedFd, control: OwnedFd) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("worker: cannot start a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut channel = match runtime.block_on(async { Channel::new(supervisor) }) {
+        Ok(channel) => channel,
+        Err(error) => {
+            tracing::error!("worker: its channel cannot be used: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let prepared = match prepare(setup, listeners) {
+        Ok(prepared) => prepared,
+        Err(reason) => {
+            runtime.block_on(async { tell(&channel.sender, &FromChild::Failed(reason)).await });
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(lead(prepared, &mut channel, control));
+    ExitCode::SUCCESS
+}
+
+fn runtime() -> std::io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())
+}
+
+struct Prepared {
+    app: Arc<App>,
+    /// Sockets of each runtime, in order of `App::listeners`.
+    sockets: Vec<Vec<OwnedFd>>,
+}
+
+fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
+    let wanted = super::listener_keys(&setup.config);
+    if wanted != setup.listeners || wanted.len() != listeners.len() {
+        return Err("the listening sockets are not those of the configuration".to_owned());
+    }
+    let mut diagnostics = Diagnostics::default();
+    let pid = if setup.pid_for_logs == 0 { std::process::id() } else { setup.pid_for_logs };
+    let app = build(setup.config, setup.node, pid, &mut diagnostics);
+    if diagnostics.has_errors() {
+        let errors = diagnostics.0.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        return Err(errors.map(|error| error.message).collect::<Vec<_>>().join("; "));
+    }
+    super::takeover::apply(&app.shared, &setup.servers_state);
+    let config = &app.shared.config;
+    let threads = config.global.nbthread.map_or_else(cores, usize::from).max(1);
+    app.shared.process.threads.store(threads as u32, Relaxed);
+    let connections = app.shared.process.maxconn.load(Relaxed).max(2_000);
+    // Fewer descriptors than wished make accepts fail one day, not the start.
+    let _ = sys::privileges::raise_descriptor_limit(connections * 2 + SPARE_DESCRIPTORS);
+    let mut sockets = Vec::new();
+    for _ in 1..threads {
+        let copies: std::io::Result<Vec<OwnedFd>> = listeners.iter().map(OwnedFd::try_clone).collect();
+        sockets.push(copies.map_err(|error| format!("a listening socket cannot be shared: {error}"))?);
+    }
+    sockets.insert(0, listeners);
+    give_up_rights(config)?;
+    Ok(Prepared { app: Arc::new(app), sockets })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
+    let global = &config.global;
+    if global.chroot.is_none() && global.user.is_none() && global.group.is_none() && !sys::privileges::is_root() {
+        return Ok(());
+    }
+    let number = |account: &Account, find: fn(&str) -> std::io::Result<u32>| match account {
+        Account::Id(id) => Ok(*id),
+        Account::Name(name) => find(&name.text).map_err(|error| error.to_string()),
+    };
+    let uid = global.user.as_ref().map(|user| number(user, sys::privileges::user_id)).transpose()?;
+    let gid = match (&global.group, &global.user) {
+        (Some(group), _) => Some(number(group, sys::privileges::group_id)?),
+        (None, _) => None,
+    };
+    let restriction = Restriction {
+        chroot: global.chroot.as_ref().map(|word| Path::new(&word.text)),
+        identity: Identity { uid, gid },
+        keep: &[],
+    };
+    if !sys::privileges::is_root() && restriction.chroot.is_some() {
+        tracing::warn!("worker: chroot is left out: it takes root");
+    }
+    let restriction = Restriction { chroot: restriction.chroot.filter(|_| sys::privileges::is_root()), ..restriction };
+    sys::privileges::restrict(&restriction).map_err(|error| format!("rights cannot be given up: {error}"))
+}
+
+async fn tell(sender: &Sender, message: &FromChild) -> bool {
+    match wire::encode(message) {
+        Ok(bytes) => sender.send(&bytes, &[]).await.is_ok(),
+        Err(error) => {
+            tracing::error!("worker: a message to the supervisor cannot be encoded: {error}");
+            false
+        }
+    }
+}
+
+/// Runtime 0: leads the others and speaks with the supervisor.
+async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
+    let Prepared { app, sockets } = prepared;
+    let (drain, draining) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+    let pulses: Arc<Vec<AtomicU64>> = Arc::new(sockets.iter().map(|_| AtomicU64::new(0)).collect());
+    let (ready, mut ready_count) = tokio::sync::mpsc::unbounded_channel();
+    let mut threads = Vec::new();
+    let mut sockets = sockets.into_iter().enumerate();
+    let own = sockets.next();
+    for (index, sockets) in sockets {
+        let (app, pulses, ready) = (Arc::clone(&app), Arc::clone(&pulses), ready.clone());
+        let (draining, mut stopping) = (draining.clone(), stopping.clone());
+        let thread = std::thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
+            let outcome = runtime().and_then(|runtime| {
+                runtime.block_on(async {
+                    work(&app, index, sockets, &pulses, draining)?;
+                    let _ = ready.send(Ok(()));
+                    let _ = stopping.wait_for(|stopping| *stopping).await;
+                    Ok(())
+                })
+            });
+            if let Err(error) = outcome {
+                let _ = ready.send(Err(error));
+            }
+        });
+        match thread {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                tell(&channel.sender, &FromChild::Failed(format!("a thread cannot be started: {error}"))).await;
+                return;
+            }
+        }
+    }
+    let mut outcome = own.map_or(Ok(()), |(index, sockets)| work(&app, index, sockets, &pulses, draining));
+    for _ in &threads {
+        outcome = match (outcome, ready_count.recv().await) {
+            (Ok(()), Some(Err(error))) => Err(error),
+            (outcome, _) => outcome,
+        };
+    }
+    if let Err(error) = outcome {
+        tell(&channel.sender, &FromChild::Failed(format!("a listening socket cannot be used: {error}"))).await;
+        return;
+    }
+    services(&app, control);
+    tell(&channel.sender, &FromChild::Ready).await;
+    tokio::task::spawn_local(heartbeat(channel.sender.clone(), Arc::clone(&pulses)));
+    obey(&app, channel, &drain).await;
+    let _ = stop.send(true);
+    // Threads end with their runtimes; one that hangs must not hold up the end.
+    let deadline = Instant::now() + LAST_WORDS;
+    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+/// What every runtime does: accept, pulse, purge.
+fn work(
+    app: &Arc<App>,
+    index: usize,
+    sockets: Vec<OwnedFd>,
+    pulses: &Arc<Vec<AtomicU64>>,
+    draining: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    if let Some(bytes) = app.shared.config.global.bufsize {
+        crate::net::set_buffer_bytes(bytes as usize);
+    }
+    for (socket, listener) in sockets.into_iter().zip(&app.listeners) {
+        let socket = Socket::new(socket)?;
+        tokio::task::spawn_local(listener::accept(Arc::clone(app), Arc::clone(listener), socket, draining.clone()));
+    }
+    let (app, pulses) = (Arc::clone(app), Arc::clone(pulses));
+    tokio::task::spawn_local(async move {
+        let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS / 2));
+        loop {
+            beat.tick().await;
+            let count = pulses[index].fetch_add(1, Relaxed);
+            if count.is_multiple_of(1_000 / (HEARTBEAT_MS / 2)) {
+                crate::server::drop_idle(&app.servers, app.shared.clock.now_us());
+            }
+        }
+    });
+    Ok(())
+}
+
+/// What one runtime does for all: queues follow changes of servers, shutdowns reach sessions, checks, the control channel.
+fn services(app: &Arc<App>, control: OwnedFd) {
+    for back in &app.backends {
+        let back = Arc::clone(back);
+        tokio::task::spawn_local(async move {
+            loop {
+                let changed = back.backend.wake.notified();
+                tokio::pin!(changed);
+                // Registered before looking, so that no change between is lost.
+                changed.as_mut().enable();
+                back.admission.dispatch();
+                changed.await;
+            }
+        });
+    }
+    for server in &app.servers {
+        let (app, server) = (Arc::clone(app), Arc::clone(server));
+        tokio::task::spawn_local(async move {
+            loop {
+                server.shutdown.notified().await;
+                // Sessions compare the server's generation when they wake.
+                app.shared.sessions.wake_all();
+            }
+        });
+    }
+    // The data path's own connectors serve checks over TLS.
+    let all = Arc::clone(app);
+    let tls_for = move |backend: &crate::state::Backend, server: &crate::state::Server| {
+        let back = all.backends.get(backend.id.0 as usize)?;
+        back.servers.get(server.id.0 as usize)?.connector.tls.clone()
+    };
+    crate::health::start(&app.shared, &tls_for);
+    serve_control(app, control);
+}
+
+fn serve_control(app: &Arc<App>, control: OwnedFd) {
+    match Channel::new(control) {
+        Ok(channel) => {
+            tokio::task::spawn_local(crate::command::serve(channel, Arc::clone(&app.shared)));
+        }
+        Err(error) => tracing::error!("worker: the control channel cannot be used: {error}"),
+    }
+}
+
+/// Tells the supervisor that all runtimes turn.
+async fn heartbeat(sender: Sender, pulses: Arc<Vec<AtomicU64>>) {
+    let mut before: Vec<u64> = pulses.iter().map(|pulse| pulse.load(Relaxed)).collect();
+    let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS));
+    beat.tick().await;
+    loop {
+        beat.tick().await;
+        let now: Vec<u64> = pulses.iter().map(|pulse| pulse.load(Relaxed)).collect();
+        let all_turned = now.iter().zip(&before).all(|(now, before)| now > before);
+        before = now;
+        if all_turned && !tell(&sender, &FromChild::Heartbeat).await {
+            return;
+        }
+    }
+}
+
+/// Does what the supervisor says until the end.
+async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>) {
+    let mut deadline: Option<Instant> = None;
+    let mut look = tokio::time::interval(DRAIN_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut orphaned = false;
+    loop {
+        let is_draining = app.shared.draining.load(Relaxed);
+        tokio::select! {
+            received = channel.receiver.receive(), if !orphaned => match received {
+                Ok(Some((bytes, descriptors))) => match wire::decode::<ToChild>(&bytes) {
+                    Ok(ToChild::Drain { hard_stop_ms }) => {
+                        deadline = hard_stop_ms.map(|limit| Instant::now() + Duration::from_millis(limit));
+                        begin_drain(app, drain);
+                    }
+                    Ok(ToChild::Stop) => break,
+                    Ok(ToChild::Peer { role: Role::Control, .. }) => {
+                        descriptors.into_iter().for_each(|descriptor| serve_control(app, descriptor));
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!("worker: a message of the supervisor is not understood: {error}"),
+                },
+                Ok(None) | Err(_) => {
+                    orphaned = true;
+                    deadline = Some(Instant::now() + ORPHAN_DRAIN);
+                    begin_drain(app, drain);
+                }
+            },
+            _ = look.tick(), if is_draining => {
+                let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                if app.shared.sessions.count() == 0 || is_over {
+                    break;
+                }
+            }
+        }
+    }
+    begin_drain(app, drain);
+    app.shared.sessions.shutdown_all();
+    let deadline = Instant::now() + LAST_WORDS;
+    while app.shared.sessions.count() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+fn begin_drain(app: &Arc<App>, drain: &watch::Sender<bool>) {
+    app.shared.draining.store(true, Relaxed);
+    let _ = drain.send(true);
+    app.shared.sessions.wake_all();
+}

@@ -1,0 +1,277 @@
+//! Accepting: limits, the source, TLS, and what a session is born with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
+
+use crate::app::{App, FrontendRuntime, ListenerRuntime};
+use crate::net::{Buffer, Stream, Timer};
+use crate::proxy::{self, Connection};
+use crate::tcp;
+use crate::txn::Session;
+
+/// Pause after a failed accept (no descriptors left, for instance), and between looks at a closed frontend.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket of one runtime.
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix stream socket.
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// Takes a listening socket over. Must be called within a runtime.
+    pub fn new(descriptor: std::os::fd::OwnedFd) -> std::io::Result<Self> {
+        let socket = socket2::Socket::from(descriptor);
+        socket.set_nonblocking(true)?;
+        if socket.local_addr()?.is_unix() {
+            let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
+            return Ok(Self::Unix(UnixListener::from_std(listener)?));
+        }
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+    }
+
+    async fn accept(&self) -> std::io::Result<(Accepted, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, source) = listener.accept().await?;
+                Ok((Accepted::Tcp(stream), source))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Accepted::Unix(stream), SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
+            }
+        }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+/// Accepts connections until the worker drains; then the socket is closed.
+pub async fn accept(app: Arc<App>, listener: Arc<ListenerRuntime>, socket: Socket, mut draining: watch::Receiver<bool>) {
+    let front = Arc::clone(&app.frontends[listener.frontend.0 as usize]);
+    // A socket of one address needs no system call to know where a client came.
+    let address = socket.address().filter(|address| !address.ip().is_unspecified());
+    loop {
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            () = room(&app, &front, &listener) => {}
+        }
+        let accepted = tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, source)) => {
+                let entered = Entered::new(Arc::clone(&app), Arc::clone(&front), Arc::clone(&listener));
+                tokio::task::spawn_local(session(entered, stream, source, address));
+            }
+            Err(_) => {
+                app.shared.process.failed_accepts.increment();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Returns once another connection is within all limits.
+async fn room(app: &App, front: &FrontendRuntime, listener: &ListenerRuntime) {
+    let below = |current: u64, limit: u64| limit == 0 || current < limit;
+    loop {
+        let process = &app.shared.process;
+        let frontend = &front.frontend;
+        if below(process.connections.current(), process.maxconn.load(Relaxed))
+            && below(frontend.counters.sessions.current(), u64::from(frontend.maxconn.load(Relaxed)))
+            && below(listener.connections.current(), listener.maxconn)
+            && frontend.enabled.load(Relaxed)
+        {
+            return;
+        }
+        // A place that becomes free wakes us; an operator's change is seen within the pause.
+        let _ = tokio::time::timeout(PAUSE, app.room.notified()).await;
+    }
+}
+
+/// A connection in all gauges; it leaves them when dropped.
+struct Entered {
+    app: Arc<App>,
+    front: Arc<FrontendRuntime>,
+    listener: Arc<ListenerRuntime>,
+    now_us: u64,
+}
+
+impl Entered {
+    fn new(app: Arc<App>, front: Arc<FrontendRuntime>, listener: Arc<ListenerRuntime>) -> Self {
+        let now_us = app.shared.clock.now_us();
+        let now_ms = now_us / 1_000;
+        let process = &app.shared.process;
+        process.connections.enter();
+        process.connections_total.increment();
+        process.connection_rate.tick(now_ms);
+        process.session_rate.tick(now_ms);
+        process.tasks.enter();
+        let counters = &front.frontend.counters;
+        counters.sessions.enter();
+        counters.sessions_total.increment();
+        counters.session_rate.tick(now_ms);
+        counters.connections_total.increment();
+        counters.connection_rate.tick(now_ms);
+        listener.connections.enter();
+        Self { app, front, listener, now_us }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.app.shared.process.connections.leave();
+        self.app.shared.process.tasks.leave();
+        self.front.frontend.counters.sessions.leave();
+        self.listener.connections.leave();
+        self.app.room.notify_waiters();
+    }
+}
+
+/// A session in the table; it leaves it when dropped.
+struct Listed {
+    app: Arc<App>,
+    id: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.app.shared.sessions.leave(self.id);
+    }
+}
+
+async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address: Option<SocketAddr>) {
+    let Entered { app, front, listener, now_us } = &entered;
+    let shared = &app.shared;
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let (stream, destination) = match stream {
+        Accepted::Unix(stream) => (Stream::Unix(stream), unknown),
+        Accepted::Tcp(stream) => {
+            let destination = address.or_else(|| stream.local_addr().ok()).unwrap_or(unknown);
+            // Without it small answers would wait for acknowledgements; a socket that is gone shows it at the first read.
+            let _ = stream.set_nodelay(true);
+            if listener.keepalive {
+                let _ = socket2::SockRef::from(&stream).set_keepalive(true);
+            }
+            (Stream::Tcp(stream), destination)
+        }
+    };
+    let id = shared.sessions.next_id();
+    let is_unix = matches!(stream, Stream::Unix(_));
+    let entry = shared.sessions.enter(id, front.frontend.id, source, is_unix, now_us / 1_000);
+    let _listed = Listed { app: Arc::clone(app), id };
+    std::future::poll_fn(|context| {
+        entry.set_waker(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let session = Session {
+        id,
+        frontend: Arc::clone(&front.frontend),
+        listener: Arc::clone(&listener.name),
+        source,
+        destination,
+        accepted_wall_us: shared.clock.wall_us(),
+        accepted_us: *now_us,
+        tls: None,
+    };
+    if !front.rules.tcp_connection(&session, &app.environment, *now_us) {
+        front.frontend.counters.denied_connections.increment();
+        stream.reset_on_close();
+        return;
+    }
+    let mut connection = Connection {
+        app: Arc::clone(app),
+        front: Arc::clone(front),
+        session,
+        entry,
+        client: stream,
+        input: Buffer::default(),
+        timer: Timer::new(shared.clock),
+        requests: 0,
+        since_us: *now_us,
+        private: None,
+        watched: None,
+    };
+    let _tls = match &listener.tls {
+        None => None,
+        Some(acceptor) => {
+            let (next, guard) = match handshake(connection, acceptor).await {
+                Some(next) => next,
+                None => return,
+            };
+            connection = next;
+            Some(guard)
+        }
+    };
+    if front.frontend.http {
+        proxy::serve(connection).await;
+    } else {
+        tcp::serve(connection).await;
+    }
+}
+
+/// A TLS connection in the gauges; it leaves them when dropped.
+struct TlsEntered(Arc<App>);
+
+impl Drop for TlsEntered {
+    fn drop(&mut self) {
+        self.0.shared.process.tls_connections.leave();
+    }
+}
+
+/// The TLS handshake, within the time of a request's head. A failed one is counted and logged.
+async fn handshake(mut c: Connection, acceptor: &tokio_rustls::TlsAcceptor) -> Option<(Connection, TlsEntered)> {
+    let limit = c.front.timeouts.http_request.or(c.front.timeouts.client);
+    let Stream::Tcp(stream) = c.client else { return None };
+    // The handshake's state is large and short-lived: it lives on the heap.
+    let shaking = Box::pin(acceptor.accept(stream));
+    let outcome = match limit {
+        Some(limit) => tokio::time::timeout(limit, shaking).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
+        None => shaking.await,
+    };
+    let process = &c.app.shared.process;
+    match outcome {
+        Ok(stream) => {
+            process.tls_connections.enter();
+            process.tls_total.increment();
+            process.tls_rate.tick(c.app.shared.clock.now_ms());
+            c.session.tls = Some(Box::new(crate::tls::info(stream.get_ref().1)));
+            c.client = Stream::TlsServer(Box::new(stream));
+            let guard = TlsEntered(Arc::clone(&c.app));
+            Some((c, guard))
+        }
+        Err(error) => {
+            c.front.frontend.counters.request_errors.increment();
+            let silent = c.front.dontlognull && error.kind() == std::io::ErrorKind::UnexpectedEof;
+            if !silent {
+                let reason = if error.kind() == std::io::ErrorKind::TimedOut { "Timeout during SSL handshake" } else { "SSL handshake failure" };
+                let text = format!("{} {}/{}: {reason}", c.session.source, c.front.frontend.name, c.session.listener);
+                c.front.log.message(&c.app.shared.reports.sockets, config::haproxy::LogLevel::Info, &text);
+            }
+            None
+        }
+    }
+}

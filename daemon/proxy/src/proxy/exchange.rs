@@ -1,0 +1,137 @@
+//! One request with its answer while it is on its way; reused, for it owns the memory that a request needs.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::app::BackendRuntime;
+use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
+use crate::rules::Answer;
+use crate::server::{ServerConnection, Slot};
+use crate::state::ServerId;
+use crate::txn::Transaction;
+
+/// Exchanges that a thread keeps for later.
+const MAX_KEPT: usize = 256;
+/// Output buffers larger than this are not kept.
+const MAX_KEPT_OUTPUT: usize = 64 << 10;
+
+thread_local! {
+    static KEPT: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A request on its way.
+pub struct Exchange {
+    /// What rules, logs and balancing see.
+    pub txn: Transaction,
+    /// Framing and connection of the request.
+    pub facts: RequestFacts,
+    /// The request's body as far as it was read.
+    pub request_body: BodyDecoder,
+    /// Whether some of the request's body is gone from our hands: then it cannot be sent again.
+    pub body_consumed: bool,
+    /// The backend.
+    pub back: Option<Arc<BackendRuntime>>,
+    /// Whether the backend was entered in the counters.
+    pub counted_backend: bool,
+    /// The server that persistence asks for.
+    pub wanted: Option<ServerId>,
+    /// Our place at the server.
+    pub slot: Option<Slot>,
+    /// The server's number over all backends.
+    pub server_index: usize,
+    /// The server's connection.
+    pub server: Option<ServerConnection>,
+    /// Whether a kept connection may be used (not after one was found dead).
+    pub may_reuse: bool,
+    /// Towards the server: head and body in its framing.
+    pub up: Vec<u8>,
+    /// How much of it was sent.
+    pub up_written: usize,
+    /// Whether the server refuses more of the request.
+    pub up_broken: bool,
+    /// Towards the client.
+    pub down: Vec<u8>,
+    /// How much of it was sent.
+    pub down_written: usize,
+    /// An answer of our own.
+    pub answer: Option<Box<Answer>>,
+    /// Whether the client got (a part of) an answer.
+    pub answered: bool,
+    /// Whether the client's connection goes on after it.
+    pub keep_client: bool,
+    /// Whether a request was received completely (its head).
+    pub received: bool,
+    /// Whether this ended without anything to tell of.
+    pub is_null: bool,
+    /// Where a refused message is wrong, for the capture.
+    pub in_tunnel: bool,
+}
+
+impl Exchange {
+    fn new() -> Self {
+        Self {
+            txn: Transaction::default(),
+            facts: RequestFacts {
+                body: BodyLength::None,
+                keep_alive: false,
+                upgrade: false,
+                is_head: false,
+                is_connect: false,
+                expects_continue: false,
+            },
+            request_body: BodyDecoder::new(BodyLength::None),
+            body_consumed: false,
+            back: None,
+            counted_backend: false,
+            wanted: None,
+            slot: None,
+            server_index: 0,
+            server: None,
+            may_reuse: true,
+            up: Vec::new(),
+            up_written: 0,
+            up_broken: false,
+            down: Vec::new(),
+            down_written: 0,
+            answer: None,
+            answered: false,
+            keep_client: false,
+            received: false,
+            is_null: false,
+            in_tunnel: false,
+        }
+    }
+
+    /// A fresh one, from this thread's kept ones if possible.
+    pub fn take() -> Box<Self> {
+        KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Self::new()))
+    }
+
+    /// Gives it back after use.
+    pub fn give_back(mut self: Box<Self>) {
+        self.txn.clear();
+        let (mut up, mut down) = (std::mem::take(&mut self.up), std::mem::take(&mut self.down));
+        let txn = std::mem::take(&mut self.txn);
+        up.clear();
+        down.clear();
+        let mut fresh = Self::new();
+        fresh.txn = txn;
+        if up.capacity() <= MAX_KEPT_OUTPUT {
+            fresh.up = up;
+        }
+        if down.capacity() <= MAX_KEPT_OUTPUT {
+            fresh.down = down;
+        }
+        *self = fresh;
+        KEPT.with_borrow_mut(|kept| {
+            if kept.len() < MAX_KEPT {
+                kept.push(self);
+            }
+        });
+    }
+
+    /// Whether the whole request was taken from the client.
+    pub fn request_done(&self) -> bool {
+        self.request_body.is_done()
+    }
+}

@@ -1,0 +1,15 @@
+//! HTTP from a client's request to the end of its answer. [`walk`] tells the whole way; the other files are its steps.
+
+mod connection;
+mod exchange;
+mod finish;
+mod forward;
+mod reach;
+mod receive;
+mod walk;
+
+pub use connection::{Connection, Interrupt};
+pub use exchange::Exchange;
+pub use reach::{Target, reach_server};
+pub use walk::serve;
+pub(crate) use finish::{account, log_transaction};

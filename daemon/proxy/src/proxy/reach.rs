@@ -1,0 +1,293 @@
+//! From a request to a server's connection: persistence or balancing, the queue, the pool or a connect, retries and redispatch.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use config::haproxy::HttpReuse;
+
+use super::{Connection, Exchange, Interrupt};
+use crate::app::{BackendRuntime, SessionStage};
+use crate::balance::{Pick, is_full};
+use crate::server::{ServerConnection, Slot, address_for, take_idle};
+use crate::state::{ServerId, Usability};
+use crate::txn::{Cause, Stage, Termination};
+
+/// Pause before a retry at the same server; the connect timeout if that is shorter (manual, `retries`).
+const TURN_AROUND: Duration = Duration::from_secs(1);
+
+/// What the stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A request: kept connections serve.
+    Http,
+    /// A relayed stream: always a connection of its own.
+    Tcp,
+}
+
+/// A server's connection for a request.
+pub(super) async fn server(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    reach_server(c, x, Target::Http).await
+}
+
+/// A server's connection, kept or new, in `x.server`, with a place at it in `x.slot`.
+pub async fn reach_server(c: &mut Connection, x: &mut Exchange, target: Target) -> Result<(), Termination> {
+    let Some(back) = x.back.clone() else {
+        return Err(Termination::new(Cause::Server, Stage::Connect));
+    };
+    let mut avoid = None;
+    loop {
+        if x.slot.is_none() {
+            let slot = place(c, x, &back, avoid).await?;
+            enter_server(c, x, &back, slot);
+        }
+        match connection(c, x, &back, target).await {
+            Ok(connection) => {
+                x.txn.timings.connected_us = c.now_us();
+                x.server = Some(connection);
+                return Ok(());
+            }
+            Err(cause) => avoid = again(c, x, &back, cause).await?,
+        }
+    }
+}
+
+/// Waits for a place: at the server that persistence names, or at one that balancing chooses.
+async fn place(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, avoid: Option<ServerId>) -> Result<Slot, Termination> {
+    let waiting_since_us = c.now_us();
+    loop {
+        let wanted = x.wanted.filter(|id| Some(*id) != avoid && may_persist(back, *id));
+        let pick = match wanted {
+            Some(id) => Pick::Server(id),
+            None => back.balancer.pick(&back.backend, &c.session, &x.txn, avoid),
+        };
+        let queue_at = match pick {
+            Pick::Nobody => return Err(Termination::new(Cause::Server, Stage::Connect)),
+            Pick::AllFull => None,
+            Pick::Server(id) => {
+                if let Some(slot) = back.admission.try_take(id) {
+                    if wanted.is_none() {
+                        back.backend.counters.chosen_total.increment();
+                        slot.server().counters.chosen_total.increment();
+                    }
+                    return Ok(slot);
+                }
+                let queue = &back.servers[id.0 as usize].server;
+                let limit = u64::from(queue.config.maxqueue.unwrap_or(0));
+                // A queue as long as `maxqueue` sends the request to the backend's.
+                (limit == 0 || queue.counters.queue.current() < limit).then_some(id)
+            }
+        };
+        if let Some(slot) = queued(c, x, back, queue_at, waiting_since_us).await? {
+            return Ok(slot);
+        }
+    }
+}
+
+/// Stands in a queue until its turn; `None` means: choose again.
+async fn queued(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &Arc<BackendRuntime>,
+    server: Option<ServerId>,
+    since_us: u64,
+) -> Result<Option<Slot>, Termination> {
+    let Some(mut ticket) = back.admission.wait(server) else {
+        return Err(Termination::new(Cause::ServerTimeout, Stage::Queue));
+    };
+    x.txn.queue_positions = ticket.positions;
+    c.entry.set_stage(SessionStage::Queue);
+    c.timer.set(since_us, back.timeouts.queue.or(back.timeouts.connect));
+    enum Turn {
+        Mine(Option<Slot>),
+        Gone,
+    }
+    let outcome = c
+        .wait(|c, context| {
+            if let Poll::Ready(slot) = ticket.poll(context) {
+                return Poll::Ready(Turn::Mine(slot));
+            }
+            if back.abortonclose
+                && !c.input.is_full()
+                && let Poll::Ready(Ok(0) | Err(_)) = c.client.poll_read(context, &mut c.input)
+            {
+                return Poll::Ready(Turn::Gone);
+            }
+            Poll::Pending
+        })
+        .await;
+    match outcome {
+        Ok(Turn::Mine(slot)) => Ok(slot),
+        Ok(Turn::Gone) => Err(Termination::new(Cause::Client, Stage::Queue)),
+        Err(interrupt) => Err(interrupt.end(Cause::ServerTimeout, Stage::Queue)),
+    }
+}
+
+/// Whether persistence may use a server now.
+fn may_persist(back: &BackendRuntime, id: ServerId) -> bool {
+    back.servers.get(id.0 as usize).is_some_and(|runtime| match runtime.server.usability() {
+        Usability::Up | Usability::PersistentOnly => true,
+        Usability::Down => back.persist_on_down && !is_full(&runtime.server),
+    })
+}
+
+fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, slot: Slot) {
+    let now_us = c.now_us();
+    let server = Arc::clone(slot.server());
+    server.counters.sessions_total.increment();
+    server.counters.rate.tick(now_us / 1_000);
+    if x.txn.timings.dequeued_us == 0 {
+        x.txn.timings.dequeued_us = now_us;
+    }
+    x.server_index = back.servers[server.id.0 as usize].index;
+    c.entry.set_target(Some(back.backend.id.0), Some(server.id.0));
+    c.watch(&server);
+    if let Some(persistence) = &back.persistence {
+        persistence.settle(&mut x.txn, x.wanted, &server);
+    }
+    x.txn.server = Some(server);
+    x.slot = Some(slot);
+}
+
+/// A kept connection, or a new one. On failure: whether the server refused or was silent.
+async fn connection(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, target: Target) -> Result<ServerConnection, Failed> {
+    let Some(server) = x.txn.server.clone() else { return Err(Failed::Refused) };
+    if target == Target::Http
+        && let Some(connection) = kept(c, x, back, &server).await
+    {
+        server.counters.reuses.increment();
+        back.backend.counters.reuses.increment();
+        return Ok(connection);
+    }
+    c.entry.set_stage(SessionStage::Connect);
+    c.timer.set(c.now_us(), back.timeouts.connect);
+    let connector = &back.servers[server.id.0 as usize].connector;
+    let outcome = {
+        let Connection { session, timer, entry, watched, .. } = c;
+        // A connect is rare on the path, and its future is large: it lives on the heap.
+        let mut connecting = Box::pin(crate::server::connect(&server, connector, session));
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(done) = connecting.as_mut().poll(context) {
+                return Poll::Ready(Ok(done));
+            }
+            if entry.is_killed() {
+                return Poll::Ready(Err(Interrupt::Killed));
+            }
+            if let Some((server, generation)) = watched
+                && server.shutdown_generation.load(std::sync::atomic::Ordering::Relaxed) != *generation
+            {
+                return Poll::Ready(Err(Interrupt::ServerDown));
+            }
+            timer.poll(context).map(|()| Err(Interrupt::Timeout))
+        })
+        .await
+    };
+    match outcome {
+        Ok(Ok(connection)) => {
+            server.counters.connects.increment();
+            back.backend.counters.connects.increment();
+            Ok(connection)
+        }
+        Ok(Err(_)) => Err(Failed::Refused),
+        Err(interrupt) => Err(Failed::Interrupted(interrupt)),
+    }
+}
+
+enum Failed {
+    Refused,
+    Interrupted(Interrupt),
+}
+
+/// A kept connection if `http-reuse` allows one for this request.
+async fn kept(c: &mut Connection, x: &mut Exchange, back: &BackendRuntime, server: &Arc<crate::state::Server>) -> Option<ServerConnection> {
+    if !x.may_reuse {
+        return None;
+    }
+    let index = x.server_index;
+    if back.reuse == HttpReuse::Never {
+        let (at, mut connection) = c.private.take()?;
+        let alive = std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
+        return (at == index && alive).then(|| {
+            connection.reused = true;
+            connection
+        });
+    }
+    // `safe`: a client's first request gets a connection that it alone can have spoilt.
+    if back.reuse == HttpReuse::Safe && c.requests <= 1 {
+        return None;
+    }
+    let address = address_for(server, &c.session);
+    std::future::poll_fn(|context| Poll::Ready(take_idle(index, server, address, context))).await
+}
+
+/// After a failed connect: the end, or another try. Says which server to avoid.
+async fn again(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, failed: Failed) -> Result<Option<ServerId>, Termination> {
+    let cause = match failed {
+        Failed::Refused => Cause::Server,
+        Failed::Interrupted(Interrupt::Timeout) => Cause::ServerTimeout,
+        Failed::Interrupted(interrupt) => return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect)),
+    };
+    let Some(server) = x.txn.server.clone() else { return Err(Termination::new(cause, Stage::Connect)) };
+    if x.txn.retries >= back.retries {
+        server.counters.connection_errors.increment();
+        back.backend.counters.connection_errors.increment();
+        return Err(Termination::new(cause, Stage::Connect));
+    }
+    x.txn.retries += 1;
+    // A turn of round robin that met a dead server goes to the next one at once: nobody asked for this server.
+    let is_any = x.wanted != Some(server.id) && back.balancer.takes_turns() && active_servers(back) > 1;
+    let may_leave = back.redispatch.is_some_and(|interval| interval != 0);
+    if may_leave && (is_any || server.usability() == Usability::Down || redispatches(back.redispatch, x.txn.retries, back.retries)) {
+        server.counters.redispatches.increment();
+        back.backend.counters.redispatches.increment();
+        x.txn.redispatched = true;
+        x.slot = None;
+        x.wanted = None;
+        return Ok(Some(server.id));
+    }
+    server.counters.retries.increment();
+    back.backend.counters.retries.increment();
+    let pause = back.timeouts.connect.map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND));
+    // A silent server has used up the time already.
+    if cause == Cause::Server {
+        c.timer.set(c.now_us(), Some(pause));
+        match c.wait(|_, _| Poll::<()>::Pending).await {
+            Err(Interrupt::Timeout) | Ok(()) => {}
+            Err(interrupt) => return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect)),
+        }
+    }
+    Ok(None)
+}
+
+fn active_servers(back: &BackendRuntime) -> usize {
+    let servers = back.servers.iter().map(|runtime| &runtime.server);
+    servers.filter(|server| !server.config.backup && server.usability() == Usability::Up).count()
+}
+
+/// `option redispatch N`: from every Nth retry on, or with a negative number counted from the last.
+fn redispatches(option: Option<i32>, retry: u32, retries: u32) -> bool {
+    match option {
+        None | Some(0) => false,
+        Some(interval) if interval > 0 => retry.is_multiple_of(interval.unsigned_abs()),
+        Some(interval) => {
+            let step = (retries + 1).saturating_sub(interval.unsigned_abs());
+            step > 0 && retry.is_multiple_of(step)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redispatches;
+
+    #[test]
+    fn redispatch_counts_from_the_first_or_the_last_retry() {
+        let which = |option| (1..=3).filter(|retry| redispatches(option, *retry, 3)).collect::<Vec<_>>();
+        assert_eq!(which(Some(-1)), [3]);
+        assert_eq!(which(Some(-2)), [2]);
+        assert_eq!(which(Some(1)), [1, 2, 3]);
+        assert_eq!(which(Some(2)), [2]);
+        assert_eq!(which(None), [0u32; 0]);
+    }
+}

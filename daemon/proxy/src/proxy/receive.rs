@@ -1,0 +1,159 @@
+//! Receiving a request's head, and the small bodies that our own pages want.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
+
+use super::{Connection, Exchange};
+use crate::app::SessionStage;
+use crate::http1::{BodyDecoder, ParseError, Parsed, parse_request};
+use crate::txn::{Cause, Stage, Termination};
+
+/// Most bytes of a request line that are kept for logs.
+const MAX_REQUEST_LINE: usize = 1_024;
+/// Most bytes of a body that our own pages read.
+const MAX_SMALL_BODY: usize = 16 << 10;
+
+/// Receives the next request's head. On an end without anything to tell of, `x.is_null` is set.
+pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let is_first = c.requests == 0;
+    x.txn.timings.start_us = c.since_us;
+    let timeouts = &c.front.timeouts;
+    let whole_head = timeouts.http_request.or(timeouts.client);
+    if c.input.is_empty() {
+        let (stage, wait) = if is_first {
+            (SessionStage::Request, whole_head)
+        } else {
+            (SessionStage::KeepAlive, timeouts.http_keep_alive.or(whole_head))
+        };
+        c.entry.set_stage(stage);
+        c.timer.set(c.since_us, wait);
+        if let Err(end) = first_bytes(c, is_first).await {
+            x.is_null = !is_first || (end.cause == Cause::Client && c.front.dontlognull);
+            return Err(end);
+        }
+    }
+    let mut now_us = c.now_us();
+    x.txn.timings.first_byte_us = now_us;
+    c.entry.set_stage(SessionStage::Request);
+    c.timer.set(if is_first { c.since_us } else { now_us }, whole_head);
+    loop {
+        skip_empty_lines(c);
+        if !c.input.is_empty() {
+            match parse_request(c.input.data(), c.app.limits, &mut x.txn.request) {
+                Ok(Parsed::Complete { length, facts }) => {
+                    accept(c, x, length, now_us);
+                    x.facts = facts;
+                    x.request_body = BodyDecoder::new(facts.body);
+                    return Ok(());
+                }
+                Ok(Parsed::Partial) => {}
+                Err(error) => return Err(refuse(c, x, error)),
+            }
+        }
+        match c.wait(|c, context| c.client.poll_read(context, &mut c.input)).await {
+            Ok(Ok(0)) | Ok(Err(_)) => {
+                c.front.frontend.counters.request_errors.increment();
+                return Err(Termination::new(Cause::Client, Stage::Request));
+            }
+            Ok(Ok(_)) => now_us = c.now_us(),
+            Err(interrupt) => {
+                c.front.frontend.counters.request_errors.increment();
+                return Err(interrupt.end(Cause::ClientTimeout, Stage::Request));
+            }
+        }
+        if c.front.timeouts.http_request.is_none() {
+            c.timer.set(now_us, whole_head);
+        }
+    }
+}
+
+/// Waits for the first byte; the buffer goes back to the pool meanwhile.
+async fn first_bytes(c: &mut Connection, is_first: bool) -> Result<(), Termination> {
+    let outcome = c
+        .wait(|c, context| {
+            if !is_first && c.is_draining() {
+                return Poll::Ready(Ok(0));
+            }
+            let outcome = c.client.poll_read(context, &mut c.input);
+            if outcome.is_pending() {
+                c.input.release_if_empty();
+            }
+            outcome
+        })
+        .await;
+    match outcome {
+        Ok(Ok(count)) if count > 0 => Ok(()),
+        Ok(_) => Err(Termination::new(Cause::Client, Stage::Request)),
+        Err(interrupt) => Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
+    }
+}
+
+/// RFC 9112 2.2: an empty line before a request is to be ignored.
+fn skip_empty_lines(c: &mut Connection) {
+    while c.input.data().starts_with(b"\r\n") {
+        c.input.consume(2);
+    }
+}
+
+fn accept(c: &mut Connection, x: &mut Exchange, length: usize, now_us: u64) {
+    let line = c.input.data();
+    let end = memchr::memchr(b'\r', line).unwrap_or(line.len()).min(MAX_REQUEST_LINE);
+    x.txn.request_line.extend_from_slice(&line[..end]);
+    c.input.consume(length);
+    x.txn.bytes_in += length as u64;
+    x.txn.timings.request_us = now_us;
+    x.received = true;
+    c.requests += 1;
+    c.entry.requests.store(c.requests, Relaxed);
+    c.entry.active_ms.store(now_us / 1_000, Relaxed);
+    let counters = &c.front.frontend.counters;
+    counters.requests_total.increment();
+    counters.request_rate.tick(now_us / 1_000);
+    c.app.shared.process.requests_total.increment();
+}
+
+fn refuse(c: &mut Connection, x: &mut Exchange, error: ParseError) -> Termination {
+    let counters = &c.front.frontend.counters;
+    counters.request_errors.increment();
+    counters.requests_total.increment();
+    let data = c.input.data();
+    c.app.shared.errors.keep(ErrorCapture {
+        at_ms: c.app.shared.clock.wall_us() / 1_000,
+        proxy: c.front.frontend.name.clone(),
+        is_request: true,
+        backend: String::new(),
+        server: String::new(),
+        source: c.session.source.to_string(),
+        reason: error.reason.to_owned(),
+        position: error.position,
+        bytes: data[..data.len().min(MAX_CAPTURE_BYTES)].to_vec(),
+    });
+    x.txn.bytes_in += data.len() as u64;
+    Termination::new(Cause::Client, Stage::Request)
+}
+
+/// The whole body of a request for one of our own pages.
+pub(super) async fn small_body(c: &mut Connection, x: &mut Exchange) -> Result<Vec<u8>, Termination> {
+    let mut body = Vec::new();
+    c.timer.set(c.now_us(), c.front.timeouts.http_request.or(c.front.timeouts.client));
+    while !x.request_body.is_done() {
+        let bad = Termination::new(Cause::Client, Stage::Request);
+        let (used, data) = x.request_body.decode(c.input.data()).map_err(|_| bad)?;
+        body.extend_from_slice(&c.input.data()[data]);
+        c.input.consume(used);
+        if body.len() > MAX_SMALL_BODY {
+            return Err(bad);
+        }
+        if used > 0 || x.request_body.is_done() {
+            continue;
+        }
+        match c.wait(|c, context| c.client.poll_read(context, &mut c.input)).await {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) => return Err(bad),
+            Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Data)),
+        }
+    }
+    Ok(body)
+}

@@ -1,0 +1,198 @@
+//! The walk of a request: this file reads as the sentence of the design.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use std::task::Poll;
+use std::time::Duration;
+
+use super::forward::Failure;
+use super::{Connection, Exchange, finish, forward, reach, receive};
+use crate::app::BackendRuntime;
+use crate::rules::{Answer, CompiledRules, Context, Verdict};
+use crate::stats::StatsService;
+use crate::txn::{Cause, Stage, Termination};
+
+/// How long a tarpit holds without any timeout set.
+const DEFAULT_TARPIT: Duration = Duration::from_secs(10);
+
+/// Serves a client's connection until it ends.
+pub async fn serve(mut connection: Connection) {
+    loop {
+        let mut exchange = Exchange::take();
+        let end = walk(&mut connection, &mut exchange).await;
+        let goes_on = finish::finish(&mut connection, &mut exchange, end).await;
+        exchange.give_back();
+        if !goes_on {
+            break;
+        }
+    }
+    forward::close(&mut connection).await;
+}
+
+/// One request from its first byte to the last of its answer.
+async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    receive::request(c, x).await?;
+    frontend_rules(c, x).await?;
+    choose_backend(c, x)?;
+    backend_rules(c, x).await?;
+    add_forwardfor(c, x);
+    persistence(x);
+    let facts = loop {
+        reach::server(c, x).await?;
+        match forward::request(c, x).await {
+            Ok(facts) => break facts,
+            Err(Failure::Retry) => {}
+            Err(Failure::End(end)) => return Err(end),
+        }
+    };
+    response_rules(c, x).await?;
+    forward::answer(c, x, facts).await
+}
+
+async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let front = Arc::clone(&c.front);
+    if let Some(uri) = &front.monitor_uri
+        && x.txn.request.path() == uri.as_bytes()
+    {
+        return Err(monitor(x));
+    }
+    apply(c, x, &front.rules, front.stats.as_ref()).await
+}
+
+async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let Some(back) = x.back.clone() else { return Ok(()) };
+    match &back.rules {
+        Some(rules) => apply(c, x, rules, back.stats.as_ref()).await,
+        None => Ok(()),
+    }
+}
+
+async fn apply(c: &mut Connection, x: &mut Exchange, rules: &CompiledRules, stats: Option<&StatsService>) -> Result<(), Termination> {
+    if !rules.is_empty_request() {
+        let now_us = c.now_us();
+        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+        let verdict = rules.request(&mut context);
+        settle(c, x, verdict).await?;
+    }
+    if let Some(stats) = stats
+        && stats.matches(&x.txn)
+    {
+        let body = if stats.needs_body(&x.txn) { receive::small_body(c, x).await? } else { Vec::new() };
+        let now_us = c.now_us();
+        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+        let answer = stats.answer(&c.app.shared, &mut context, &body);
+        if let Some(answer) = answer {
+            return Err(with_answer(x, Box::new(answer)));
+        }
+    }
+    Ok(())
+}
+
+fn with_answer(x: &mut Exchange, answer: Box<Answer>) -> Termination {
+    let end = answer.termination;
+    x.answer = Some(answer);
+    end
+}
+
+async fn settle(c: &mut Connection, x: &mut Exchange, verdict: Verdict) -> Result<(), Termination> {
+    match verdict {
+        Verdict::Continue => Ok(()),
+        Verdict::Tarpit(answer) => {
+            // Manual, `timeout tarpit`: the connect timeout where it is not set.
+            let timeouts = &c.front.timeouts;
+            let wait = timeouts.tarpit.or(timeouts.connect).unwrap_or(DEFAULT_TARPIT);
+            c.timer.set(c.now_us(), Some(wait));
+            let _ = c.wait(|_, _| Poll::<()>::Pending).await;
+            Err(with_answer(x, answer))
+        }
+        Verdict::Answer(answer) => Err(with_answer(x, answer)),
+        Verdict::Close { termination, .. } => {
+            // Nothing is said to the client.
+            x.answered = true;
+            Err(termination)
+        }
+    }
+}
+
+fn monitor(x: &mut Exchange) -> Termination {
+    let mut head = crate::http::Head::default();
+    head.start_response(200, b"OK", 1);
+    head.add(b"cache-control", b"no-cache");
+    let body = bytes::Bytes::from_static(b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n");
+    let end = Termination::new(Cause::Local, Stage::Request);
+    let kind = crate::rules::AnswerKind::Local;
+    with_answer(x, Box::new(Answer { head, body, termination: end, kind, close: true }))
+}
+
+/// `use_backend` in order, then `default_backend`, then the back half of a `listen`.
+fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let now_us = c.now_us();
+    let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    let chosen = c.front.rules.backend(&mut context).or(c.front.own_backend);
+    let back = chosen.and_then(|id| c.app.backends.get(id.0 as usize)).cloned();
+    let Some(back) = back else {
+        return Err(Termination::new(Cause::Server, Stage::Connect));
+    };
+    enter_backend(c, x, back, now_us);
+    Ok(())
+}
+
+/// Counts a request (or a relayed stream) in its backend.
+pub(super) fn enter_backend(c: &mut Connection, x: &mut Exchange, back: Arc<BackendRuntime>, now_us: u64) {
+    let counters = &back.backend.counters;
+    counters.sessions.enter();
+    counters.sessions_total.increment();
+    counters.rate.tick(now_us / 1_000);
+    if back.backend.http {
+        counters.requests_total.increment();
+    }
+    x.counted_backend = true;
+    c.entry.set_target(Some(back.backend.id.0), None);
+    x.txn.backend = Some(Arc::clone(&back.backend));
+    x.back = Some(back);
+}
+
+/// `option forwardfor` of the frontend or the backend; the backend's header name wins.
+fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
+    let front = c.front.forwardfor.as_ref();
+    let back = x.back.as_ref().and_then(|back| back.forwardfor.as_ref());
+    let Some(option) = back.or(front) else { return };
+    let source = c.session.source.ip().to_canonical();
+    let excepted = [front, back].into_iter().flatten().any(|option| option.except.is_some_and(|net| net.contains(&source)));
+    if excepted || (option.if_none && x.txn.request.header(option.header.as_bytes()).is_some()) {
+        return;
+    }
+    // An address in text is at most 39 bytes long.
+    let mut text = [0; 48];
+    let mut cursor = std::io::Cursor::new(&mut text[..]);
+    if std::io::Write::write_fmt(&mut cursor, format_args!("{source}")).is_ok() {
+        let length = cursor.position() as usize;
+        x.txn.request.add(option.header.as_bytes(), &text[..length]);
+    }
+}
+
+/// The server that the client's cookie names.
+fn persistence(x: &mut Exchange) {
+    if let Some(back) = &x.back
+        && let Some(persistence) = &back.persistence
+    {
+        x.wanted = persistence.request(&mut x.txn);
+    }
+}
+
+async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let Some(back) = x.back.clone() else { return Ok(()) };
+    if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
+        persistence.response(&mut x.txn, &server);
+    }
+    let now_us = c.now_us();
+    let front = Arc::clone(&c.front);
+    for rules in back.rules.iter().chain([&front.rules]) {
+        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+        let verdict = rules.response(&mut context);
+        settle(c, x, verdict).await?;
+    }
+    c.entry.active_ms.store(now_us / 1_000, Relaxed);
+    Ok(())
+}

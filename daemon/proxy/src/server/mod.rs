@@ -1,0 +1,9 @@
+//! Servers as the data path uses them: a place (`queue`), a connection (`connect`), kept connections (`pool`).
+
+mod connect;
+mod pool;
+mod queue;
+
+pub use connect::{ConnectError, Connector, address_for, ServerConnection, connect};
+pub use pool::{IDLE_LIMIT, drop_all_idle, drop_idle, put_idle, take_idle};
+pub use queue::{Admission, Slot, Ticket};

@@ -1,0 +1,212 @@
+//! TCP mode: a stream from the accept to the end of both directions, and the relay that tunnels use too.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use crate::app::{BackendRuntime, SessionStage};
+use crate::net::{Buffer, Stream, poll_write_all};
+use crate::proxy::{Connection, Exchange, Target, account, log_transaction, reach_server};
+use crate::rules::{Context as RuleContext, Verdict};
+use crate::server::ServerConnection;
+use crate::txn::{Cause, Stage, Termination, Transaction};
+
+/// Reads that fill the buffer in a row before it becomes a large one.
+const FULL_READS_BEFORE_LARGE: u32 = 2;
+
+/// Serves a client's connection in TCP mode.
+pub async fn serve(mut c: Connection) {
+    let mut x = Exchange::take();
+    x.txn.timings.start_us = c.since_us;
+    let end = stream(&mut c, &mut x).await;
+    x.server = None;
+    x.slot = None;
+    x.txn.termination = end.err().unwrap_or_default();
+    x.txn.timings.end_us = c.now_us();
+    if let Err(end) = end
+        && matches!(end.cause, Cause::Client | Cause::Server)
+        && end.stage == Stage::Data
+    {
+        count_abort(&x.txn, end.cause);
+    }
+    account(&c.app, &c.front, &x.txn);
+    log_transaction(&c.app, &c.front, &c.session, &x.txn);
+    if let (true, Some(back)) = (x.counted_backend, &x.back) {
+        back.backend.counters.sessions.leave();
+    }
+    x.give_back();
+}
+
+fn count_abort(txn: &Transaction, cause: Cause) {
+    if let (Some(back), Some(server)) = (&txn.backend, &txn.server) {
+        let (one, all) = match cause {
+            Cause::Client => (&server.counters.client_aborts, &back.counters.client_aborts),
+            _ => (&server.counters.server_aborts, &back.counters.server_aborts),
+        };
+        one.increment();
+        all.increment();
+    }
+}
+
+async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let now_us = c.now_us();
+    let front = Arc::clone(&c.front);
+    let mut context = RuleContext { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    match front.rules.tcp_content(&mut context) {
+        Verdict::Continue => {}
+        Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
+        Verdict::Close { termination, .. } => {
+            front.frontend.counters.denied_requests.increment();
+            return Err(termination);
+        }
+    }
+    let mut context = RuleContext { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    let chosen = front.rules.backend(&mut context).or(front.own_backend);
+    let Some(back) = chosen.and_then(|id| c.app.backends.get(id.0 as usize)).cloned() else {
+        return Err(Termination::new(Cause::Server, Stage::Connect));
+    };
+    let counters = &back.backend.counters;
+    counters.sessions.enter();
+    counters.sessions_total.increment();
+    counters.rate.tick(now_us / 1_000);
+    x.counted_backend = true;
+    x.txn.backend = Some(Arc::clone(&back.backend));
+    x.back = Some(Arc::clone(&back));
+    c.entry.set_target(Some(back.backend.id.0), None);
+    reach_server(c, x, Target::Tcp).await?;
+    let Some(mut server) = x.server.take() else { return Err(Termination::new(Cause::Internal, Stage::Connect)) };
+    c.entry.set_stage(SessionStage::Data);
+    relay(c, &mut x.txn, &mut server, &back).await
+}
+
+/// One direction of a relay.
+#[derive(Default)]
+struct Direction {
+    /// Bytes of the buffer that were written.
+    written: usize,
+    full_reads: u32,
+    ended: bool,
+    closed: bool,
+    moved: u64,
+}
+
+/// What broke a direction.
+enum Side {
+    From,
+    To,
+}
+
+impl Direction {
+    /// Moves bytes until neither end is ready. Ready(Ok) when the end has been passed on.
+    fn poll(&mut self, from: &mut Stream, buffer: &mut Buffer, to: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Side>> {
+        loop {
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if !buffer.is_empty() {
+                let before = self.written;
+                let outcome = poll_write_all(to, context, buffer.data(), &mut self.written);
+                self.moved += (self.written - before) as u64;
+                match outcome {
+                    Poll::Ready(Ok(())) => {
+                        let count = buffer.len();
+                        buffer.consume(count);
+                        self.written = 0;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::To)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            if self.ended {
+                match to.poll_shutdown(context) {
+                    Poll::Ready(_) => self.closed = true,
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            match from.poll_read(context, buffer) {
+                Poll::Ready(Ok(0)) => {
+                    self.ended = true;
+                    buffer.release_if_empty();
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.full_reads = if buffer.is_full() { self.full_reads + 1 } else { 0 };
+                    if self.full_reads >= FULL_READS_BEFORE_LARGE {
+                        // The data in hand moves into the large buffer once.
+                        buffer.enlarge();
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::From)),
+                Poll::Pending => {
+                    buffer.release_if_empty();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// Moves bytes both ways until both directions have ended. Bytes already read from either side go first.
+pub async fn relay(
+    c: &mut Connection,
+    txn: &mut Transaction,
+    server: &mut ServerConnection,
+    back: &Arc<BackendRuntime>,
+) -> Result<(), Termination> {
+    let (mut up, mut down) = (Direction::default(), Direction::default());
+    let client_timeout = c.front.timeouts.client;
+    let server_timeout = back.timeouts.server;
+    let shorter = match (client_timeout, server_timeout) {
+        (Some(client), Some(server)) => Some(client.min(server)),
+        (client, server) => client.or(server),
+    };
+    // Manual, `timeout tunnel`: it takes the place of both once bytes can flow both ways.
+    let limit = back.timeouts.tunnel.or(shorter);
+    let timeout_cause = match (client_timeout, server_timeout) {
+        (Some(client), Some(server)) if server < client => Cause::ServerTimeout,
+        (None, Some(_)) => Cause::ServerTimeout,
+        _ => Cause::ClientTimeout,
+    };
+    c.timer.set(c.now_us(), limit);
+    let mut seen = 0;
+    let outcome = c
+        .wait(|c, context| {
+            let first = up.poll(&mut c.client, &mut c.input, &mut server.stream, context);
+            let second = down.poll(&mut server.stream, &mut server.input, &mut c.client, context);
+            let moved = up.moved + down.moved;
+            if moved != seen {
+                seen = moved;
+                let now_us = c.now_us();
+                let fin = match (up.ended, down.ended) {
+                    (true, _) => c.front.timeouts.client_fin,
+                    (_, true) => back.timeouts.server_fin,
+                    _ => None,
+                };
+                c.timer.set(now_us, fin.or(limit));
+                c.entry.active_ms.store(now_us / 1_000, Relaxed);
+            }
+            match (first, second) {
+                (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => {
+                    Poll::Ready(Err(Termination::new(Cause::Client, Stage::Data)))
+                }
+                (Poll::Ready(Err(Side::To)), _) | (_, Poll::Ready(Err(Side::From))) => {
+                    Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)))
+                }
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+    txn.bytes_in += up.moved;
+    txn.bytes_out += down.moved;
+    match outcome {
+        Ok(end) => {
+            if end.is_err() {
+                c.client.reset_on_close();
+                server.stream.reset_on_close();
+            }
+            end
+        }
+        Err(interrupt) => Err(interrupt.end(timeout_cause, Stage::Data)),
+    }
+}
