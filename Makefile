@@ -26,7 +26,7 @@ unit: ## tests that need nothing but the toolchain
 	$(CARGO) test --locked --workspace --exclude tandem-tests
 
 bench: ## tandemd beside haproxy and nginx, alternating on one core
-	scripts/install-test-tools.sh all
+	scripts/install-test-tools.sh bench
 	scripts/bench.sh $(ARGS)
 
 lint: ## format, clippy, dependencies

@@ -7,10 +7,12 @@ declare -A package_of=(
   [haproxy]=haproxy [keepalived]=keepalived [nginx]=nginx [curl]=curl [socat]=socat [wrk]=wrk
   [h2load]=nghttp2-client [tcpdump]=tcpdump [chromium]=chromium [ip]=iproute2 [nsenter]=util-linux
   [systemd-nspawn]=systemd-container [openssl]=openssl [arping]=iputils-arping [ping]=iputils-ping
-  [tmux]=tmux [cc]=build-essential [cmake]=cmake [setpriv]=util-linux [python3]=python3
+  [tmux]=tmux [cc]=build-essential [setpriv]=util-linux [python3]=python3
 )
-if [ "${1:-all}" = demo ]; then
-  wanted=(ip nsenter cc cmake)
+if [ "${1:-all}" = bench ]; then
+  wanted=(haproxy nginx wrk h2load openssl cc)
+elif [ "${1:-all}" = demo ]; then
+  wanted=(ip nsenter cc)
 else
   wanted=("${!package_of[@]}")
 fi

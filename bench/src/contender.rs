@@ -78,7 +78,8 @@ impl Contender {
         let version = contender.version();
         let number = version
             .split_whitespace()
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+            .and_then(|word| word.split(|c: char| !c.is_ascii_digit() && c != '.').next());
         match number {
             Some(number) => Ok(Self {
                 name: format!("haproxy-{number}"),

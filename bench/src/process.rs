@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 /// How long a child may take to stop in order before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
+/// What the kernel counts in: USER_HZ is 100 wherever Linux shows it to programs.
+const MILLISECONDS_PER_TICK: u64 = 10;
+
 /// A command for `program` on `core`, ended by the kernel if this thread ends first.
 pub(crate) fn pinned(core: usize, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
@@ -38,21 +41,61 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if self.has_ended() {
-            return;
+        // What it leaves behind, should it fail to end its own children, is found by this.
+        let descendants: Vec<Identity> = tree(self.id())
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(identity)
+            .collect();
+        if !self.has_ended() {
+            // Not yet waited for, so the number still means our child.
+            let _ = kill(Pid::from_raw(self.id() as i32), Signal::SIGTERM);
         }
-        // Not yet waited for, so the number still means our child.
-        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
-        let deadline = Instant::now() + STOP_GRACE;
-        while Instant::now() < deadline {
-            if self.has_ended() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        let is_left = |left: &&Identity| identity(left.process) == Some(**left);
+        if until(STOP_GRACE, || {
+            self.has_ended() && !descendants.iter().any(|left| is_left(&left))
+        }) {
+            return;
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
+        for left in descendants.iter().filter(is_left) {
+            let _ = kill(Pid::from_raw(left.process as i32), Signal::SIGKILL);
+        }
+        until(STOP_GRACE, || {
+            !descendants.iter().any(|left| is_left(&left))
+        });
     }
+}
+
+/// Asks again and again whether `done`, for `patience` at most.
+fn until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// A process and the moment of its start: numbers are used again.
+#[derive(Clone, Copy, PartialEq)]
+struct Identity {
+    process: u32,
+    started: u64,
+}
+
+/// `None` of a process that runs no more.
+fn identity(process: u32) -> Option<Identity> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut words = after_name.split_whitespace();
+    let is_dead = words.next()? == "Z";
+    // Field 22 of the line; the state was field 3.
+    let started = words.nth(18)?.parse().ok()?;
+    (!is_dead).then_some(Identity { process, started })
 }
 
 /// Run time of every thread of a process tree at one moment.
@@ -122,6 +165,28 @@ pub(crate) fn memory(root: u32) -> io::Result<Memory> {
     Ok(memory)
 }
 
+/// CPU time that `core` spent on anything, since some fixed moment, in steps of 10 ms; `None` if the kernel does not tell.
+pub(crate) fn core_time(core: usize) -> Option<Duration> {
+    core_time_in(&fs::read_to_string("/proc/stat").ok()?, core)
+}
+
+fn core_time_in(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core}");
+    let mut words = stat
+        .lines()
+        .map(str::split_whitespace)
+        .find_map(|mut words| (words.next() == Some(name.as_str())).then_some(words))?;
+    // user nice system idle iowait irq softirq steal: idle and iowait are no work.
+    let mut ticks = 0u64;
+    for place in 0..8 {
+        let value: u64 = words.next()?.parse().ok()?;
+        if place != 3 && place != 4 {
+            ticks += value;
+        }
+    }
+    Some(Duration::from_millis(ticks * MILLISECONDS_PER_TICK))
+}
+
 fn kibibytes(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
@@ -178,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_core_works_while_it_is_not_idle() {
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 1000 1000 4 5 6 7 8\ncpu1 0 0 0 1 1 0 0 0 0 0\n";
+        assert_eq!(core_time_in(stat, 0), Some(Duration::from_millis(210)));
+        assert_eq!(core_time_in(stat, 1), Some(Duration::ZERO));
+        assert_eq!(core_time_in(stat, 2), None);
+    }
+
+    #[test]
     fn a_busy_thread_is_seen_in_the_run_time() {
         let own = std::process::id();
         let before = RunTime::read(own).expect("we run");
@@ -189,6 +263,26 @@ mod tests {
         let spent = RunTime::read(own).expect("we run").since(&before);
         assert!(spent > Duration::from_millis(5), "{spent:?}");
         assert!(memory(own).expect("we run").resident > 100_000);
+    }
+
+    #[test]
+    fn what_a_child_leaves_behind_is_ended_too() {
+        // The shell ends by the signal and does not hand it on.
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "sleep 60 & echo; wait"])
+            .stdout(std::process::Stdio::piped());
+        let mut child = Owned(shell.spawn().expect("sh is everywhere"));
+        let mut output = child.0.stdout.take().expect("it is piped");
+        std::io::Read::read_exact(&mut output, &mut [0]).expect("it says that sleep was started");
+        let of_child = tree(child.id()).expect("/proc is there");
+        assert_eq!(of_child.len(), 2);
+        drop(child);
+        assert!(
+            of_child
+                .into_iter()
+                .all(|process| identity(process).is_none())
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::contender::Kind;
 use crate::rows::Row;
-use crate::run::{Outcome, Results, Sample};
+use crate::run::{FOREIGN_MAX, Outcome, Results, Sample};
 use crate::statistics::{Summary, median, summary};
 
 /// Costs are compared with the contender of this name.
@@ -28,13 +28,15 @@ pub(crate) fn text(results: &Results) -> String {
         plan.load_core,
         machine()
     ));
+    let name_width = name_width(results);
     for (contender, version) in &results.contenders {
-        text.push_str(&format!("  {:14} {}\n", contender.name, version));
+        text.push_str(&format!("  {:name_width$} {}\n", contender.name, version));
     }
     for (row, outcomes) in &results.rows {
         detail(&mut text, results, row, outcomes);
     }
     overview(&mut text, results);
+    disturbances(&mut text, results);
     bars(&mut text, results);
     text
 }
@@ -49,9 +51,10 @@ pub(crate) fn bars_hold(results: &Results) -> bool {
 
 fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome]) {
     let reference = samples_of(results, outcomes, REFERENCE);
+    let name_width = name_width(results);
     let _ = writeln!(
         text,
-        "\n{} ({}){}\n  {:14} {:>9} {:>15}  {:>6} {:>13} {:>9} {:>5} {:>9} {:>9} {:>8} {:>7} {:>6}",
+        "\n{} ({}){}\n  {:name_width$} {:>9} {:>15}  {:>6} {:>13} {:>9} {:>5} {:>9} {:>9} {:>8} {:>7} {:>6}",
         row.title,
         row.name,
         if row.log { "" } else { " [no log]" },
@@ -72,7 +75,7 @@ fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome])
         let samples = match outcome {
             Outcome::Measured(samples) => samples,
             Outcome::Skipped(reason) => {
-                let _ = writeln!(text, "  {:14} skipped: {reason}", contender.name);
+                let _ = writeln!(text, "  {:name_width$} skipped: {reason}", contender.name);
                 continue;
             }
         };
@@ -90,7 +93,7 @@ fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome])
         let cost_range = format!("({:.1}-{:.1})", cost.lower, cost.upper);
         let _ = writeln!(
             text,
-            "  {:14} {:>9.2} {:>15}  {:>6} {:>13} {:>9.0} {:>4.0}% {:>9} {:>9} {:>8} {:>7.2} {:>6}",
+            "  {:name_width$} {:>9.2} {:>15}  {:>6} {:>13} {:>9.0} {:>4.0}% {:>9} {:>9} {:>8} {:>7.2} {:>6}",
             contender.name,
             cost.median,
             cost_range,
@@ -115,6 +118,15 @@ fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome])
                 .sum::<u64>(),
         );
     }
+}
+
+fn name_width(results: &Results) -> usize {
+    results
+        .contenders
+        .iter()
+        .map(|(contender, _)| contender.name.len())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Costs of all rows: the reference in microseconds, everyone as a share of it.
@@ -157,6 +169,29 @@ fn overview(text: &mut String, results: &Results) {
             let _ = write!(text, " {cell:>18} |");
         }
         text.push('\n');
+    }
+}
+
+/// Says how often something else worked on the contenders' core.
+fn disturbances(text: &mut String, results: &Results) {
+    let (mut all, mut disturbed) = (0, 0);
+    for outcome in results.rows.iter().flat_map(|(_, outcomes)| outcomes) {
+        let Outcome::Measured(samples) = outcome else {
+            continue;
+        };
+        all += samples.len();
+        disturbed += samples
+            .iter()
+            .filter(|sample| sample.is_disturbed())
+            .count();
+    }
+    if disturbed > 0 {
+        let share = 100.0 * FOREIGN_MAX;
+        let _ = writeln!(
+            text,
+            "\n{disturbed} of {all} windows were disturbed: something else took more than {share:.0} % of core {}",
+            results.plan.proxy_core
+        );
     }
 }
 
@@ -243,6 +278,7 @@ fn sample_json(sample: &Sample) -> Value {
         "requests": sample.load.requests,
         "duration_us": sample.load.duration.as_micros() as u64,
         "cpu_us": sample.cpu.as_micros() as u64,
+        "foreign_us": sample.foreign.as_micros() as u64,
         "wall_us": sample.wall.as_micros() as u64,
         "p50_us": sample.load.p50.as_micros() as u64,
         "p99_us": sample.load.p99.as_micros() as u64,
@@ -335,6 +371,7 @@ mod tests {
             },
             cpu: Duration::from_micros(cost * 1000),
             wall: Duration::from_secs(1),
+            foreign: Duration::ZERO,
             memory: Memory::default(),
             log_lines: 1000,
         };

@@ -47,6 +47,9 @@ impl Default for Plan {
     }
 }
 
+/// A sample whose core did more than this for others, as a share of the time, is named as disturbed.
+pub(crate) const FOREIGN_MAX: f64 = 0.05;
+
 /// One measured window of one contender.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
@@ -56,6 +59,8 @@ pub(crate) struct Sample {
     pub(crate) cpu: Duration,
     /// The same span on the clock.
     pub(crate) wall: Duration,
+    /// What its core did for others in that span: their work makes ours dearer.
+    pub(crate) foreign: Duration,
     /// Memory at its end.
     pub(crate) memory: Memory,
     /// Lines that reached the log sink.
@@ -71,6 +76,11 @@ impl Sample {
     /// Completed requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.load.requests as f64 / self.load.duration.as_secs_f64().max(1e-6)
+    }
+
+    /// Whether others worked on the contender's core.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.foreign.as_secs_f64() / self.wall.as_secs_f64() > FOREIGN_MAX
     }
 
     /// Share of its core that the contender used.
@@ -185,10 +195,15 @@ fn window(
     let root = running.child.id();
     let fail = |error: std::io::Error| format!("it ended while it was measured: {error}");
     let (lines_before, started) = (sink.lines(), Instant::now());
+    let core_before = process::core_time(plan.proxy_core);
     let before = RunTime::read(root).map_err(fail)?;
     let load = load::generate(row, setup, running.address, plan.window, plan.load_core)?;
     std::thread::sleep(SETTLE);
-    let after = RunTime::read(root).map_err(fail)?;
+    let cpu = RunTime::read(root).map_err(fail)?.since(&before);
+    let core = process::core_time(plan.proxy_core).zip(core_before);
+    let core = core.map_or(Duration::ZERO, |(after, before)| {
+        after.saturating_sub(before)
+    });
     let wall = started.elapsed();
     let memory = process::memory(root).map_err(fail)?;
     if load.requests == 0 {
@@ -199,7 +214,8 @@ fn window(
     }
     Ok(Sample {
         load,
-        cpu: after.since(&before),
+        cpu,
+        foreign: core.saturating_sub(cpu),
         wall,
         memory,
         log_lines: sink.lines() - lines_before,

@@ -108,18 +108,21 @@ impl Diagnostics {
     }
 
     /// Warnings and errors as text for a terminal: `file:line:column`, the line, a mark, the suggestion.
-    /// Notices are left out: they change nothing, and say so only when asked for.
+    /// Notices about words without effect are left out: they change nothing, and say so only when asked for.
     pub fn render(&self, sources: &SourceMap) -> String {
-        self.render_from(sources, Severity::Warning)
+        self.render_if(sources, |one| {
+            one.severity > Severity::Notice || one.kind != DiagnosticKind::Pointless
+        })
     }
 
-    /// The same from a severity on.
+    /// Everything from a severity on.
     pub fn render_from(&self, sources: &SourceMap, least: Severity) -> String {
+        self.render_if(sources, |one| one.severity >= least)
+    }
+
+    fn render_if(&self, sources: &SourceMap, wanted: impl Fn(&Diagnostic) -> bool) -> String {
         let renderer = Renderer::plain();
-        let wanted = self
-            .0
-            .iter()
-            .filter(|diagnostic| diagnostic.severity >= least);
+        let wanted = self.0.iter().filter(|diagnostic| wanted(diagnostic));
         wanted
             .map(|diagnostic| renderer.render(&[diagnostic.group(sources)]) + "\n")
             .collect()

@@ -67,8 +67,9 @@ pub enum ToChild {
         /// How.
         outcome: ScriptOutcome,
     },
-    /// Control: a new worker or vrrp process. Vrrp: a new control process. One descriptor comes along, the
-    /// receiver's end of their channel.
+    /// A new channel between control and another process; one descriptor comes along, the receiver's end.
+    /// Control gets it for each new worker and vrrp process; a worker and vrrp get it (role `Control`) when
+    /// the control process was started again, and drop their old one.
     Peer {
         /// Which.
         role: Role,
@@ -82,6 +83,10 @@ pub enum ToChild {
         /// Its process id.
         pid: u32,
     },
+    /// Control: a new configuration, the encoded setup of the control process; new listening sockets come along.
+    NewControlConfig(Vec<u8>),
+    /// Control: tell the figures of the worker, for the next one ([`FromChild::WorkerState`]).
+    AskWorkerState,
     /// Control: an event of the supervisor's own or one passed on.
     Event(Event),
     /// Control: send this mail (`smtp_alert`).
@@ -129,6 +134,8 @@ pub enum FromChild {
         /// Body.
         body: String,
     },
+    /// Control: the encoded [`crate::snapshot::WorkerSnapshot`] of the current worker or the last one known; empty if none.
+    WorkerState(Vec<u8>),
     /// Control: reload the configuration, for this request.
     Reload {
         /// Comes back in [`ToChild::OperationDone`].

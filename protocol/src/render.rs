@@ -24,7 +24,14 @@ pub struct StatFilter<'a> {
 
 impl Default for StatFilter<'_> {
     fn default() -> Self {
-        Self { proxy: None, proxy_id: -1, types: -1, server_id: -1, up: false, no_maint: false }
+        Self {
+            proxy: None,
+            proxy_id: -1,
+            types: -1,
+            server_id: -1,
+            up: false,
+            no_maint: false,
+        }
     }
 }
 
@@ -37,7 +44,9 @@ impl StatFilter<'_> {
         let by_server = self.server_id < 0 || self.server_id == i64::from(row.server_id());
         let by_state = match row {
             Row::Server(_, server) => {
-                let is_up = server.status.starts_with("UP") || server.status == "no check" || server.status == "DRAIN";
+                let is_up = server.status.starts_with("UP")
+                    || server.status == "no check"
+                    || server.status == "DRAIN";
                 let in_maintenance = server.status.starts_with("MAINT");
                 (!self.up || is_up) && (!self.no_maint || !in_maintenance)
             }
@@ -49,14 +58,23 @@ impl StatFilter<'_> {
 }
 
 fn rows<'a>(snapshot: &'a Snapshot, filter: StatFilter<'a>) -> impl Iterator<Item = Row<'a>> {
-    let proxies = snapshot.worker.iter().flat_map(|worker| worker.proxies.iter());
-    proxies.flat_map(Row::of).filter(move |row| filter.takes(row))
+    let proxies = snapshot
+        .worker
+        .iter()
+        .flat_map(|worker| worker.proxies.iter());
+    proxies
+        .flat_map(Row::of)
+        .filter(move |row| filter.takes(row))
 }
 
 /// A value in CSV: quoted as RFC 4180 says where it must be.
 fn csv(value: &Value) -> String {
     let text = value.to_string();
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 /// `show stat`.
@@ -110,7 +128,10 @@ pub fn stat_typed(snapshot: &Snapshot, filter: StatFilter<'_>, described: bool) 
 }
 
 fn present<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (usize, &'static Field, Value)> + 'a {
-    FIELDS.iter().enumerate().filter_map(move |(position, field)| Some((position, field, field.value(row)?)))
+    FIELDS
+        .iter()
+        .enumerate()
+        .filter_map(move |(position, field)| Some((position, field, field.value(row)?)))
 }
 
 /// `show stat desc`: which columns there are.
@@ -210,7 +231,11 @@ pub struct Info<'a> {
 
 impl Info<'_> {
     fn process(&self) -> crate::snapshot::ProcessInfo {
-        self.snapshot.worker.as_ref().map(|worker| worker.process.clone()).unwrap_or_default()
+        self.snapshot
+            .worker
+            .as_ref()
+            .map(|worker| worker.process.clone())
+            .unwrap_or_default()
     }
 
     fn uptime_seconds(&self) -> u64 {
@@ -251,8 +276,17 @@ fn pid(info: &Info<'_>) -> Value {
 }
 
 fn listeners(info: &Info<'_>) -> Value {
-    let proxies = info.snapshot.worker.iter().flat_map(|worker| &worker.proxies);
-    number(proxies.filter_map(|proxy| proxy.frontend.as_ref()).map(|frontend| frontend.listeners.len() as u64).sum::<u64>())
+    let proxies = info
+        .snapshot
+        .worker
+        .iter()
+        .flat_map(|worker| &worker.proxies);
+    number(
+        proxies
+            .filter_map(|proxy| proxy.frontend.as_ref())
+            .map(|frontend| frontend.listeners.len() as u64)
+            .sum::<u64>(),
+    )
 }
 
 macro_rules! info_fields {
@@ -357,7 +391,12 @@ pub fn info_typed(info: &Info<'_>, described: bool) -> String {
     let mut out = String::new();
     for (position, field) in INFO_FIELDS.iter().enumerate() {
         let value = one_line(&(field.value)(info));
-        out.push_str(&format!("{position}.{}.1:{}:{}:{value}", field.name, field.tags, field.kind.as_str()));
+        out.push_str(&format!(
+            "{position}.{}.1:{}:{}:{value}",
+            field.name,
+            field.tags,
+            field.kind.as_str()
+        ));
         if described {
             out.push_str(&format!(":\"{}\"", field.description));
         }
@@ -395,21 +434,49 @@ mod tests {
         let counts: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
         assert_eq!(counts, [120, 120, 120, 120, 120], "{text}");
         assert!(text.starts_with("# pxname,svname,"));
-        assert!(text.lines().nth(2).expect("a server").starts_with("web,web1,0,0,"));
+        assert!(
+            text.lines()
+                .nth(2)
+                .expect("a server")
+                .starts_with("web,web1,0,0,")
+        );
     }
 
     #[test]
     fn filters_choose_by_proxy_type_server_and_state() {
         let snapshot = tests_support::snapshot();
         let check = |filter: StatFilter<'_>, expected: usize| {
-            assert_eq!(stat_csv(&snapshot, filter).lines().count() - 1, expected, "{filter:?}");
+            assert_eq!(
+                stat_csv(&snapshot, filter).lines().count() - 1,
+                expected,
+                "{filter:?}"
+            );
         };
         let all = StatFilter::default();
         check(all, 4);
         check(StatFilter { types: 4, ..all }, 2);
-        check(StatFilter { types: 4, server_id: 2, ..all }, 1);
-        check(StatFilter { proxy: Some("no"), ..all }, 0);
-        check(StatFilter { no_maint: true, ..all }, 3);
+        check(
+            StatFilter {
+                types: 4,
+                server_id: 2,
+                ..all
+            },
+            1,
+        );
+        check(
+            StatFilter {
+                proxy: Some("no"),
+                ..all
+            },
+            0,
+        );
+        check(
+            StatFilter {
+                no_maint: true,
+                ..all
+            },
+            3,
+        );
         check(StatFilter { up: true, ..all }, 3);
     }
 
@@ -419,7 +486,8 @@ mod tests {
         let typed = stat_typed(&snapshot, StatFilter::default(), false);
         assert!(typed.contains("F.3.0.0.pxname.1:KNS:str:web\n"), "{typed}");
         assert!(typed.contains("S.3.1.17.status.1:SGP:str:UP\n"), "{typed}");
-        let json: Json = serde_json::from_str(&stat_json(&snapshot, StatFilter::default())).expect("JSON");
+        let json: Json =
+            serde_json::from_str(&stat_json(&snapshot, StatFilter::default())).expect("JSON");
         assert_eq!(json[1][1]["value"]["value"], "web1");
         assert_eq!(json[1][1]["objType"], "Server");
     }
@@ -432,7 +500,11 @@ mod tests {
     #[test]
     fn what_hatop_reads_is_there() {
         let snapshot = tests_support::snapshot();
-        let info = Info { snapshot: &snapshot, version: "2.6.12-x", release_date: "2026/01/01" };
+        let info = Info {
+            snapshot: &snapshot,
+            version: "2.6.12-x",
+            release_date: "2026/01/01",
+        };
         let text = info_text(&info, false);
         for name in
             "Name Version Release_date Nbproc Process_num Pid Uptime Uptime_sec Maxconn CurrConns Maxpipes PipesUsed Tasks Run_queue node"

@@ -472,21 +472,43 @@ pub(crate) mod tests_support {
     }
 
     pub(crate) fn snapshot() -> Snapshot {
-        let web1 = ServerStats { id: 1, check: Some(CheckStats::default()), ..server("web1") };
-        let web2 = ServerStats { id: 2, status: "MAINT".to_owned(), admin: ServerAdmin::Maint, ..server("web2") };
+        let web1 = ServerStats {
+            id: 1,
+            check: Some(CheckStats::default()),
+            ..server("web1")
+        };
+        let web2 = ServerStats {
+            id: 2,
+            status: "MAINT".to_owned(),
+            admin: ServerAdmin::Maint,
+            ..server("web2")
+        };
         let proxy = ProxySnapshot {
             id: 3,
             name: "web".to_owned(),
             http: true,
-            frontend: Some(FrontendStats { status: "OPEN".to_owned(), ..FrontendStats::default() }),
+            frontend: Some(FrontendStats {
+                status: "OPEN".to_owned(),
+                ..FrontendStats::default()
+            }),
             servers: vec![web1, web2],
-            backend: Some(BackendStats { status: "UP".to_owned(), ..BackendStats::default() }),
+            backend: Some(BackendStats {
+                status: "UP".to_owned(),
+                ..BackendStats::default()
+            }),
         };
-        let process = ProcessInfo { pid: 7, uptime_ms: 65_000, ..ProcessInfo::default() };
+        let process = ProcessInfo {
+            pid: 7,
+            uptime_ms: 65_000,
+            ..ProcessInfo::default()
+        };
         Snapshot {
             at_ms: 1_000_000_000,
             node: "n1".to_owned(),
-            worker: Some(WorkerSnapshot { process, proxies: vec![proxy] }),
+            worker: Some(WorkerSnapshot {
+                process,
+                proxies: vec![proxy],
+            }),
             ..Snapshot::default()
         }
     }

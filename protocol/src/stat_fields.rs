@@ -2,7 +2,9 @@
 //!
 //! Names and positions are HAProxy's (the management manual, "CSV format"). A column that is not counted yet is empty.
 
-use crate::snapshot::{AdminCause, BackendStats, CheckStats, FrontendStats, ProxySnapshot, ServerStats};
+use crate::snapshot::{
+    AdminCause, BackendStats, CheckStats, FrontendStats, ProxySnapshot, ServerStats,
+};
 
 /// A value in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +63,18 @@ pub enum Row<'a> {
 impl<'a> Row<'a> {
     /// The lines of a proxy in HAProxy's order.
     pub fn of(proxy: &'a ProxySnapshot) -> impl Iterator<Item = Row<'a>> {
-        let frontend = proxy.frontend.iter().map(move |frontend| Row::Frontend(proxy, frontend));
-        let servers = proxy.servers.iter().map(move |server| Row::Server(proxy, server));
-        let backend = proxy.backend.iter().map(move |backend| Row::Backend(proxy, backend));
+        let frontend = proxy
+            .frontend
+            .iter()
+            .map(move |frontend| Row::Frontend(proxy, frontend));
+        let servers = proxy
+            .servers
+            .iter()
+            .map(move |server| Row::Server(proxy, server));
+        let backend = proxy
+            .backend
+            .iter()
+            .map(move |backend| Row::Backend(proxy, backend));
         frontend.chain(servers).chain(backend)
     }
 
@@ -177,8 +188,13 @@ fn check(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option
 
 /// The last check; silent while an operator keeps the server in maintenance, as HAProxy is.
 fn last_check(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option<Value> {
-    let in_maintenance = server.status.starts_with("MAINT") || server.admin_cause == AdminCause::Resolution;
-    if in_maintenance { None } else { check(server, tell) }
+    let in_maintenance =
+        server.status.starts_with("MAINT") || server.admin_cause == AdminCause::Resolution;
+    if in_maintenance {
+        None
+    } else {
+        check(server, tell)
+    }
 }
 
 fn none<T>(_: &ProxySnapshot, _: &T) -> Option<Value> {
@@ -254,7 +270,7 @@ fields! {
     "rate_lim" "CLP" U32 "limit of sessions a second": |_, f| num(f.session_rate.limit), none, none;
     "rate_max" "MMP" U32 "most sessions a second": |_, f| num(f.session_rate.maximum), |_, s| num(s.rate.maximum), |_, b| num(b.rate.maximum);
     "check_status" "MOP" Str "last check in short": none, |_, s| last_check(s, |c| text(&c.status)), none;
-    "check_code" "MOP" U32 "status code of the last check": none, |_, s| last_check(s, |c| c.code.and_then(|code| num(code))), none;
+    "check_code" "MOP" U32 "status code of the last check": none, |_, s| last_check(s, |c| c.code.and_then(num)), none;
     "check_duration" "MDP" U64 "milliseconds of the last check": none, |_, s| last_check(s, |c| (c.status != "INI").then_some(Value::Number(c.duration_ms))), none;
     "hrsp_1xx" "MCP" U64 "answers 1xx": |p, f| http(p, f.responses.class_1xx), |p, s| http(p, s.responses.class_1xx), |p, b| http(p, b.responses.class_1xx);
     "hrsp_2xx" "MCP" U64 "answers 2xx": |p, f| http(p, f.responses.class_2xx), |p, s| http(p, s.responses.class_2xx), |p, b| http(p, b.responses.class_2xx);
@@ -344,15 +360,24 @@ mod tests {
     #[test]
     fn there_are_118_columns_and_those_that_tools_index_are_where_they_expect_them() {
         assert_eq!(FIELDS.len(), 118);
-        for (position, name) in [(0, "pxname"), (17, "status"), (32, "type"), (73, "addr"), (102, "agg_check_status"), (117, "resbout")]
-        {
+        for (position, name) in [
+            (0, "pxname"),
+            (17, "status"),
+            (32, "type"),
+            (73, "addr"),
+            (102, "agg_check_status"),
+            (117, "resbout"),
+        ] {
             assert_eq!(FIELDS[position].name, name);
         }
     }
 
     #[test]
     fn a_server_without_a_check_has_no_figures_of_one() {
-        let proxy = ProxySnapshot { name: "b".to_owned(), ..ProxySnapshot::default() };
+        let proxy = ProxySnapshot {
+            name: "b".to_owned(),
+            ..ProxySnapshot::default()
+        };
         let server = crate::snapshot::tests_support::server("s");
         let row = Row::Server(&proxy, &server);
         let value = |name| field(name).expect("a column").value(&row);

@@ -16,8 +16,14 @@ fn apply(world: &Shared, words: &[&str]) {
     let mut world = lock(world);
     let at_ms = now_ms();
     match words {
-        ["down", name] => world.nodes.iter_mut().for_each(|node| node.server_down(name, at_ms)),
-        ["up", name] => world.nodes.iter_mut().for_each(|node| node.server_up(name, at_ms)),
+        ["down", name] => world
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.server_down(name, at_ms)),
+        ["up", name] => world
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.server_up(name, at_ms)),
         ["split"] => {
             for node in &mut world.nodes {
                 node.instance().state = VrrpState::Master;
@@ -40,12 +46,18 @@ fn apply(world: &Shared, words: &[&str]) {
             }
         }
         ["heal"] => {
-            for (place, state) in [VrrpState::Master, VrrpState::Backup].into_iter().enumerate() {
+            for (place, state) in [VrrpState::Master, VrrpState::Backup]
+                .into_iter()
+                .enumerate()
+            {
                 let name = world.nodes[place].snapshot.node.clone();
                 world.nodes[place].snapshot.vrrp = mock::node(&name, state, at_ms).snapshot.vrrp;
             }
         }
-        ["errors", number] => world.nodes.iter_mut().for_each(|node| node.errors_per_second = number.parse().unwrap_or(0)),
+        ["errors", number] => world
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.errors_per_second = number.parse().unwrap_or(0)),
         ["queue", number] => {
             for node in &mut world.nodes {
                 if let Some(stats) = &mut node.backend().backend {

@@ -11,7 +11,7 @@ use tui_input::Input;
 use crate::link::LinkEvent;
 use crate::node::{self, NodeAddress, NodeView, Reach};
 use crate::plan::{self, Plan};
-use crate::problems::{self, RouterState};
+use crate::routers::{self, RouterState};
 use crate::rows::{self, Row, ServerRow, Sort};
 use crate::words;
 
@@ -161,6 +161,8 @@ pub struct Message {
     pub bad: bool,
     /// When it was said.
     pub at_ms: u64,
+    /// The change that it tells the outcome of.
+    pub about: Option<String>,
 }
 
 /// The model.
@@ -257,12 +259,24 @@ impl App {
             .flat_map(|(index, node)| node.events.iter().map(move |event| (index, event)))
             .filter(|(index, event)| {
                 filter.is_empty()
-                    || [event.subject.as_str(), &event.change, &event.reason, &self.nodes[*index].label, severity_word(event)]
-                        .iter()
-                        .any(|text| text.to_lowercase().contains(&filter))
+                    || [
+                        event.subject.as_str(),
+                        &event.change,
+                        &event.reason,
+                        &self.nodes[*index].label,
+                        severity_word(event),
+                    ]
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(&filter))
             })
             .collect();
-        list.sort_by_key(|(index, event)| (std::cmp::Reverse(event.at_ms), *index, std::cmp::Reverse(event.sequence)));
+        list.sort_by_key(|(index, event)| {
+            (
+                std::cmp::Reverse(event.at_ms),
+                *index,
+                std::cmp::Reverse(event.sequence),
+            )
+        });
         list
     }
 
@@ -270,12 +284,20 @@ impl App {
     pub fn plan(&self) -> Option<Result<Plan, String>> {
         let dialog = self.dialog.as_ref()?;
         Some(match &dialog.action {
-            Action::State { on, name, state } => Ok(plan::server_state(&self.nodes, on, name, *state)),
+            Action::State { on, name, state } => {
+                Ok(plan::server_state(&self.nodes, on, name, *state))
+            }
             Action::Weight { on, name, weight } => {
-                let weight = if dialog.weight_input { plan::parse_weight(dialog.input.value()).ok() } else { *weight };
+                let weight = if dialog.weight_input {
+                    plan::parse_weight(dialog.input.value()).ok()
+                } else {
+                    *weight
+                };
                 match weight {
                     Some(weight) => Ok(plan::server_weight(&self.nodes, on, name, weight)),
-                    None => Err("0 to 256, or per cent of the configured weight as in 50%".to_owned()),
+                    None => {
+                        Err("0 to 256, or per cent of the configured weight as in 50%".to_owned())
+                    }
                 }
             }
             Action::Failover { node, instance } => Ok(plan::failover(&self.nodes, *node, instance)),
@@ -285,7 +307,7 @@ impl App {
 
     /// The node that a failover of the selected router would ask: the one that holds the addresses.
     pub fn failover_target(&self) -> Option<(usize, String)> {
-        let routers = problems::virtual_routers(&self.nodes);
+        let routers = routers::virtual_routers(&self.nodes);
         let router = routers.get(self.router.min(routers.len().checked_sub(1)?))?;
         let place = match (self.chosen, router.state(&self.nodes)) {
             (Some(chosen), _) if router.members.iter().any(|(index, _)| *index == chosen) => chosen,
@@ -297,17 +319,27 @@ impl App {
         Some((place, instance.name.clone()))
     }
 
-    /// The node that a failback of the selected router would ask: the one that gave them away.
+    /// The node that a failback of the selected router would ask.
     pub fn failback_target(&self) -> Option<(usize, String)> {
-        let routers = problems::virtual_routers(&self.nodes);
+        let routers = routers::virtual_routers(&self.nodes);
         let router = routers.get(self.router.min(routers.len().checked_sub(1)?))?;
-        let held = router.members.iter().find(|(_, instance)| instance.held);
-        held.map(|(index, instance)| (*index, instance.name.clone()))
+        plan::failback_candidate(&self.nodes, |instance| {
+            instance.vrid == router.vrid
+                && instance
+                    .addresses
+                    .iter()
+                    .any(|address| router.addresses.contains(address))
+        })
     }
 
     /// Says something in the last line.
     pub fn say(&mut self, text: impl Into<String>, bad: bool) {
-        self.message = Some(Message { text: words::printable(&text.into()), bad, at_ms: self.now_ms });
+        self.message = Some(Message {
+            text: words::printable(&text.into()),
+            bad,
+            at_ms: self.now_ms,
+            about: None,
+        });
     }
 
     /// Asks for all that a plan needs.
@@ -316,7 +348,11 @@ impl App {
         for (node, operation) in plan.asks {
             self.last_token += 1;
             self.pending.insert(self.last_token, plan.title.clone());
-            effects.push(Effect::Ask { node, token: self.last_token, operation });
+            effects.push(Effect::Ask {
+                node,
+                token: self.last_token,
+                operation,
+            });
         }
         self.say(format!("{} …", plan.title), false);
         effects
@@ -338,10 +374,18 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
     match event {
         Event::Tick { now_ms } => {
             app.now_ms = now_ms;
-            if app.message.as_ref().is_some_and(|message| now_ms.saturating_sub(message.at_ms) > MESSAGE_SHOWN_MS) {
+            if app
+                .message
+                .as_ref()
+                .is_some_and(|message| now_ms.saturating_sub(message.at_ms) > MESSAGE_SHOWN_MS)
+            {
                 app.message = None;
             }
-            app.drains.retain(|drain| drain.ended_ms.is_none_or(|ended| now_ms.saturating_sub(ended) <= DRAIN_SHOWN_MS));
+            app.drains.retain(|drain| {
+                drain
+                    .ended_ms
+                    .is_none_or(|ended| now_ms.saturating_sub(ended) <= DRAIN_SHOWN_MS)
+            });
             Vec::new()
         }
         Event::Key(key) => crate::keys::press(app, key),
@@ -354,7 +398,9 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
 
 fn link(app: &mut App, index: usize, event: LinkEvent) {
     let now_ms = app.now_ms;
-    let Some(node) = app.nodes.get_mut(index) else { return };
+    let Some(node) = app.nodes.get_mut(index) else {
+        return;
+    };
     match event {
         LinkEvent::Connected { level } => {
             // It counts as reached with its first picture; until then the old one is stale.
@@ -365,10 +411,18 @@ fn link(app: &mut App, index: usize, event: LinkEvent) {
                 Reach::Lost { since_ms, .. } => since_ms,
                 Reach::Connecting | Reach::Up => now_ms,
             };
-            node.reach = Reach::Lost { since_ms, why: words::printable(&why) };
+            node.reach = Reach::Lost {
+                since_ms,
+                why: words::printable(&why),
+            };
+            // Nobody knows how its drains go on.
+            app.drains.retain(|drain| drain.node != index);
         }
         LinkEvent::Snapshot(snapshot) => {
-            let renamed = node.snapshot.as_ref().is_none_or(|before| before.node != snapshot.node);
+            let renamed = node
+                .snapshot
+                .as_ref()
+                .is_none_or(|before| before.node != snapshot.node);
             node.reach = Reach::Up;
             node.take(*snapshot);
             if renamed {
@@ -381,12 +435,25 @@ fn link(app: &mut App, index: usize, event: LinkEvent) {
         }
         LinkEvent::Events(events) => node.events.add(events),
         LinkEvent::Answer { token, result } => {
-            let Some(title) = app.pending.remove(&token) else { return };
+            let Some(title) = app.pending.remove(&token) else {
+                return;
+            };
             let label = node.label.clone();
-            match result {
-                Ok(text) if text.trim().is_empty() => app.say(format!("{label}: done: {title}"), false),
-                Ok(text) => app.say(format!("{label}: {}", text.trim()), false),
-                Err(why) => app.say(format!("{label}: NOT done: {why} ({title})"), true),
+            let (outcome, bad) = match result {
+                Ok(text) if text.trim().is_empty() => (format!("{label} done"), false),
+                Ok(text) => (format!("{label}: {}", text.trim()), false),
+                Err(why) => (format!("{label} NOT DONE: {why}"), true),
+            };
+            // The outcomes of all nodes stand in one line.
+            let (text, bad) = match app.message.take() {
+                Some(before) if before.about.as_ref() == Some(&title) => {
+                    (format!("{}; {outcome}", before.text), bad || before.bad)
+                }
+                _ => (format!("{title}: {outcome}"), bad),
+            };
+            app.say(text, bad);
+            if let Some(message) = &mut app.message {
+                message.about = Some(title);
             }
         }
     }
@@ -395,23 +462,47 @@ fn link(app: &mut App, index: usize, event: LinkEvent) {
 /// Follows servers in drain: whoever started it, and until their last session ended.
 fn watch_drains(app: &mut App, index: usize) {
     let now_ms = app.now_ms;
-    let Some(snapshot) = app.nodes[index].live() else { return };
+    let Some(snapshot) = app.nodes[index].live() else {
+        return;
+    };
     let mut seen: Vec<(ServerName, u64)> = Vec::new();
     for proxy in rows::backends(snapshot) {
-        for server in proxy.servers.iter().filter(|server| server.admin == ServerAdmin::Drain) {
-            seen.push((ServerName { backend: proxy.name.clone(), server: server.name.clone() }, server.sessions.current));
+        for server in proxy
+            .servers
+            .iter()
+            .filter(|server| server.admin == ServerAdmin::Drain)
+        {
+            seen.push((
+                ServerName {
+                    backend: proxy.name.clone(),
+                    server: server.name.clone(),
+                },
+                server.sessions.current,
+            ));
         }
     }
-    app.drains.retain(|drain| drain.node != index || seen.iter().any(|(name, _)| *name == drain.name));
+    app.drains
+        .retain(|drain| drain.node != index || seen.iter().any(|(name, _)| *name == drain.name));
     for (name, left) in seen {
-        if let Some(drain) = app.drains.iter_mut().find(|drain| drain.node == index && drain.name == name) {
+        if let Some(drain) = app
+            .drains
+            .iter_mut()
+            .find(|drain| drain.node == index && drain.name == name)
+        {
             drain.left = left;
             drain.most = drain.most.max(left);
             if left == 0 && drain.ended_ms.is_none() {
                 drain.ended_ms = Some(now_ms);
             }
         } else if left > 0 && app.drains.len() < MAX_DRAINS {
-            app.drains.push(Drain { node: index, name, started_ms: now_ms, most: left, left, ended_ms: None });
+            app.drains.push(Drain {
+                node: index,
+                name,
+                started_ms: now_ms,
+                most: left,
+                left,
+                ended_ms: None,
+            });
         }
     }
 }

@@ -32,7 +32,8 @@ const EXIT_CODES: &str = "Exit codes:
   5  'status' found something wrong; notices alone are no problem
 
 Several nodes: reading commands show all of them. drain, ready, maint and weight change all of them, so
-that a pair stays the same. failover asks the node that is MASTER, failback the one that gave its addresses away.";
+that a pair stays the same. failover asks the node that is MASTER, failback the one that gave its addresses
+away, else a backup that outranks the master.";
 
 /// Shows and steers the nodes of Tandem. Without a command: the dashboard.
 #[derive(Debug, Parser)]
@@ -56,7 +57,10 @@ impl Arguments {
     /// The nodes asked for, or the local one.
     pub fn nodes(&self) -> Vec<NodeAddress> {
         if self.node.is_empty() {
-            return vec![NodeAddress { name: None, path: PathBuf::from(DEFAULT_SOCKET) }];
+            return vec![NodeAddress {
+                name: None,
+                path: PathBuf::from(DEFAULT_SOCKET),
+            }];
         }
         self.node.clone()
     }
@@ -125,18 +129,18 @@ pub enum Command {
     Failover {
         /// VRRP instance
         instance: String,
-        /// Even if nobody is there to take them
+        /// Even if nobody takes them: without this they come back after about a second
         #[arg(long)]
         force: bool,
         /// Until another node holds them
         #[command(flatten)]
         wait: Wait,
     },
-    /// End a failover: the better priority wins again
+    /// The node that gave an instance's addresses away takes them back at once, if it outranks the master
     Failback {
         /// VRRP instance
         instance: String,
-        /// Until the node holds them again, where its priority and nopreempt let it
+        /// Until the node holds them again
         #[command(flatten)]
         wait: Wait,
     },
@@ -182,13 +186,35 @@ mod tests {
 
     #[test]
     fn the_classic_calls_are_read() {
-        let arguments = Arguments::try_parse_from(["tandem", "drain", "web/web1", "--wait", "--timeout", "5m", "--json"]).expect("valid");
-        let Some(Command::Drain { server, wait }) = arguments.command else { panic!("drain") };
+        let arguments = Arguments::try_parse_from([
+            "tandem",
+            "drain",
+            "web/web1",
+            "--wait",
+            "--timeout",
+            "5m",
+            "--json",
+        ])
+        .expect("valid");
+        let Some(Command::Drain { server, wait }) = arguments.command else {
+            panic!("drain")
+        };
         assert_eq!(server.to_string(), "web/web1");
         assert!(wait.wait && arguments.json);
         assert_eq!(wait.timeout, Duration::from_secs(300));
-        for wrong in [&["tandem", "drain", "web1"][..], &["tandem", "weight", "w/s", "257"], &["tandem", "--node", "", "status"], &["tandem", "ready", "w/s", "--timeout", "5s"]] {
-            assert_eq!(Arguments::try_parse_from(wrong).expect_err("wrong").exit_code(), 2, "{wrong:?}");
+        for wrong in [
+            &["tandem", "drain", "web1"][..],
+            &["tandem", "weight", "w/s", "257"],
+            &["tandem", "--node", "", "status"],
+            &["tandem", "ready", "w/s", "--timeout", "5s"],
+        ] {
+            assert_eq!(
+                Arguments::try_parse_from(wrong)
+                    .expect_err("wrong")
+                    .exit_code(),
+                2,
+                "{wrong:?}"
+            );
         }
     }
 }

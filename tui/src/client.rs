@@ -17,6 +17,8 @@ use crate::node::NodeAddress;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a reload may take: the node checks the configuration and starts a worker.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(70);
 /// Pushes that are kept while an answer is awaited; older ones are dropped.
 const MAX_WAITING_PUSHES: usize = 64;
 
@@ -38,7 +40,13 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         // The kernel's own words, without Rust's `(os error 111)`.
         let words = error.to_string();
-        Self::Unreachable(words.split(" (os error").next().unwrap_or(&words).to_owned())
+        Self::Unreachable(
+            words
+                .split(" (os error")
+                .next()
+                .unwrap_or(&words)
+                .to_owned(),
+        )
     }
 }
 
@@ -72,7 +80,9 @@ impl Replies {
                 }
             }
             if self.half.read_buf(&mut self.buffer).await? == 0 {
-                return Err(ClientError::Unreachable("the node closed the connection".to_owned()));
+                return Err(ClientError::Unreachable(
+                    "the node closed the connection".to_owned(),
+                ));
             }
         }
     }
@@ -92,7 +102,10 @@ impl Requests {
     /// `Unreachable` when the connection broke.
     pub async fn send(&mut self, body: ClientAsk) -> Result<u64, ClientError> {
         self.last_id += 1;
-        let frame = wire::frame(&ClientRequest { id: self.last_id, body })?;
+        let frame = wire::frame(&ClientRequest {
+            id: self.last_id,
+            body,
+        })?;
         self.half.write_all(&frame).await?;
         Ok(self.last_id)
     }
@@ -118,7 +131,10 @@ impl Client {
     pub async fn connect(address: &NodeAddress) -> Result<Self, ClientError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, Self::greet(address)).await {
             Ok(result) => result,
-            Err(_) => Err(ClientError::Unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+            Err(_) => Err(ClientError::Unreachable(format!(
+                "no answer within {} s",
+                CONNECT_TIMEOUT.as_secs()
+            ))),
         }
     }
 
@@ -129,12 +145,27 @@ impl Client {
         let mut client = Self {
             node: String::new(),
             level: Level::User,
-            requests: Requests { half: write, last_id: 0 },
-            replies: Replies { half: read, buffer: Vec::new() },
+            requests: Requests {
+                half: write,
+                last_id: 0,
+            },
+            replies: Replies {
+                half: read,
+                buffer: Vec::new(),
+            },
             pushes: VecDeque::new(),
         };
-        match client.ask(ClientAsk::Hello { version: PROTOCOL_VERSION }).await? {
-            ClientTell::Welcome { version, node, level } if version == PROTOCOL_VERSION => {
+        match client
+            .ask(ClientAsk::Hello {
+                version: PROTOCOL_VERSION,
+            })
+            .await?
+        {
+            ClientTell::Welcome {
+                version,
+                node,
+                level,
+            } if version == PROTOCOL_VERSION => {
                 client.node = node;
                 client.level = level;
                 Ok(client)
@@ -151,6 +182,10 @@ impl Client {
     /// # Errors
     /// All of [`ClientError`].
     pub async fn ask(&mut self, body: ClientAsk) -> Result<ClientTell, ClientError> {
+        let limit = match body {
+            ClientAsk::Do(Operation::Reload) => RELOAD_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        };
         let id = self.requests.send(body).await?;
         let answer = async {
             loop {
@@ -166,10 +201,13 @@ impl Client {
                 }
             }
         };
-        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        match tokio::time::timeout(limit, answer).await {
             Ok(Ok(ClientTell::Refused(refusal))) => Err(ClientError::Refused(refusal)),
             Ok(result) => result,
-            Err(_) => Err(ClientError::Unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+            Err(_) => Err(ClientError::Unreachable(format!(
+                "no answer within {} s",
+                limit.as_secs()
+            ))),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -28,11 +29,14 @@ const FIFO_TIMEOUT: Duration = Duration::from_secs(1);
 /// A sentence when there is no terminal or it fails.
 pub async fn run(addresses: &[NodeAddress], demo: Option<PathBuf>) -> Result<(), String> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        return Err("the dashboard needs a terminal; for scripts there is 'tandem status'".to_owned());
+        return Err(
+            "the dashboard needs a terminal; for scripts there is 'tandem status'".to_owned(),
+        );
     }
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // `try_init` also installs a panic hook that gives the terminal back first.
-    let mut terminal = ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
+    let mut terminal =
+        ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
     let result = drive(&mut terminal, addresses, demo, Theme::new(colours)).await;
     ratatui::restore();
     result.map_err(|error| format!("the terminal failed: {error}"))
@@ -45,6 +49,7 @@ async fn drive(
     theme: Theme,
 ) -> std::io::Result<()> {
     let mut app = App::new(addresses, demo.is_some());
+    let mut fifo = demo.as_deref().map(open_fifo);
     let (told, mut tell) = mpsc::channel::<(usize, LinkEvent)>(MAX_WAITING_EVENTS);
     let mut links = Vec::with_capacity(addresses.len());
     let mut tasks = tokio::task::JoinSet::new();
@@ -81,7 +86,12 @@ async fn drive(
                 }
             }
         }
-        let mut effects = update(&mut app, Event::Tick { now_ms: protocol::event::now_ms() });
+        let mut effects = update(
+            &mut app,
+            Event::Tick {
+                now_ms: protocol::event::now_ms(),
+            },
+        );
         for event in pending.drain(..) {
             effects.extend(update(&mut app, event));
         }
@@ -89,18 +99,30 @@ async fn drive(
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::Redraw => terminal.clear()?,
-                Effect::Ask { node, token, operation } => {
-                    let refused = links[node].try_send(LinkRequest { token, operation }).is_err();
+                Effect::Ask {
+                    node,
+                    token,
+                    operation,
+                } => {
+                    let refused = links[node]
+                        .try_send(LinkRequest { token, operation })
+                        .is_err();
                     if refused {
                         let result = Err("too many requests wait for this node".to_owned());
-                        update(&mut app, Event::Link { node, event: LinkEvent::Answer { token, result } });
+                        update(
+                            &mut app,
+                            Event::Link {
+                                node,
+                                event: LinkEvent::Answer { token, result },
+                            },
+                        );
                     }
                 }
                 Effect::Demo(line) => {
-                    if let Some(path) = &demo
-                        && let Err(error) = write_fifo(path, line).await
+                    if let Some(fifo) = &mut fifo
+                        && let Err(why) = write_fifo(fifo, line).await
                     {
-                        app.say(format!("demo: {}: {error}", path.display()), true);
+                        app.say(format!("demo: the fifo cannot be written: {why}"), true);
                     }
                 }
             }
@@ -109,24 +131,16 @@ async fn drive(
     }
 }
 
-/// Writes a line to the fifo without ever waiting for a reader.
-async fn write_fifo(path: &std::path::Path, line: &str) -> std::io::Result<()> {
-    let write = async {
-        let kind = tokio::task::spawn_blocking({
-            let path = path.to_owned();
-            move || std::fs::metadata(path).map(|metadata| std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()))
-        })
-        .await
-        .map_err(std::io::Error::other)??;
-        let text = format!("{line}\n");
-        if kind {
-            // Opening without blocking fails at once when nobody reads.
-            let mut sender = tokio::net::unix::pipe::OpenOptions::new().open_sender(path)?;
-            sender.write_all(text.as_bytes()).await
-        } else {
-            use std::io::Write as _;
-            std::fs::OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
-        }
-    };
-    tokio::time::timeout(FIFO_TIMEOUT, write).await.map_err(|_| std::io::Error::other("nobody reads it"))?
+/// Opens the demo's fifo. Both ways, so that a line waits in it while its reader opens it anew.
+fn open_fifo(path: &std::path::Path) -> std::io::Result<pipe::Sender> {
+    pipe::OpenOptions::new().read_write(true).open_sender(path)
+}
+
+async fn write_fifo(fifo: &mut std::io::Result<pipe::Sender>, line: &str) -> Result<(), String> {
+    let sender = fifo.as_mut().map_err(|error| error.to_string())?;
+    let text = format!("{line}\n");
+    match tokio::time::timeout(FIFO_TIMEOUT, sender.write_all(text.as_bytes())).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("nobody reads it".to_owned()),
+    }
 }

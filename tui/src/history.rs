@@ -6,8 +6,9 @@ use protocol::{Event, ServerName, Snapshot};
 
 /// Samples that a ring keeps: five minutes at one a second.
 pub const RING_SAMPLES: usize = 300;
-/// Milliseconds between two samples; snapshots in between refresh the figures, not the history.
-pub const SAMPLE_INTERVAL_MS: u64 = 1_000;
+/// Shortest time between two samples; snapshots in between refresh the figures, not the history. A little
+/// less than a second, so that a push that comes early is not passed over.
+pub const SAMPLE_INTERVAL_MS: u64 = 900;
 /// Servers of a node whose history is kept.
 pub const MAX_SERVERS: usize = 2_000;
 /// Events of a node that are kept.
@@ -33,12 +34,21 @@ impl Ring {
 
     /// The latest samples, oldest first, at most `number`.
     pub fn tail(&self, number: usize) -> Vec<u64> {
-        self.0.iter().skip(self.0.len().saturating_sub(number)).copied().collect()
+        self.0
+            .iter()
+            .skip(self.0.len().saturating_sub(number))
+            .copied()
+            .collect()
     }
 
-    /// The sample so many samples ago, if it is that old.
+    /// The sample so many samples ago, or the oldest; nothing with a single sample.
     pub fn ago(&self, samples: usize) -> Option<u64> {
-        self.0.len().checked_sub(samples + 1).and_then(|index| self.0.get(index)).copied()
+        let index = self.0.len().saturating_sub(samples + 1);
+        if self.0.len() < 2 {
+            None
+        } else {
+            self.0.get(index).copied()
+        }
     }
 }
 
@@ -121,38 +131,53 @@ impl NodeHistory {
             self.forget_counters();
         }
         let at_ms = snapshot.at_ms;
-        let (mut requests, mut errors, mut sessions) = (0, 0, 0);
+        let (mut requests, mut errors, mut sessions, mut own_rate) = (0, 0, 0, 0);
         for proxy in &worker.proxies {
             if let Some(frontend) = &proxy.frontend {
-                requests += if proxy.http { frontend.requests_total } else { frontend.sessions_total };
+                requests += if proxy.http {
+                    frontend.requests_total
+                } else {
+                    frontend.sessions_total
+                };
                 errors += frontend.responses.class_5xx;
+                own_rate += if proxy.http {
+                    frontend.request_rate.current
+                } else {
+                    frontend.session_rate.current
+                };
                 sessions += frontend.sessions.current;
             }
-            if let Some(backend) = &proxy.backend {
-                if self.backends.len() < MAX_SERVERS || self.backends.contains_key(&proxy.name) {
-                    let history = self.backends.entry(proxy.name.clone()).or_default();
-                    history.queue.push(backend.queue.current);
-                    if let Some(rate) = history.seen.rate(at_ms, backend.responses.class_5xx) {
-                        history.errors.push(rate);
-                    }
+            if let Some(backend) = &proxy.backend
+                && (self.backends.len() < MAX_SERVERS || self.backends.contains_key(&proxy.name))
+            {
+                let history = self.backends.entry(proxy.name.clone()).or_default();
+                history.queue.push(backend.queue.current);
+                if let Some(rate) = history.seen.rate(at_ms, backend.responses.class_5xx) {
+                    history.errors.push(rate);
                 }
             }
             for server in &proxy.servers {
-                let name = ServerName { backend: proxy.name.clone(), server: server.name.clone() };
+                let name = ServerName {
+                    backend: proxy.name.clone(),
+                    server: server.name.clone(),
+                };
                 if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&name) {
                     continue;
                 }
                 let history = self.servers.entry(name).or_default();
                 history.sessions.push(server.sessions.current);
-                if let Some(rate) = history.seen.rate(at_ms, server.sessions_total) {
-                    history.rate.push(rate);
-                }
+                // On the first sight the node's own figure of the last second stands in.
+                history.rate.push(
+                    history
+                        .seen
+                        .rate(at_ms, server.sessions_total)
+                        .unwrap_or(server.rate.current),
+                );
             }
         }
         self.sessions.push(sessions);
-        if let Some(rate) = self.seen_requests.rate(at_ms, requests) {
-            self.requests.push(rate);
-        }
+        self.requests
+            .push(self.seen_requests.rate(at_ms, requests).unwrap_or(own_rate));
         if let Some(rate) = self.seen_errors.rate(at_ms, errors) {
             self.errors.push(rate);
         }
@@ -161,8 +186,12 @@ impl NodeHistory {
     fn forget_counters(&mut self) {
         self.seen_requests = Seen::default();
         self.seen_errors = Seen::default();
-        self.servers.values_mut().for_each(|server| server.seen = Seen::default());
-        self.backends.values_mut().for_each(|backend| backend.seen = Seen::default());
+        self.servers
+            .values_mut()
+            .for_each(|server| server.seen = Seen::default());
+        self.backends
+            .values_mut()
+            .for_each(|backend| backend.seen = Seen::default());
     }
 }
 
@@ -174,7 +203,11 @@ impl EventLog {
     /// Adds events; those that are there already (after a reconnection) are left out.
     pub fn add(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
-            let place = self.0.binary_search_by_key(&(event.at_ms, event.sequence), |known| (known.at_ms, known.sequence));
+            let place = self
+                .0
+                .binary_search_by_key(&(event.at_ms, event.sequence), |known| {
+                    (known.at_ms, known.sequence)
+                });
             if let Err(index) = place {
                 self.0.insert(index, event);
             }
@@ -192,14 +225,35 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::snapshot::{FrontendStats, ProcessInfo, ProxySnapshot, WorkerSnapshot};
+    use protocol::snapshot::{FrontendStats, ProcessInfo, ProxySnapshot, Rate, WorkerSnapshot};
     use protocol::{EventKind, EventSeverity, EventSource};
 
     fn picture(at_ms: u64, pid: u32, requests_total: u64) -> Snapshot {
-        let frontend = FrontendStats { requests_total, ..FrontendStats::default() };
-        let proxy = ProxySnapshot { http: true, frontend: Some(frontend), ..ProxySnapshot::default() };
-        let process = ProcessInfo { pid, ..ProcessInfo::default() };
-        Snapshot { at_ms, worker: Some(WorkerSnapshot { process, proxies: vec![proxy] }), ..Snapshot::default() }
+        let frontend = FrontendStats {
+            requests_total,
+            request_rate: Rate {
+                current: 7,
+                ..Rate::default()
+            },
+            ..FrontendStats::default()
+        };
+        let proxy = ProxySnapshot {
+            http: true,
+            frontend: Some(frontend),
+            ..ProxySnapshot::default()
+        };
+        let process = ProcessInfo {
+            pid,
+            ..ProcessInfo::default()
+        };
+        Snapshot {
+            at_ms,
+            worker: Some(WorkerSnapshot {
+                process,
+                proxies: vec![proxy],
+            }),
+            ..Snapshot::default()
+        }
     }
 
     #[test]
@@ -208,7 +262,7 @@ mod tests {
         history.record(&picture(10_000, 1, 100));
         history.record(&picture(10_500, 1, 130));
         history.record(&picture(12_000, 1, 168));
-        assert_eq!(history.requests.tail(9), [34]);
+        assert_eq!(history.requests.tail(9), [7, 34]);
     }
 
     #[test]
@@ -217,7 +271,7 @@ mod tests {
         history.record(&picture(10_000, 1, 5_000));
         history.record(&picture(11_000, 2, 9_000));
         history.record(&picture(12_000, 2, 9_010));
-        assert_eq!(history.requests.tail(9), [10]);
+        assert_eq!(history.requests.tail(9), [7, 7, 10]);
     }
 
     #[test]
@@ -234,12 +288,22 @@ mod tests {
         let event = |sequence, at_ms| Event {
             sequence,
             at_ms,
-            ..Event::now(EventSource::Worker, EventSeverity::Info, EventKind::Other, "s", "c", "r")
+            ..Event::now(
+                EventSource::Worker,
+                EventSeverity::Info,
+                EventKind::Other,
+                "s",
+                "c",
+                "r",
+            )
         };
         let mut log = EventLog::default();
         log.add([event(2, 20), event(3, 30)]);
         log.add([event(1, 10), event(2, 20), event(3, 30), event(1, 40)]);
-        assert_eq!(log.iter().map(|event| event.at_ms).collect::<Vec<_>>(), [10, 20, 30, 40]);
+        assert_eq!(
+            log.iter().map(|event| event.at_ms).collect::<Vec<_>>(),
+            [10, 20, 30, 40]
+        );
         log.add((0..2 * MAX_EVENTS as u64).map(|number| event(number, 100 + number)));
         assert_eq!(log.iter().count(), MAX_EVENTS);
     }

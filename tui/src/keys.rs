@@ -6,8 +6,8 @@ use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler as _;
 
 use crate::app::{Action, App, Dialog, Effect, Screen};
-use crate::problems;
 use crate::rows::Row;
+use crate::{problems, routers};
 
 /// Lines that page up and page down move.
 const PAGE: usize = 10;
@@ -25,13 +25,16 @@ pub const HELP: [(&str, &str); 20] = [
     ("m", "maintenance: no requests, no checks"),
     ("w", "weight: 0 to 256, or 50% of the configured"),
     ("f", "failover: give the addresses to the peer"),
-    ("b", "failback: end that, the better priority wins"),
+    ("b", "failback: take them back, if it outranks"),
     ("y Enter, n Esc", "in a dialog: do it, leave it"),
     ("Ctrl-L", "draw the screen anew"),
     ("?", "this help"),
     ("q, Ctrl-C", "leave"),
     ("", ""),
-    ("req/s err/s", "requests and answers 5xx a second, measured here"),
+    (
+        "req/s err/s",
+        "requests and answers 5xx a second, measured here",
+    ),
     ("errors", "failed connects, answers, transfers, and 5xx"),
     ("CRIT WARN note", "it fails; something is broken; as wanted"),
 ];
@@ -57,12 +60,20 @@ pub fn press(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     }
     if app.help {
         app.help = false;
-        return if key.code == KeyCode::Char('q') { vec![Effect::Quit] } else { Vec::new() };
+        return if key.code == KeyCode::Char('q') {
+            vec![Effect::Quit]
+        } else {
+            Vec::new()
+        };
     }
     if app.demo {
         match key.code {
-            KeyCode::F(9) | KeyCode::Char('K') => return demo(app, "kill-master", "the master is killed"),
-            KeyCode::F(10) | KeyCode::Char('W') => return demo(app, "kill-web", "a web server is killed"),
+            KeyCode::F(9) | KeyCode::Char('K') => {
+                return demo(app, "kill-master", "the master is killed");
+            }
+            KeyCode::F(10) | KeyCode::Char('W') => {
+                return demo(app, "kill-web", "a web server is killed");
+            }
             _ => {}
         }
     }
@@ -96,7 +107,9 @@ fn on_screen(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         }
         KeyCode::Char('s') if app.screen == Screen::Servers => app.sort = app.sort.step(true),
         KeyCode::Char('S') if app.screen == Screen::Servers => app.sort = app.sort.step(false),
-        KeyCode::Enter if app.screen == Screen::Servers => app.detail = !app.detail && app.selected_row().is_some(),
+        KeyCode::Enter if app.screen == Screen::Servers => {
+            app.detail = !app.detail && app.selected_row().is_some()
+        }
         KeyCode::Esc => {
             if app.detail {
                 app.detail = false;
@@ -129,16 +142,25 @@ fn show(app: &mut App, screen: Screen) {
 }
 
 fn step_screen(app: &mut App, step: usize) {
-    let place = Screen::ALL.iter().position(|screen| *screen == app.screen).unwrap_or(0);
+    let place = Screen::ALL
+        .iter()
+        .position(|screen| *screen == app.screen)
+        .unwrap_or(0);
     show(app, Screen::ALL[(place + step) % Screen::ALL.len()]);
 }
 
 fn filter(app: &mut App) -> &mut String {
-    if app.screen == Screen::Events { &mut app.event_filter } else { &mut app.server_filter }
+    if app.screen == Screen::Events {
+        &mut app.event_filter
+    } else {
+        &mut app.server_filter
+    }
 }
 
 fn in_filter(app: &mut App, key: KeyEvent) {
-    let Some(mut input) = app.editing.take() else { return };
+    let Some(mut input) = app.editing.take() else {
+        return;
+    };
     match key.code {
         KeyCode::Esc => filter(app).clear(),
         KeyCode::Enter => {}
@@ -160,7 +182,7 @@ enum Walk {
 }
 
 impl Walk {
-    fn from(self, place: usize, length: usize) -> usize {
+    fn to(self, place: usize, length: usize) -> usize {
         let last = length.saturating_sub(1);
         match self {
             Self::Back(steps) => place.saturating_sub(steps),
@@ -171,20 +193,32 @@ impl Walk {
 
 fn walk(app: &mut App, walk: Walk) {
     match app.screen {
-        Screen::Overview => app.scroll = walk.from(app.scroll, problems::problems(&app.nodes).len()),
-        Screen::Events => app.scroll = walk.from(app.scroll, app.shown_events().len()),
-        Screen::Vrrp => app.router = walk.from(app.router, problems::virtual_routers(&app.nodes).len()),
+        Screen::Overview => app.scroll = walk.to(app.scroll, problems::problems(&app.nodes).len()),
+        Screen::Events => app.scroll = walk.to(app.scroll, app.shown_events().len()),
+        Screen::Vrrp => {
+            app.router = walk.to(app.router, routers::virtual_routers(&app.nodes).len())
+        }
         Screen::Servers => {
             let names = server_names(app);
-            let place = names.iter().position(|name| Some(name) == app.selected.as_ref()).unwrap_or(0);
-            app.selected = names.get(walk.from(place, names.len())).cloned();
+            let place = names
+                .iter()
+                .position(|name| Some(name) == app.selected.as_ref())
+                .unwrap_or(0);
+            app.selected = names.get(walk.to(place, names.len())).cloned();
         }
     }
 }
 
 fn server_names(app: &App) -> Vec<protocol::ServerName> {
     let rows = app.server_rows().into_iter();
-    rows.filter_map(|row| if let Row::Server(row) = row { Some(row.name) } else { None }).collect()
+    rows.filter_map(|row| {
+        if let Row::Server(row) = row {
+            Some(row.name)
+        } else {
+            None
+        }
+    })
+    .collect()
 }
 
 /// Selects the first server.
@@ -218,7 +252,11 @@ fn target(app: &mut App) -> Option<(Vec<usize>, protocol::ServerName)> {
 }
 
 fn open(app: &mut App, action: Action, weight_input: bool) {
-    app.dialog = Some(Dialog { action, input: Input::default(), weight_input });
+    app.dialog = Some(Dialog {
+        action,
+        input: Input::default(),
+        weight_input,
+    });
 }
 
 fn state(app: &mut App, state: ServerAdmin) {
@@ -229,7 +267,15 @@ fn state(app: &mut App, state: ServerAdmin) {
 
 fn weight(app: &mut App) {
     if let Some((on, name)) = target(app) {
-        open(app, Action::Weight { on, name, weight: None }, true);
+        open(
+            app,
+            Action::Weight {
+                on,
+                name,
+                weight: None,
+            },
+            true,
+        );
     }
 }
 
@@ -249,13 +295,18 @@ fn failback(app: &mut App) {
     }
     match app.failback_target() {
         Some((node, instance)) => open(app, Action::Failback { node, instance }, false),
-        None => app.say("no node gave these addresses away: nothing to fail back", true),
+        None => app.say(
+            "no node gave these addresses away or outranks their master",
+            true,
+        ),
     }
 }
 
 fn in_dialog(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let plan = app.plan();
-    let Some(dialog) = &mut app.dialog else { return Vec::new() };
+    let Some(dialog) = &mut app.dialog else {
+        return Vec::new();
+    };
     let typing = dialog.weight_input || matches!(&plan, Some(Ok(plan)) if plan.must_type.is_some());
     match key.code {
         KeyCode::Esc => app.dialog = None,
@@ -271,7 +322,9 @@ fn in_dialog(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn confirm(app: &mut App, plan: Option<Result<crate::plan::Plan, String>>) -> Vec<Effect> {
-    let (Some(dialog), Some(Ok(plan))) = (&mut app.dialog, plan) else { return Vec::new() };
+    let (Some(dialog), Some(Ok(plan))) = (&mut app.dialog, plan) else {
+        return Vec::new();
+    };
     if dialog.weight_input && plan.must_type.is_some() {
         // The weight is given; now the word that confirms.
         if let Action::Weight { weight, .. } = &mut dialog.action {
@@ -281,7 +334,11 @@ fn confirm(app: &mut App, plan: Option<Result<crate::plan::Plan, String>>) -> Ve
         dialog.input = Input::default();
         return Vec::new();
     }
-    if plan.must_type.as_ref().is_some_and(|word| word != dialog.input.value()) {
+    if plan
+        .must_type
+        .as_ref()
+        .is_some_and(|word| word != dialog.input.value())
+    {
         return Vec::new();
     }
     app.dialog = None;

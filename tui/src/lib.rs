@@ -14,6 +14,7 @@ pub mod link;
 pub mod node;
 pub mod plan;
 pub mod problems;
+pub mod routers;
 pub mod rows;
 pub mod view;
 pub mod words;

@@ -72,7 +72,16 @@ pub async fn keep(
             Ok(client) => {
                 pause = FIRST_PAUSE;
                 last_why.clear();
-                if events.send((index, LinkEvent::Connected { level: client.level })).await.is_err() {
+                if events
+                    .send((
+                        index,
+                        LinkEvent::Connected {
+                            level: client.level,
+                        },
+                    ))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 match serve(index, client, &events, &mut requests).await {
@@ -84,7 +93,11 @@ pub async fn keep(
         };
         if why != last_why {
             last_why.clone_from(&why);
-            if events.send((index, LinkEvent::Lost { why: why.clone() })).await.is_err() {
+            if events
+                .send((index, LinkEvent::Lost { why: why.clone() }))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -126,7 +139,13 @@ async fn serve(
     events: &mpsc::Sender<(usize, LinkEvent)>,
     requests: &mut mpsc::Receiver<LinkRequest>,
 ) -> Option<ClientError> {
-    for ask in [ClientAsk::Snapshot, ClientAsk::Events { after: 0 }, ClientAsk::Subscribe { interval_ms: PUSH_INTERVAL_MS }] {
+    for ask in [
+        ClientAsk::Snapshot,
+        ClientAsk::Events { after: 0 },
+        ClientAsk::Subscribe {
+            interval_ms: PUSH_INTERVAL_MS,
+        },
+    ] {
         if let Err(error) = client.send(ask).await {
             return Some(error);
         }
@@ -169,7 +188,11 @@ async fn serve(
     // Nobody knows whether these were done; the dashboard's next picture tells.
     for token in waiting.into_values() {
         let result = Err(format!("no answer: {error}"));
-        if events.send((index, LinkEvent::Answer { token, result })).await.is_err() {
+        if events
+            .send((index, LinkEvent::Answer { token, result }))
+            .await
+            .is_err()
+        {
             return None;
         }
     }

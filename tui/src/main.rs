@@ -7,7 +7,10 @@ use tandem_client::{cli, commands};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("tandem: cannot start: {error}");

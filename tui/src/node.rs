@@ -32,7 +32,11 @@ impl NodeAddress {
     /// # Errors
     /// A sentence that says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| Err(format!("'{text}': {why}; expected unix:/path, /path or NAME=unix:/path"));
+        let wrong = |why: &str| {
+            Err(format!(
+                "'{text}': {why}; expected unix:/path, /path or NAME=unix:/path"
+            ))
+        };
         let (name, place) = match text.split_once('=') {
             Some((name, place)) if !name.contains(['/', ':']) => (Some(name), place),
             _ => (None, text),
@@ -40,19 +44,27 @@ impl NodeAddress {
         if name.is_some_and(str::is_empty) {
             return wrong("the name is empty");
         }
-        let path = place.strip_prefix("unix:").or_else(|| place.strip_prefix("unix@")).unwrap_or(place);
+        let path = place
+            .strip_prefix("unix:")
+            .or_else(|| place.strip_prefix("unix@"))
+            .unwrap_or(place);
         if path.is_empty() {
             return wrong("no path");
         }
         if path == place && !path.contains('/') {
             return wrong("not a path of a unix socket");
         }
-        Ok(Self { name: name.map(str::to_owned), path: PathBuf::from(path) })
+        Ok(Self {
+            name: name.map(str::to_owned),
+            path: PathBuf::from(path),
+        })
     }
 
     /// What the node is called before it told its own name.
     pub fn label(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.path.display().to_string())
+        self.name
+            .clone()
+            .unwrap_or_else(|| self.path.display().to_string())
     }
 }
 
@@ -107,7 +119,11 @@ impl NodeView {
 
     /// The latest picture if the node answers: what may be judged and acted upon.
     pub fn live(&self) -> Option<&Snapshot> {
-        if self.reach == Reach::Up { self.snapshot.as_ref() } else { None }
+        if self.reach == Reach::Up {
+            self.snapshot.as_ref()
+        } else {
+            None
+        }
     }
 
     /// Takes a new picture.
@@ -124,14 +140,23 @@ pub fn label_nodes(nodes: &mut [NodeView]) {
         .iter()
         .map(|node| match (&node.address.name, &node.snapshot) {
             (Some(name), _) => name.clone(),
-            (None, Some(snapshot)) if !snapshot.node.is_empty() => crate::words::printable(&snapshot.node),
+            (None, Some(snapshot)) if !snapshot.node.is_empty() => {
+                crate::words::printable(&snapshot.node)
+            }
             _ => node.address.label(),
         })
         .collect();
     for (index, node) in nodes.iter_mut().enumerate() {
         let name = &wanted[index];
-        let twice = wanted.iter().enumerate().any(|(other, label)| other != index && label == name);
-        node.label = if twice { format!("{name} ({})", node.address.path.display()) } else { name.clone() };
+        let twice = wanted
+            .iter()
+            .enumerate()
+            .any(|(other, label)| other != index && label == name);
+        node.label = if twice {
+            format!("{name} ({})", node.address.path.display())
+        } else {
+            name.clone()
+        };
     }
 }
 
@@ -150,7 +175,11 @@ mod tests {
             ("/run/odd=name.sock", None, "/run/odd=name.sock"),
         ] {
             let node = NodeAddress::parse(text).expect(text);
-            assert_eq!((node.name.as_deref(), node.path.to_str()), (name, Some(path)), "{text}");
+            assert_eq!(
+                (node.name.as_deref(), node.path.to_str()),
+                (name, Some(path)),
+                "{text}"
+            );
         }
         for text in ["", "unix:", "=unix:/x", "a=", "host1"] {
             assert!(NodeAddress::parse(text).is_err(), "{text}");
@@ -161,10 +190,17 @@ mod tests {
     fn two_nodes_of_one_host_name_are_told_apart_by_their_sockets() {
         let view = |text: &str| {
             let mut view = NodeView::new(NodeAddress::parse(text).expect("an address"));
-            view.snapshot = Some(Snapshot { node: "host".to_owned(), ..Snapshot::default() });
+            view.snapshot = Some(Snapshot {
+                node: "host".to_owned(),
+                ..Snapshot::default()
+            });
             view
         };
-        let mut nodes = [view("/run/a.sock"), view("/run/b.sock"), view("c=/run/c.sock")];
+        let mut nodes = [
+            view("/run/a.sock"),
+            view("/run/b.sock"),
+            view("c=/run/c.sock"),
+        ];
         label_nodes(&mut nodes);
         assert_eq!(nodes[0].label, "host (/run/a.sock)");
         assert_eq!(nodes[1].label, "host (/run/b.sock)");

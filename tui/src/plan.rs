@@ -33,15 +33,26 @@ pub struct PlanLine {
 
 impl Plan {
     fn new(title: String) -> Self {
-        Self { title, lines: Vec::new(), must_type: None, asks: Vec::new() }
+        Self {
+            title,
+            lines: Vec::new(),
+            must_type: None,
+            asks: Vec::new(),
+        }
     }
 
     fn say(&mut self, text: impl Into<String>) {
-        self.lines.push(PlanLine { text: text.into(), loud: false });
+        self.lines.push(PlanLine {
+            text: text.into(),
+            loud: false,
+        });
     }
 
     fn warn(&mut self, text: impl Into<String>) {
-        self.lines.push(PlanLine { text: text.into(), loud: true });
+        self.lines.push(PlanLine {
+            text: text.into(),
+            loud: true,
+        });
     }
 }
 
@@ -50,7 +61,12 @@ fn label(nodes: &[NodeView], index: usize) -> &str {
 }
 
 /// The plan of a new administrative state on these nodes.
-pub fn server_state(nodes: &[NodeView], on: &[usize], name: &ServerName, state: ServerAdmin) -> Plan {
+pub fn server_state(
+    nodes: &[NodeView],
+    on: &[usize],
+    name: &ServerName,
+    state: ServerAdmin,
+) -> Plan {
     let verb = match state {
         ServerAdmin::Ready => "Make ready",
         ServerAdmin::Drain => "Drain",
@@ -59,7 +75,13 @@ pub fn server_state(nodes: &[NodeView], on: &[usize], name: &ServerName, state: 
     let mut plan = Plan::new(title(nodes, on, verb, name));
     for (index, proxy, server) in found(nodes, on, name) {
         let node = label(nodes, index).to_owned();
-        plan.asks.push((index, Operation::ServerState { server: name.clone(), state }));
+        plan.asks.push((
+            index,
+            Operation::ServerState {
+                server: name.clone(),
+                state,
+            },
+        ));
         match state {
             ServerAdmin::Ready => ready(&mut plan, &node, server),
             ServerAdmin::Drain | ServerAdmin::Maint => {
@@ -74,7 +96,9 @@ pub fn server_state(nodes: &[NodeView], on: &[usize], name: &ServerName, state: 
             plan.say("New requests go to other servers, except clients that persistence holds here; what runs may finish.");
         }
         ServerAdmin::Maint => {
-            plan.say("New requests go to other servers, those of persistence too; its checks stop.");
+            plan.say(
+                "New requests go to other servers, those of persistence too; its checks stop.",
+            );
             plan.say("Sessions in progress are not cut; they go on until they end.");
         }
     }
@@ -83,20 +107,35 @@ pub fn server_state(nodes: &[NodeView], on: &[usize], name: &ServerName, state: 
 }
 
 /// The plan of a new weight on these nodes.
-pub fn server_weight(nodes: &[NodeView], on: &[usize], name: &ServerName, weight: WeightChange) -> Plan {
+pub fn server_weight(
+    nodes: &[NodeView],
+    on: &[usize],
+    name: &ServerName,
+    weight: WeightChange,
+) -> Plan {
     let mut plan = Plan::new(title(nodes, on, "Weight of", name));
     for (index, proxy, server) in found(nodes, on, name) {
         let node = label(nodes, index).to_owned();
-        plan.asks.push((index, Operation::ServerWeight { server: name.clone(), weight }));
+        plan.asks.push((
+            index,
+            Operation::ServerWeight {
+                server: name.clone(),
+                weight,
+            },
+        ));
         let new = match weight {
             WeightChange::Absolute(number) => u64::from(number),
             // Below a configured weight of 1 nothing but 0 is smaller.
-            WeightChange::Percent(number) => (u64::from(server.initial_weight) * u64::from(number)).div_ceil(100).min(256),
+            WeightChange::Percent(number) => (u64::from(server.initial_weight) * u64::from(number))
+                .div_ceil(100)
+                .min(256),
         };
         let others: u64 = proxy
             .servers
             .iter()
-            .filter(|other| other.name != server.name && usable(other) && other.backup == server.backup)
+            .filter(|other| {
+                other.name != server.name && usable(other) && other.backup == server.backup
+            })
             .map(|other| u64::from(other.weight))
             .sum();
         if new == 0 {
@@ -128,7 +167,14 @@ fn found<'a>(
 ) -> impl Iterator<Item = (usize, &'a ProxySnapshot, &'a ServerStats)> {
     on.iter().filter_map(|index| {
         let proxy = rows::backend(nodes.get(*index)?.live()?, &name.backend)?;
-        Some((*index, proxy, proxy.servers.iter().find(|server| server.name == name.server)?))
+        Some((
+            *index,
+            proxy,
+            proxy
+                .servers
+                .iter()
+                .find(|server| server.name == name.server)?,
+        ))
     })
 }
 
@@ -137,8 +183,15 @@ fn missing(plan: &mut Plan, nodes: &[NodeView], on: &[usize], name: &ServerName)
         if plan.asks.iter().any(|(asked, _)| asked == index) {
             continue;
         }
-        let why = if nodes.get(*index).is_some_and(|node| node.live().is_some()) { "has no such server" } else { "is not reachable" };
-        plan.warn(format!("{} {why}: nothing is done for {name} there.", label(nodes, *index)));
+        let why = if nodes.get(*index).is_some_and(|node| node.live().is_some()) {
+            "has no such server"
+        } else {
+            "is not reachable"
+        };
+        plan.warn(format!(
+            "{} {why}: nothing is done for {name} there.",
+            label(nodes, *index)
+        ));
     }
 }
 
@@ -146,17 +199,33 @@ fn ready(plan: &mut Plan, node: &str, server: &ServerStats) {
     if server.admin == ServerAdmin::Ready {
         plan.say(format!("{node}: it is ready already."));
     } else if server.check.is_some() {
-        plan.say(format!("{node}: it takes new requests as soon as its checks agree."));
+        plan.say(format!(
+            "{node}: it takes new requests as soon as its checks agree."
+        ));
     } else {
-        plan.warn(format!("{node}: it has no check and takes new requests at once."));
+        plan.warn(format!(
+            "{node}: it has no check and takes new requests at once."
+        ));
     }
 }
 
-fn share(plan: &mut Plan, nodes: &[NodeView], index: usize, node: &str, proxy: &ProxySnapshot, server: &ServerStats) {
+fn share(
+    plan: &mut Plan,
+    nodes: &[NodeView],
+    index: usize,
+    node: &str,
+    proxy: &ProxySnapshot,
+    server: &ServerStats,
+) {
     let history = &nodes[index].history.servers;
     let rate = |other: &ServerStats| {
-        let key = ServerName { backend: proxy.name.clone(), server: other.name.clone() };
-        history.get(&key).map_or(other.rate.current, |measured| measured.rate.latest())
+        let key = ServerName {
+            backend: proxy.name.clone(),
+            server: other.name.clone(),
+        };
+        history
+            .get(&key)
+            .map_or(other.rate.current, |measured| measured.rate.latest())
     };
     let all: u64 = proxy.servers.iter().map(rate).sum();
     let own = rate(server);
@@ -169,14 +238,21 @@ fn share(plan: &mut Plan, nodes: &[NodeView], index: usize, node: &str, proxy: &
         proxy.name
     ));
     if server.queue.current > 0 {
-        plan.warn(format!("{node}: {} wait for it and move to other servers.", plural(server.queue.current, "request")));
+        plan.warn(format!(
+            "{node}: {} wait for it and move to other servers.",
+            plural(server.queue.current, "request")
+        ));
     }
 }
 
 /// What stays when a server leaves.
 fn leaves(plan: &mut Plan, node: &str, proxy: &ProxySnapshot, server: &ServerStats) {
     let all = proxy.servers.len();
-    let stay: Vec<&ServerStats> = proxy.servers.iter().filter(|other| other.name != server.name && usable(other)).collect();
+    let stay: Vec<&ServerStats> = proxy
+        .servers
+        .iter()
+        .filter(|other| other.name != server.name && usable(other))
+        .collect();
     let active = stay.iter().filter(|other| !other.backup).count();
     if stay.is_empty() {
         if usable(server) {
@@ -188,13 +264,50 @@ fn leaves(plan: &mut Plan, node: &str, proxy: &ProxySnapshot, server: &ServerSta
             plan.warn(format!("{node}: LAST usable server: {harm}!"));
             plan.must_type = Some(server.name.clone());
         } else {
-            plan.warn(format!("{node}: it is not usable now, and neither is any other server of {}.", proxy.name));
+            plan.warn(format!(
+                "{node}: it is not usable now, and neither is any other server of {}.",
+                proxy.name
+            ));
         }
     } else if active == 0 && !server.backup {
-        plan.warn(format!("{node}: no active server stays; {} of {} take over.", plural(stay.len() as u64, "backup server"), proxy.name));
+        plan.warn(format!(
+            "{node}: no active server stays; {} of {} take over.",
+            plural(stay.len() as u64, "backup server"),
+            proxy.name
+        ));
     } else {
-        plan.say(format!("{node}: {} of {all} servers {} usable.", stay.len(), if stay.len() == 1 { "stays" } else { "stay" }));
+        plan.say(format!(
+            "{node}: {} of {all} servers {} usable.",
+            stay.len(),
+            if stay.len() == 1 { "stays" } else { "stay" }
+        ));
     }
+}
+
+/// The node that may take an instance's addresses back: the one that gave them away, else a backup that
+/// outranks the master that it hears (as `nopreempt` leaves behind).
+pub fn failback_candidate(
+    nodes: &[NodeView],
+    is_it: impl Fn(&InstanceSnapshot) -> bool,
+) -> Option<(usize, String)> {
+    let candidates = nodes.iter().enumerate().filter_map(|(index, node)| {
+        let instance = node.live()?.vrrp.iter().find(|instance| is_it(instance))?;
+        let master = instance.master.as_ref().map_or(0, |master| master.priority);
+        let outranks = instance.state == VrrpState::Backup
+            && master > 0
+            && instance.effective_priority > master;
+        (instance.held || outranks).then(|| {
+            (
+                instance.held,
+                instance.effective_priority,
+                index,
+                instance.name.clone(),
+            )
+        })
+    });
+    candidates
+        .max_by_key(|(held, priority, _, _)| (*held, *priority))
+        .map(|(_, _, index, name)| (index, name))
 }
 
 /// A peer that was heard within this many advertisement intervals is there.
@@ -204,13 +317,22 @@ const PEER_INTERVALS: u64 = 4;
 fn somebody(nodes: &[NodeView], index: usize, instance: &InstanceSnapshot) -> Option<String> {
     let other = nodes.iter().enumerate().find_map(|(other, node)| {
         let peer = node.live()?.vrrp.iter().find(|peer| {
-            peer.vrid == instance.vrid && peer.addresses.iter().any(|address| instance.addresses.contains(address))
+            peer.vrid == instance.vrid
+                && peer
+                    .addresses
+                    .iter()
+                    .any(|address| instance.addresses.contains(address))
         })?;
-        (other != index && peer.state == VrrpState::Backup && !peer.held).then(|| node.label.clone())
+        (other != index && peer.state == VrrpState::Backup && !peer.held)
+            .then(|| node.label.clone())
     });
     other.or_else(|| {
         let limit = PEER_INTERVALS * instance.advert_interval_ms.max(1);
-        instance.peers.iter().find(|peer| peer.priority > 0 && peer.age_ms < limit).map(|peer| peer.address.clone())
+        instance
+            .peers
+            .iter()
+            .find(|peer| peer.priority > 0 && peer.age_ms < limit)
+            .map(|peer| peer.address.clone())
     })
 }
 
@@ -218,28 +340,56 @@ fn somebody(nodes: &[NodeView], index: usize, instance: &InstanceSnapshot) -> Op
 pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
     let node = label(nodes, index).to_owned();
     let mut plan = Plan::new(format!("Failover of {name} away from {node}"));
-    let Some(instance) = nodes.get(index).and_then(|view| view.live()).and_then(|snapshot| rows::instance(snapshot, name)) else {
-        plan.warn(format!("{node} is not reachable or has no instance {name}."));
+    let Some(instance) = nodes
+        .get(index)
+        .and_then(|view| view.live())
+        .and_then(|snapshot| rows::instance(snapshot, name))
+    else {
+        plan.warn(format!(
+            "{node} is not reachable or has no instance {name}."
+        ));
         return plan;
     };
     let addresses = instance.addresses.join(" ");
     if instance.state != VrrpState::Master {
-        plan.warn(format!("{node} is {}, not MASTER: it holds no address now and will not take {addresses}.", instance.state));
+        plan.warn(format!(
+            "{node} is {}, not MASTER: it has nothing to give away.",
+            instance.state
+        ));
+        return plan;
     }
     let taker = somebody(nodes, index, instance);
     match &taker {
         Some(taker) => {
-            plan.say(format!("{addresses} moves from {node} to {taker} within about a second."));
+            plan.say(format!(
+                "{addresses} moves from {node} to {taker} within about a second."
+            ));
         }
         None => {
-            plan.warn(format!("{addresses} leaves {node}, and nobody was heard as peer to take it: the address is GONE!"));
-            plan.must_type = Some(name.to_owned());
+            plan.warn(format!(
+                "Nobody was heard as peer! {addresses} leaves {node}; if no other node takes it within about a \
+                 second, {node} takes it back and says so."
+            ));
         }
     }
-    let connections = nodes[index].live().and_then(|snapshot| snapshot.worker.as_ref()).map_or(0, |worker| worker.process.current_connections);
-    plan.say(format!("Current connections to the address break ({} on {node}).", plural(connections, "connection")));
-    plan.say(format!("{node} does not take it back while the other speaks, until 'failback'."));
-    plan.asks.push((index, Operation::VrrpFailover { instance: name.to_owned(), force: taker.is_none() }));
+    let connections = nodes[index]
+        .live()
+        .and_then(|snapshot| snapshot.worker.as_ref())
+        .map_or(0, |worker| worker.process.current_connections);
+    plan.say(format!(
+        "Current connections to the address break ({} on {node}).",
+        plural(connections, "connection")
+    ));
+    plan.say(format!(
+        "{node} does not take it back while the other speaks, until 'failback'."
+    ));
+    plan.asks.push((
+        index,
+        Operation::VrrpFailover {
+            instance: name.to_owned(),
+            force: false,
+        },
+    ));
     plan
 }
 
@@ -247,25 +397,52 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
 pub fn failback(nodes: &[NodeView], index: usize, name: &str) -> Plan {
     let node = label(nodes, index).to_owned();
     let mut plan = Plan::new(format!("Failback of {name} on {node}"));
-    let Some(instance) = nodes.get(index).and_then(|view| view.live()).and_then(|snapshot| rows::instance(snapshot, name)) else {
-        plan.warn(format!("{node} is not reachable or has no instance {name}."));
+    let Some(instance) = nodes
+        .get(index)
+        .and_then(|view| view.live())
+        .and_then(|snapshot| rows::instance(snapshot, name))
+    else {
+        plan.warn(format!(
+            "{node} is not reachable or has no instance {name}."
+        ));
         return plan;
     };
-    if !instance.held {
-        plan.say(format!("{node} gives nothing away: nothing changes."));
-    }
     let addresses = instance.addresses.join(" ");
-    let master = instance.master.as_ref().map_or(0, |master| master.priority);
-    if instance.nopreempt && instance.master.is_some() {
-        plan.say(format!("{node} has nopreempt: {addresses} stays where it is; {node} is ready to take it again."));
-    } else if instance.effective_priority > master {
-        let delay = if instance.preempt_delay_ms > 0 { format!(" after {} s", instance.preempt_delay_ms / 1000) } else { String::new() };
-        plan.say(format!("{node} has priority {} against {master}: {addresses} moves back to {node}{delay}.", instance.effective_priority));
-        plan.say("Current connections to the address break.");
-    } else {
-        plan.say(format!("{node} has priority {} against {master}: {addresses} stays where it is.", instance.effective_priority));
+    let own = instance.effective_priority;
+    match &instance.master {
+        _ if instance.state == VrrpState::Master => plan.say(format!(
+            "{node} holds {addresses} already: nothing changes."
+        )),
+        _ if instance.state != VrrpState::Backup => {
+            plan.warn(format!(
+                "{node} is {} and cannot take {addresses}: it will refuse.",
+                instance.state
+            ));
+        }
+        Some(master) if master.priority > own => {
+            plan.warn(format!(
+                "{node} has priority {own} against {}: it would lose, and will refuse.",
+                master.priority
+            ));
+            plan.say("A failover of the other node moves the addresses.");
+        }
+        master => {
+            let against = master
+                .as_ref()
+                .map_or("nobody".to_owned(), |master| master.priority.to_string());
+            plan.say(format!(
+                "{node} has priority {own} against {against}: {addresses} moves back to {node} at once, in spite of \
+                 nopreempt and preempt_delay."
+            ));
+            plan.say("Current connections to the address break.");
+        }
     }
-    plan.asks.push((index, Operation::VrrpFailback { instance: name.to_owned() }));
+    plan.asks.push((
+        index,
+        Operation::VrrpFailback {
+            instance: name.to_owned(),
+        },
+    ));
     plan
 }
 
@@ -274,9 +451,16 @@ pub fn failback(nodes: &[NodeView], index: usize, name: &str) -> Plan {
 /// # Errors
 /// A sentence that says what was expected.
 pub fn parse_weight(text: &str) -> Result<WeightChange, String> {
-    let wrong = || format!("'{text}' is no weight; expected 0 to 256, or per cent of the configured weight as in 50%");
+    let wrong = || {
+        format!(
+            "'{text}' is no weight; expected 0 to 256, or per cent of the configured weight as in 50%"
+        )
+    };
     match text.strip_suffix('%') {
-        Some(number) => number.parse().map(WeightChange::Percent).map_err(|_| wrong()),
+        Some(number) => number
+            .parse()
+            .map(WeightChange::Percent)
+            .map_err(|_| wrong()),
         None => match text.parse::<u16>() {
             Ok(number) if number <= 256 => Ok(WeightChange::Absolute(number)),
             _ => Err(wrong()),

@@ -1,9 +1,9 @@
 //! Reading snapshots: which servers are usable, and the rows of the servers' table.
 
+use protocol::ServerName;
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::{AdminCause, Operational, ProxySnapshot, ServerStats, Snapshot};
 use protocol::vrrp::InstanceSnapshot;
-use protocol::ServerName;
 
 use crate::node::NodeView;
 
@@ -11,7 +11,10 @@ use crate::node::NodeView;
 pub fn usable(server: &ServerStats) -> bool {
     server.admin == ServerAdmin::Ready
         && server.weight > 0
-        && matches!(server.operational, Operational::Up | Operational::GoingDown | Operational::NoCheck)
+        && matches!(
+            server.operational,
+            Operational::Up | Operational::GoingDown | Operational::NoCheck
+        )
 }
 
 /// A backend of a snapshot by name.
@@ -21,13 +24,21 @@ pub fn backend<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a ProxySnapsh
 
 /// All proxies with servers or a backend side, in order of configuration.
 pub fn backends(snapshot: &Snapshot) -> impl Iterator<Item = &ProxySnapshot> {
-    let proxies = snapshot.worker.as_ref().map_or(&[][..], |worker| &worker.proxies);
-    proxies.iter().filter(|proxy| proxy.backend.is_some() || !proxy.servers.is_empty())
+    let proxies = snapshot
+        .worker
+        .as_ref()
+        .map_or(&[][..], |worker| &worker.proxies);
+    proxies
+        .iter()
+        .filter(|proxy| proxy.backend.is_some() || !proxy.servers.is_empty())
 }
 
 /// A server of a snapshot by name.
 pub fn server<'a>(snapshot: &'a Snapshot, name: &ServerName) -> Option<&'a ServerStats> {
-    backend(snapshot, &name.backend)?.servers.iter().find(|server| server.name == name.server)
+    backend(snapshot, &name.backend)?
+        .servers
+        .iter()
+        .find(|server| server.name == name.server)
 }
 
 /// An instance of a snapshot by name.
@@ -37,7 +48,10 @@ pub fn instance<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a InstanceSn
 
 /// Errors of a server that a person counts together: connects, answers, aborts by the server, 5xx.
 pub fn errors(server: &ServerStats) -> u64 {
-    server.connection_errors + server.response_errors + server.server_aborts + server.responses.class_5xx
+    server.connection_errors
+        + server.response_errors
+        + server.server_aborts
+        + server.responses.class_5xx
 }
 
 /// Who put a server into drain or maintenance, in words.
@@ -52,13 +66,19 @@ pub fn cause(cause: AdminCause) -> &'static str {
 
 /// The last check in words: `L7STS 500 Internal Server Error in 3 ms`.
 pub fn check(server: &ServerStats) -> String {
-    let Some(check) = &server.check else { return "no check".to_owned() };
+    let Some(check) = &server.check else {
+        return "no check".to_owned();
+    };
     let mut text = check.status.clone();
     if let Some(code) = check.code {
         text.push_str(&format!("/{code}"));
     }
     text.push_str(&format!(" {}ms", check.duration_ms));
-    let detail = if check.detail.is_empty() { &check.description } else { &check.detail };
+    let detail = if check.detail.is_empty() {
+        &check.description
+    } else {
+        &check.detail
+    };
     // What passed says nothing new; what failed says why.
     if !detail.is_empty() && !check.status.ends_with("OK") {
         text.push(' ');
@@ -223,11 +243,27 @@ pub fn rows(nodes: &[NodeView], chosen: Option<usize>, sort: Sort, filter: &str)
     for name in names {
         let mut servers: Vec<ServerRow> = Vec::new();
         for (index, node, snapshot) in &shown {
-            let Some(proxy) = backend(snapshot, name) else { continue };
+            let Some(proxy) = backend(snapshot, name) else {
+                continue;
+            };
             for server in &proxy.servers {
-                let key = ServerName { backend: name.to_owned(), server: server.name.clone() };
-                let measured = node.history.servers.get(&key).map(|history| history.rate.latest());
-                add(&mut servers, key, *index, &node.label, server, measured.unwrap_or(server.rate.current));
+                let key = ServerName {
+                    backend: name.to_owned(),
+                    server: server.name.clone(),
+                };
+                let measured = node
+                    .history
+                    .servers
+                    .get(&key)
+                    .map(|history| history.rate.latest());
+                add(
+                    &mut servers,
+                    key,
+                    *index,
+                    &node.label,
+                    server,
+                    measured.unwrap_or(server.rate.current),
+                );
             }
         }
         let matches = |row: &ServerRow| {
@@ -253,7 +289,8 @@ pub fn rows(nodes: &[NodeView], chosen: Option<usize>, sort: Sort, filter: &str)
 }
 
 fn order(sort: Sort, left: &ServerRow, right: &ServerRow) -> std::cmp::Ordering {
-    let by_name = || (&left.name.backend, &left.name.server).cmp(&(&right.name.backend, &right.name.server));
+    let by_name =
+        || (&left.name.backend, &left.name.server).cmp(&(&right.name.backend, &right.name.server));
     let by_figure = match sort {
         Sort::Configured | Sort::Name => std::cmp::Ordering::Equal,
         Sort::Status => right.health.cmp(&left.health),
@@ -267,7 +304,14 @@ fn order(sort: Sort, left: &ServerRow, right: &ServerRow) -> std::cmp::Ordering 
     by_figure.then_with(by_name)
 }
 
-fn add(rows: &mut Vec<ServerRow>, name: ServerName, index: usize, label: &str, server: &ServerStats, rate: u64) {
+fn add(
+    rows: &mut Vec<ServerRow>,
+    name: ServerName,
+    index: usize,
+    label: &str,
+    server: &ServerStats,
+    rate: u64,
+) {
     let status = crate::words::printable(&server.status);
     let Some(row) = rows.iter_mut().find(|row| row.name == name) else {
         rows.push(ServerRow {
@@ -304,20 +348,33 @@ fn add(rows: &mut Vec<ServerRow>, name: ServerName, index: usize, label: &str, s
 
 /// `a UP / b UP` becomes `UP`: only a difference needs the nodes' names.
 pub fn short_status(row: &ServerRow, nodes: &[NodeView]) -> String {
-    let mut words = row.status.split(" / ").zip(&row.nodes).map(|(part, index)| {
-        let label = nodes.get(*index).map_or("", |node| node.label.as_str());
-        part.strip_prefix(label).unwrap_or(part).trim_start()
-    });
-    let Some(first) = words.next() else { return String::new() };
-    if words.all(|word| word == first) { first.to_owned() } else { row.status.clone() }
+    let mut words = row
+        .status
+        .split(" / ")
+        .zip(&row.nodes)
+        .map(|(part, index)| {
+            let label = nodes.get(*index).map_or("", |node| node.label.as_str());
+            part.strip_prefix(label).unwrap_or(part).trim_start()
+        });
+    let Some(first) = words.next() else {
+        return String::new();
+    };
+    if words.all(|word| word == first) {
+        first.to_owned()
+    } else {
+        row.status.clone()
+    }
 }
 
 fn backend_row(name: &str, shown: &[(usize, &NodeView, &Snapshot)], servers: &[ServerRow]) -> Row {
     let mut statuses: Vec<(String, String)> = Vec::new();
     let (mut algorithm, mut queue, mut least_usable) = (String::new(), 0, usize::MAX);
     for (_, node, snapshot) in shown {
-        let Some(proxy) = backend(snapshot, name) else { continue };
-        least_usable = least_usable.min(proxy.servers.iter().filter(|server| usable(server)).count());
+        let Some(proxy) = backend(snapshot, name) else {
+            continue;
+        };
+        least_usable =
+            least_usable.min(proxy.servers.iter().filter(|server| usable(server)).count());
         if let Some(stats) = &proxy.backend {
             algorithm.clone_from(&stats.algorithm);
             queue += stats.queue.current;
@@ -328,13 +385,28 @@ fn backend_row(name: &str, shown: &[(usize, &NodeView, &Snapshot)], servers: &[S
     let status = match statuses.first() {
         None => String::new(),
         Some((_, status)) if same => status.clone(),
-        Some(_) => statuses.iter().map(|(label, status)| format!("{label} {status}")).collect::<Vec<_>>().join(" / "),
+        Some(_) => statuses
+            .iter()
+            .map(|(label, status)| format!("{label} {status}"))
+            .collect::<Vec<_>>()
+            .join(" / "),
     };
-    let usable_count = if least_usable == usize::MAX { 0 } else { least_usable };
+    let usable_count = if least_usable == usize::MAX {
+        0
+    } else {
+        least_usable
+    };
     let health = match usable_count {
         0 if !servers.is_empty() => Health::Bad,
         number if number < servers.len() => Health::Uneasy,
         _ => Health::Good,
     };
-    Row::Backend { name: name.to_owned(), algorithm, status, health, usable: (usable_count, servers.len()), queue }
+    Row::Backend {
+        name: name.to_owned(),
+        algorithm,
+        status,
+        health,
+        usable: (usable_count, servers.len()),
+        queue,
+    }
 }

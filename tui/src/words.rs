@@ -20,13 +20,22 @@ pub fn span(milliseconds: u64) -> String {
 /// A clock's face in UTC: `07:03:09`.
 pub fn clock(at_ms: u64) -> String {
     let seconds = at_ms / 1000 % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds % 3_600 / 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3_600,
+        seconds % 3_600 / 60,
+        seconds % 60
+    )
 }
 
 /// A moment in UTC as RFC 3339: `2026-11-23T07:03:09.120Z`.
 pub fn moment(at_ms: u64) -> String {
     let (year, month, day) = civil(at_ms / 86_400_000);
-    format!("{year:04}-{month:02}-{day:02}T{}.{:03}Z", clock(at_ms), at_ms % 1000)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{}.{:03}Z",
+        clock(at_ms),
+        at_ms % 1000
+    )
 }
 
 /// The Gregorian date of a day counted from 1970-01-01, by counting years of 365.2425 days from March.
@@ -34,18 +43,24 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
 
 /// A count in at most four figures and a unit: `999`, `12.3k`, `4.1M`.
 pub fn count(value: u64) -> String {
-    let scaled = |unit: u64, letter: char| format!("{}.{}{letter}", value / unit, value % unit * 10 / unit);
+    let scaled =
+        |unit: u64, letter: char| format!("{}.{}{letter}", value / unit, value % unit * 10 / unit);
     match value {
         0..10_000 => value.to_string(),
         10_000..1_000_000 => scaled(1_000, 'k'),
@@ -56,12 +71,18 @@ pub fn count(value: u64) -> String {
 
 /// `1 session`, `2 sessions`.
 pub fn plural(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
 }
 
 /// The share of `part` in `whole` in per cent, rounded; 0 of 0 is 0.
 pub fn percent(part: u64, whole: u64) -> u64 {
-    if whole == 0 { 0 } else { (part.saturating_mul(100) + whole / 2) / whole }
+    (part.saturating_mul(100) + whole / 2)
+        .checked_div(whole)
+        .unwrap_or(0)
 }
 
 /// Reads a span of the command line: `60s`, `5m`, `500ms`, `2h`, or plain seconds.
@@ -69,7 +90,9 @@ pub fn percent(part: u64, whole: u64) -> u64 {
 /// # Errors
 /// A sentence that says what was expected.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let wrong = || format!("'{text}' is no span of time; expected 60s, 5m, 500ms or 2h");
     let number: u64 = digits.parse().map_err(|_| wrong())?;
@@ -93,9 +116,30 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
+/// A text in lines of at most `width`, broken between words; the lines after the first are indented.
+pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let words = text.trim_start();
+    let mut line = " ".repeat(text.len() - words.len());
+    let mut lines = Vec::new();
+    for word in words.split(' ') {
+        let started = !line.trim().is_empty();
+        if started && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+        } else if started {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    // A word longer than a line is cut, not broken: it is an address or a path.
+    lines.iter().map(|line| cut(line, width.max(1))).collect()
+}
+
 /// Control characters of a foreign text become spaces, so that no peer writes on our terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
 
 #[cfg(test)]
@@ -104,9 +148,13 @@ mod tests {
 
     #[test]
     fn spans_read_in_two_units() {
-        for (milliseconds, expected) in
-            [(999, "0s"), (59_999, "59s"), (61_000, "1m01s"), (7_500_000, "2h05m"), (367_200_000, "4d06h")]
-        {
+        for (milliseconds, expected) in [
+            (999, "0s"),
+            (59_999, "59s"),
+            (61_000, "1m01s"),
+            (7_500_000, "2h05m"),
+            (367_200_000, "4d06h"),
+        ] {
             assert_eq!(span(milliseconds), expected);
         }
     }
@@ -127,6 +175,13 @@ mod tests {
         assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(moment(1_709_164_800_123), "2024-02-29T00:00:00.123Z");
         assert_eq!(moment(1_795_399_389_000), "2026-11-23T02:03:09.000Z");
+    }
+
+    #[test]
+    fn texts_are_wrapped_between_words_with_an_indent() {
+        assert_eq!(wrap("  one two three", 9, 4), ["  one two", "    three"]);
+        assert_eq!(wrap("one", 9, 4), ["one"]);
+        assert_eq!(wrap("a 0123456789", 6, 2), ["a", "  012…"]);
     }
 
     #[test]

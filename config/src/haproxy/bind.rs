@@ -49,9 +49,9 @@ const OPTIONS: &[(&str, Action)] = &[
     ("defer-accept", Accepted(0)),
     ("ecdhe", Accepted(1)),
     ("expose-fd", Accepted(1)),
-    ("force-sslv3", Do(too_old)),
-    ("force-tlsv10", Do(too_old)),
-    ("force-tlsv11", Do(too_old)),
+    ("force-sslv3", NotYet),
+    ("force-tlsv10", NotYet),
+    ("force-tlsv11", NotYet),
     ("force-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS12.to_owned()); o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
     ("force-tlsv13", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); o.tls.max_version = Some(TLS13.to_owned()); Some(()) })),
     ("generate-certificates", NotYet),
@@ -217,12 +217,6 @@ fn verify(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> O
     }
     options.tls.verify = Some(word.text.clone());
     Some(())
-}
-
-fn too_old(_: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let message = format!("'{}': only TLS 1.2 and 1.3 are supported", args.name());
-    cx.error(DiagnosticKind::NotSupportedYet, args.span(), message);
-    None
 }
 
 /// A version's place in the order of versions.

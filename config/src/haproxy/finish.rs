@@ -35,43 +35,56 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
                     .with_help("declare it as a backend if this was intended"),
             );
         }
-        resolve_paths(&mut proxy, &config.global, cx);
+        resolve_paths(&mut proxy, &config.global, &draft.file_name, cx);
         config.proxies.push(proxy);
     }
     check_references(config, cx);
 }
 
-/// Numbers the proxies from 2 on, in order, around those that have an `id`.
-fn number_proxies(mut drafts: Vec<Draft>) -> Vec<Draft> {
-    const FIRST_ID: u32 = 2;
-    let taken: HashSet<u32> = drafts
-        .iter()
-        .filter_map(|draft| draft.explicit_id)
-        .collect();
-    let mut next = FIRST_ID;
-    for draft in &mut drafts {
-        draft.config.id = draft.explicit_id.unwrap_or_else(|| {
-            while taken.contains(&next) {
-                next += 1;
+/// Numbers for things that may have one of their own: in order, around those that are taken.
+struct Numbers {
+    taken: HashSet<u32>,
+    next: u32,
+}
+
+impl Numbers {
+    fn new(first: u32, taken: impl Iterator<Item = u32>) -> Self {
+        Self {
+            taken: taken.collect(),
+            next: first,
+        }
+    }
+
+    /// Every thing moves the count on, whether it has its own number or not, as HAProxy counts.
+    fn number(&mut self, own: Option<u32>) -> u32 {
+        let id = own.unwrap_or_else(|| {
+            while self.taken.contains(&self.next) {
+                self.next += 1;
             }
-            next
+            self.next
         });
-        next += 1;
+        self.next += 1;
+        id
+    }
+}
+
+fn number_proxies(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    // HAProxy's number 1 is its own proxy behind the stats sockets.
+    const FIRST_ID: u32 = 2;
+    let mut numbers = Numbers::new(
+        FIRST_ID,
+        drafts.iter().filter_map(|draft| draft.explicit_id),
+    );
+    for draft in &mut drafts {
+        draft.config.id = numbers.number(draft.explicit_id);
     }
     drafts
 }
 
 fn number_servers(draft: &mut Draft, cx: &mut Context<'_>) {
-    let taken: HashSet<u32> = draft.server_ids.iter().flatten().copied().collect();
-    let mut next = 1;
+    let mut numbers = Numbers::new(1, draft.server_ids.iter().flatten().copied());
     for (server, id) in draft.config.servers.iter_mut().zip(&draft.server_ids) {
-        server.id = id.unwrap_or_else(|| {
-            while taken.contains(&next) {
-                next += 1;
-            }
-            next
-        });
-        next += 1;
+        server.id = numbers.number(*id);
     }
     let (mut names, mut ids) = (HashSet::new(), HashSet::new());
     for server in &draft.config.servers {
@@ -145,10 +158,13 @@ fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
         config.balance = Balance::RoundRobin;
     }
     for server in &mut config.servers {
-        warn(
-            server.cookie.take().is_some(),
-            &format!("'cookie' of server '{}'", server.name.text),
-        );
+        if server.cookie.take().is_some() {
+            let message = format!(
+                "'cookie' of server '{}' is ignored: it needs 'mode http'",
+                server.name.text
+            );
+            cx.warning(DiagnosticKind::Pointless, server.span, message);
+        }
     }
 }
 
@@ -232,17 +248,19 @@ fn logs(entries: Vec<LogEntry>, global: &Global) -> Vec<LogTarget> {
         .collect()
 }
 
-/// `crt-base`, `ca-base` and the TLS defaults.
-fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, cx: &mut Context<'_>) {
+/// `crt-base`, `ca-base`, `default-path` and the TLS defaults.
+fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: &mut Context<'_>) {
+    let default_path = cx.default_path.clone();
     let rebase = |word: &mut Word, base: Option<&String>| {
-        if let Some(base) = base
-            && !word.text.starts_with(['/', '@'])
-        {
-            word.text = Path::new(base)
-                .join(&word.text)
-                .to_string_lossy()
-                .into_owned();
+        // `@system-ca` is no path.
+        if word.text.starts_with('@') {
+            return;
         }
+        let path = base.map_or_else(
+            || Path::new(&word.text).to_path_buf(),
+            |base| Path::new(base).join(&word.text),
+        );
+        word.text = default_path.apply(&path.to_string_lossy(), file_name);
     };
     for bind in &mut proxy.binds {
         let Some(tls) = &mut bind.tls else { continue };
@@ -312,7 +330,13 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
                 cx.error(DiagnosticKind::InvalidValue, name.span, message);
                 continue;
             }
-            if backend.mode != proxy.mode && (proxy.mode, backend.mode) != (Mode::Tcp, Mode::Http) {
+            if (proxy.mode, backend.mode) == (Mode::Tcp, Mode::Http) {
+                // HAProxy begins to speak HTTP on the connection then.
+                cx.not_yet(
+                    name.span,
+                    &format!("{keyword} of an http backend in a tcp frontend"),
+                );
+            } else if backend.mode != proxy.mode {
                 let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));
                 let message = format!(
                     "{ours} frontend '{}' tries to use incompatible {theirs} backend '{}' as its {keyword}",

@@ -508,6 +508,7 @@ impl Parser<'_> {
             self.cx.error(DiagnosticKind::Duplicate, name.span, message);
         }
         let mut draft = Draft::new(section, kind, name, args.span());
+        draft.file_name.clone_from(&self.cx.file_name);
         // The address on the section's own line.
         let address = match args.peek() {
             Some(text) if text != "from" && kind.is_frontend() && !text.is_empty() => args.next(),

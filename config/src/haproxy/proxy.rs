@@ -45,6 +45,8 @@ pub(super) struct Draft {
     pub(super) server_ids: Vec<Option<u32>>,
     /// The statistics page is still the one of the `defaults` section.
     pub(super) stats_inherited: bool,
+    /// The file in which the section begins: `default-path` may be relative to it.
+    pub(super) file_name: String,
     /// There is a `bind` line, be it a wrong one.
     pub(super) bind_seen: bool,
 }
@@ -61,6 +63,7 @@ impl Draft {
             explicit_id: None,
             server_ids: Vec::new(),
             stats_inherited: false,
+            file_name: String::new(),
             bind_seen: false,
         }
     }

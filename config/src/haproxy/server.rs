@@ -234,11 +234,12 @@ pub(super) fn server(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
         options.maxconn = options.minconn;
     }
     let check = options.check.then(|| options.check_config.clone());
+    let address = address?;
     draft.server_ids.push(options.id);
     draft.config.servers.push(ServerConfig {
         name,
         id: 0,
-        address: address?,
+        address,
         address_span: address_word.span,
         weight: options.weight,
         maxconn: options.maxconn,

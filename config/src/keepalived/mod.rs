@@ -5,6 +5,7 @@
 
 pub mod model;
 
+mod addresses;
 mod instance;
 mod parser;
 mod reader;

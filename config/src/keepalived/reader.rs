@@ -37,9 +37,9 @@ const MAX_FILES: usize = 1024;
 /// Variables may stand in variables so deep.
 const MAX_SUBSTITUTIONS: usize = 32;
 /// Most characters of one line after substitution.
-const MAX_LINE_CHARS: usize = 1 << 20;
+const MAX_LINE_CHARS: usize = 1 << 16;
 /// Most lines in all after substitution.
-const MAX_LINES: usize = 1 << 20;
+const MAX_LINES: usize = 1 << 17;
 
 pub(super) struct Reader<'a> {
     pub(super) sources: &'a mut SourceMap,
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
 
     fn line(&mut self, line: Line, depth: usize) {
         // Variables that double themselves would go on for ever.
-        self.steps += 1 + line.len() / 64;
+        self.steps += 1 + line.len() / 16;
         if self.steps > MAX_LINES {
             if !self.overflow_said {
                 self.overflow_said = true;

@@ -43,7 +43,10 @@ const MAX_DEPTH: usize = 16;
 pub(super) fn tree(lines: &[Line], diagnostics: &mut Diagnostics) -> Vec<Statement> {
     let mut tokens = Vec::new();
     for line in lines {
+        let before = tokens.len();
         if let Err(diagnostic) = tokenize(line, &mut tokens) {
+            // Half a line would only make more complaints.
+            tokens.truncate(before);
             diagnostics.push(diagnostic);
         }
         tokens.push(Token::End);

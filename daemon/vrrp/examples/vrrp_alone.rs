@@ -4,17 +4,19 @@
 //! vrrp_alone priority=100 vip=10.230.137.100/32 pass=passwd
 //! ```
 //!
-//! Words: `name interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
+//! Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
 //! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
-//! `proxy up|down`, `set WORD=VALUE …` (a reload), `stop`. Whatever happens is printed, a line each.
+//! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
+//! control process), `stop`. Whatever happens is printed, a line each.
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use config::keepalived::*;
 use config::{Span, Word};
 use protocol::Operation;
-use protocol::process::{FromChild, ProxyHealth, ScriptOutcome, ToChild};
+use protocol::process::{FromChild, ProxyHealth, Role, ScriptOutcome, ToChild};
 use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
 use sys::channel::{Channel, Sender, pair};
 use tandem_vrrp::Setup;
@@ -23,22 +25,40 @@ use tokio::io::AsyncBufReadExt;
 /// Builds a setup of one instance out of `word=value` arguments.
 pub(crate) fn setup(words: &[String]) -> Setup {
     let value = |name: &str| {
-        let with_name = |word: &String| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+        let with_name = |word: &String| {
+            word.strip_prefix(name)?
+                .strip_prefix('=')
+                .map(str::to_owned)
+        };
         words.iter().rev().find_map(with_name)
     };
     let has = |name: &str| words.iter().any(|word| word == name);
-    let number = |name: &str, default: u64| value(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number = |name: &str, default: u64| {
+        value(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    };
     let seconds = |name: &str, default| Duration::from_secs(number(name, default));
-    let split = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let split = |text: String| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let word = |text: &str| Word::new(text, Span::default());
     let mut config = KeepalivedConfig::default();
     let mut track_scripts = Vec::new();
     if let Some(command) = value("script") {
-        let weight = value("weight").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let weight = value("weight")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let native = command == "killall -0 haproxy";
         config.scripts.push(VrrpScript {
             name: word("chk"),
-            kind: if native { ScriptKind::ProxyAlive } else { ScriptKind::Run(split(command.clone())) },
+            kind: if native {
+                ScriptKind::ProxyAlive
+            } else {
+                ScriptKind::Run(split(command.clone()))
+            },
             command,
             interval: seconds("interval", 1),
             timeout: seconds("interval", 1),
@@ -75,7 +95,11 @@ pub(crate) fn setup(words: &[String]) -> Setup {
     };
     config.instances.push(VrrpInstance {
         name: word(&value("name").unwrap_or("R1".to_owned())),
-        state: if value("state").as_deref() == Some("MASTER") { InitialState::Master } else { InitialState::Backup },
+        state: if value("state").as_deref() == Some("MASTER") {
+            InitialState::Master
+        } else {
+            InitialState::Backup
+        },
         interface: value("interface").unwrap_or("eth0".to_owned()),
         virtual_router_id: number("vrid", 50) as u8,
         priority: number("priority", 100) as u8,
@@ -90,7 +114,11 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         nopreempt: has("nopreempt"),
         preempt_delay: seconds("preempt_delay", 0),
         source_address: value("source").and_then(|text| text.parse().ok()),
-        unicast_peers: value("peers").iter().flat_map(|text| text.split(',')).filter_map(|peer| peer.parse().ok()).collect(),
+        unicast_peers: value("peers")
+            .iter()
+            .flat_map(|text| text.split(','))
+            .filter_map(|peer| peer.parse().ok())
+            .collect(),
         track_scripts,
         track_interfaces: Vec::new(),
         dont_track_primary: false,
@@ -108,7 +136,19 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         smtp_alert: has("mail"),
         span: Span::default(),
     });
-    Setup { config, proxy_configured: has("proxy"), node: "alone".to_owned() }
+    for number in 1..=number("also", 0) as u8 {
+        let mut instance = config.instances[0].clone();
+        instance.name = word(&format!("also{number}"));
+        instance.virtual_router_id = number;
+        instance.virtual_addresses[0].address = std::net::Ipv4Addr::new(10, 231, 0, number).into();
+        instance.virtual_addresses.truncate(1);
+        config.instances.push(instance);
+    }
+    Setup {
+        config,
+        proxy_configured: has("proxy"),
+        node: "alone".to_owned(),
+    }
 }
 
 fn say(text: &str) {
@@ -122,14 +162,19 @@ async fn send<T: serde::Serialize>(sender: &Sender, message: &T) {
 
 async fn run_script(sender: Sender, id: u64, argv: Vec<String>, timeout_ms: u64) {
     let child = argv.split_first().map(|(program, rest)| {
-        tokio::process::Command::new(program).args(rest).kill_on_drop(true).status()
+        tokio::process::Command::new(program)
+            .args(rest)
+            .kill_on_drop(true)
+            .status()
     });
     let outcome = match child {
         None => ScriptOutcome::Failed("nothing to run".to_owned()),
         Some(child) => match tokio::time::timeout(Duration::from_millis(timeout_ms), child).await {
             Err(_) => ScriptOutcome::TimedOut,
             Ok(Err(error)) => ScriptOutcome::Failed(error.to_string()),
-            Ok(Ok(status)) => status.code().map_or(ScriptOutcome::Signaled(0), ScriptOutcome::Exited),
+            Ok(Ok(status)) => status
+                .code()
+                .map_or(ScriptOutcome::Signaled(0), ScriptOutcome::Exited),
         },
     };
     send(&sender, &ToChild::ScriptDone { id, outcome }).await;
@@ -139,11 +184,18 @@ async fn run_script(sender: Sender, id: u64, argv: Vec<String>, timeout_ms: u64)
 async fn supervise(mut channel: Channel) {
     while let Ok(Some((bytes, _))) = channel.receiver.receive().await {
         match protocol::wire::decode::<FromChild>(&bytes) {
-            Ok(FromChild::RunScript { id, argv, timeout_ms, .. }) => {
+            Ok(FromChild::RunScript {
+                id,
+                argv,
+                timeout_ms,
+                ..
+            }) => {
                 tokio::spawn(run_script(channel.sender.clone(), id, argv, timeout_ms));
             }
             Ok(FromChild::Ready) => say("READY"),
-            Ok(FromChild::Mail { subject, body }) => say(&format!("MAIL {subject} | {}", body.replace('\n', "/"))),
+            Ok(FromChild::Mail { subject, body }) => {
+                say(&format!("MAIL {subject} | {}", body.replace('\n', "/")))
+            }
             Ok(other) => say(&format!("CHILD {other:?}")),
             Err(error) => say(&format!("BAD {error}")),
         }
@@ -155,7 +207,10 @@ async fn control(mut receiver: sys::channel::Receiver) {
     while let Ok(Some((bytes, _))) = receiver.receive().await {
         match protocol::wire::decode::<VrrpTell>(&bytes) {
             Ok(VrrpTell::Event(event)) => {
-                say(&format!("EVENT {:?} {:?} {}: {}: {}", event.severity, event.kind, event.subject, event.change, event.reason));
+                say(&format!(
+                    "EVENT {:?} {:?} {}: {}: {}",
+                    event.severity, event.kind, event.subject, event.change, event.reason
+                ));
             }
             Ok(VrrpTell::Done { result, .. }) => say(&format!("DONE {result:?}")),
             Ok(VrrpTell::Instances { instances, .. }) => say(&format!("SHOW {instances:?}")),
@@ -164,8 +219,22 @@ async fn control(mut receiver: sys::channel::Receiver) {
     }
 }
 
+/// Plays a new control process, whose channel the supervisor passes on.
+async fn new_control(supervisor: &Sender) -> Sender {
+    let (ours, theirs) = pair().expect("a socketpair");
+    let ours = Channel::new(ours).expect("a channel");
+    tokio::spawn(control(ours.receiver));
+    let message = ToChild::Peer {
+        role: Role::Control,
+        pid: 1,
+    };
+    let bytes = protocol::wire::encode(&message).expect("small");
+    let _ = supervisor.send(&bytes, &[theirs.as_fd()]).await;
+    ours.sender
+}
+
 /// Obeys standard input.
-async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
+async fn obey(mut words: Vec<String>, supervisor: Sender, mut control: Sender) {
     let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     let instance = setup(&words).config.instances[0].name.text.clone();
     let mut id = 0;
@@ -175,16 +244,36 @@ async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
         let instance = instance.clone();
         match line.trim() {
             "show" => send(&control, &ask(VrrpAsk::Show)).await,
-            "failback" => send(&control, &ask(VrrpAsk::Do(Operation::VrrpFailback { instance }))).await,
+            "failback" => {
+                send(
+                    &control,
+                    &ask(VrrpAsk::Do(Operation::VrrpFailback { instance })),
+                )
+                .await
+            }
             "failover" | "failover force" => {
                 let force = line.contains("force");
-                send(&control, &ask(VrrpAsk::Do(Operation::VrrpFailover { instance, force }))).await;
+                send(
+                    &control,
+                    &ask(VrrpAsk::Do(Operation::VrrpFailover { instance, force })),
+                )
+                .await;
             }
             "proxy up" | "proxy down" => {
                 let alive = line.contains("up");
-                let detail = if alive { "ready" } else { "the worker was killed by signal 9" }.to_owned();
-                send(&supervisor, &ToChild::ProxyHealth(ProxyHealth { alive, detail })).await;
+                let detail = if alive {
+                    "ready"
+                } else {
+                    "the worker was killed by signal 9"
+                }
+                .to_owned();
+                send(
+                    &supervisor,
+                    &ToChild::ProxyHealth(ProxyHealth { alive, detail }),
+                )
+                .await;
             }
+            "control" => control = new_control(&supervisor).await,
             "stop" => send(&supervisor, &ToChild::Stop).await,
             set => {
                 words.extend(set.split_whitespace().skip(1).map(str::to_owned));
@@ -197,20 +286,32 @@ async fn obey(mut words: Vec<String>, supervisor: Sender, control: Sender) {
 
 /// Runs a node until it is stopped.
 pub(crate) fn node(words: Vec<String>) -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let code = runtime.block_on(async {
         let (ours, theirs) = pair().expect("a socketpair");
         let (our_control, their_control) = pair().expect("a socketpair");
         let supervisor = Channel::new(ours).expect("a channel");
         let our_control = Channel::new(our_control).expect("a channel");
         let theirs = Channel::new(theirs).expect("a channel");
         let their_control = Channel::new(their_control).expect("a channel");
-        tokio::spawn(obey(words.clone(), supervisor.sender.clone(), our_control.sender.clone()));
+        tokio::spawn(obey(
+            words.clone(),
+            supervisor.sender.clone(),
+            our_control.sender.clone(),
+        ));
         tokio::spawn(supervise(supervisor));
         tokio::spawn(control(our_control.receiver));
         tandem_vrrp::run(setup(&words), theirs, Some(their_control)).await
-    })
+    });
+    // A thread may wait for standard input for ever.
+    runtime.shutdown_background();
+    code
 }
 
 #[allow(dead_code)]

@@ -4,6 +4,7 @@
 //! The driver performs what the core decides: it owns the sockets, netlink, the timers, and the channels to
 //! the supervisor (which runs scripts for us) and to the control process (which shows and steers us).
 
+mod cleanup;
 pub mod core;
 mod driver;
 mod network;
@@ -11,6 +12,7 @@ pub mod packet;
 
 use std::process::ExitCode;
 
+pub use cleanup::remove_addresses;
 use config::keepalived::KeepalivedConfig;
 use serde::{Deserialize, Serialize};
 use sys::channel::Channel;

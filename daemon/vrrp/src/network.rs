@@ -77,8 +77,11 @@ impl Network {
     /// Opens netlink; `changed` gets a word (at most one waits) whenever a link or an address changed.
     pub(crate) fn open(changed: mpsc::Sender<()>) -> Result<Self, NetworkError> {
         let (connection, handle, _) = rtnetlink::new_connection()?;
-        let (watcher, watch_handle, mut messages) =
-            rtnetlink::new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr])?;
+        let (watcher, watch_handle, mut messages) = rtnetlink::new_multicast_connection(&[
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ])?;
         let watch = async move {
             // The connection ends with its last handle.
             let _watch_handle = watch_handle;
@@ -87,8 +90,16 @@ impl Network {
                 let _ = changed.try_send(());
             }
         };
-        let tasks = [tokio::spawn(connection), tokio::spawn(watcher), tokio::spawn(watch)];
-        Ok(Self { handle, tasks, view: View::new() })
+        let tasks = [
+            tokio::spawn(connection),
+            tokio::spawn(watcher),
+            tokio::spawn(watch),
+        ];
+        Ok(Self {
+            handle,
+            tasks,
+            view: View::new(),
+        })
     }
 
     /// Reads all links and addresses anew.
@@ -123,12 +134,18 @@ impl Network {
             }
             let mut addresses = handle.address().get().execute();
             while let Some(message) = addresses.try_next().await? {
-                let Some(interface) = names.get(&message.header.index).and_then(|name| view.get_mut(name)) else {
+                let Some(interface) = names
+                    .get(&message.header.index)
+                    .and_then(|name| view.get_mut(name))
+                else {
                     continue;
                 };
                 if let Some(address) = local_address(&message) {
                     let prefix_length = message.header.prefix_len;
-                    interface.addresses.push(InterfaceAddress { address, prefix_length });
+                    interface.addresses.push(InterfaceAddress {
+                        address,
+                        prefix_length,
+                    });
                 }
             }
             Ok(view)
@@ -140,14 +157,26 @@ impl Network {
 
     /// Whether a virtual address is on `device`.
     pub(crate) fn has(&self, device: &str, address: IpAddr) -> bool {
-        self.view.get(device).is_some_and(|interface| interface.addresses.iter().any(|own| own.address == address))
+        self.view
+            .get(device)
+            .is_some_and(|interface| interface.addresses.iter().any(|own| own.address == address))
     }
 
     /// Puts a virtual address on `device`; one that is there already is good.
-    pub(crate) async fn add(&self, device: &str, address: &VirtualAddress) -> Result<(), NetworkError> {
+    pub(crate) async fn add(
+        &self,
+        device: &str,
+        address: &VirtualAddress,
+    ) -> Result<(), NetworkError> {
         let message = self.message(device, address)?;
-        let what = format!("adding {}/{} to {device}", address.address, address.prefix_length);
-        let mut request = self.handle.address().add(0, address.address, address.prefix_length);
+        let what = format!(
+            "adding {}/{} to {device}",
+            address.address, address.prefix_length
+        );
+        let mut request = self
+            .handle
+            .address()
+            .add(0, address.address, address.prefix_length);
         *request.message_mut() = message;
         match in_time(&what, request.execute()).await {
             Err(NetworkError::Refused { why, .. }) if why.raw_os_error() == Some(EEXIST) => Ok(()),
@@ -156,28 +185,54 @@ impl Network {
     }
 
     /// Takes a virtual address off `device`; one that is not there is good.
-    pub(crate) async fn remove(&self, device: &str, address: &VirtualAddress) -> Result<(), NetworkError> {
+    pub(crate) async fn remove(
+        &self,
+        device: &str,
+        address: &VirtualAddress,
+    ) -> Result<(), NetworkError> {
         let mut message = match self.message(device, address) {
             Ok(message) => message,
             Err(NetworkError::NoInterface(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
         // The kernel compares what is given: only address and prefix are ours to know.
-        message.attributes.retain(|attribute| matches!(attribute, AddressAttribute::Local(_) | AddressAttribute::Address(_)));
+        message.attributes.retain(|attribute| {
+            matches!(
+                attribute,
+                AddressAttribute::Local(_) | AddressAttribute::Address(_)
+            )
+        });
         if let Some(there) = self.view.get(device).and_then(|interface| {
-            interface.addresses.iter().find(|own| own.address == address.address)
+            interface
+                .addresses
+                .iter()
+                .find(|own| own.address == address.address)
         }) {
             message.header.prefix_len = there.prefix_length;
         }
-        let what = format!("removing {}/{} from {device}", address.address, address.prefix_length);
+        let what = format!(
+            "removing {}/{} from {device}",
+            address.address, address.prefix_length
+        );
         match in_time(&what, self.handle.address().del(message).execute()).await {
-            Err(NetworkError::Refused { why, .. }) if matches!(why.raw_os_error(), Some(EADDRNOTAVAIL | ENODEV)) => Ok(()),
+            Err(NetworkError::Refused { why, .. })
+                if matches!(why.raw_os_error(), Some(EADDRNOTAVAIL | ENODEV)) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
 
-    fn message(&self, device: &str, address: &VirtualAddress) -> Result<AddressMessage, NetworkError> {
-        let interface = self.view.get(device).ok_or_else(|| NetworkError::NoInterface(device.to_owned()))?;
+    fn message(
+        &self,
+        device: &str,
+        address: &VirtualAddress,
+    ) -> Result<AddressMessage, NetworkError> {
+        let interface = self
+            .view
+            .get(device)
+            .ok_or_else(|| NetworkError::NoInterface(device.to_owned()))?;
         let mut message = AddressMessage::default();
         message.header.index = interface.index;
         message.header.prefix_len = address.prefix_length;
@@ -186,17 +241,27 @@ impl Network {
             IpAddr::V4(_) => AddressFamily::Inet,
             IpAddr::V6(_) => AddressFamily::Inet6,
         };
-        message.attributes.push(AddressAttribute::Local(address.address));
-        message.attributes.push(AddressAttribute::Address(address.address));
+        message
+            .attributes
+            .push(AddressAttribute::Local(address.address));
+        message
+            .attributes
+            .push(AddressAttribute::Address(address.address));
         if let Some(broadcast) = address.broadcast {
-            message.attributes.push(AddressAttribute::Broadcast(broadcast));
+            message
+                .attributes
+                .push(AddressAttribute::Broadcast(broadcast));
         }
         if let Some(label) = &address.label {
-            message.attributes.push(AddressAttribute::Label(label.clone()));
+            message
+                .attributes
+                .push(AddressAttribute::Label(label.clone()));
         }
         if address.address.is_ipv6() {
             // The master alone has it: no time for duplicate address detection, which would delay it by a second.
-            message.attributes.push(AddressAttribute::Flags(address::AddressFlags::Nodad));
+            message
+                .attributes
+                .push(AddressAttribute::Flags(address::AddressFlags::Nodad));
         }
         Ok(message)
     }
@@ -230,10 +295,16 @@ fn refused(what: &str, error: rtnetlink::Error) -> NetworkError {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
         other => std::io::Error::other(other.to_string()),
     };
-    NetworkError::Refused { what: what.to_owned(), why }
+    NetworkError::Refused {
+        what: what.to_owned(),
+        why,
+    }
 }
 
-async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, rtnetlink::Error>>) -> Result<T, NetworkError> {
+async fn in_time<T>(
+    what: &str,
+    work: impl Future<Output = Result<T, rtnetlink::Error>>,
+) -> Result<T, NetworkError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
         Ok(outcome) => outcome.map_err(|error| refused(what, error)),
         Err(_) => Err(NetworkError::Silent(what.to_owned())),
@@ -242,11 +313,14 @@ async fn in_time<T>(what: &str, work: impl Future<Output = Result<T, rtnetlink::
 
 fn local_address(message: &AddressMessage) -> Option<IpAddr> {
     let find = |local: bool| {
-        message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(address) if local => Some(*address),
-            AddressAttribute::Address(address) if !local => Some(*address),
-            _ => None,
-        })
+        message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) if local => Some(*address),
+                AddressAttribute::Address(address) if !local => Some(*address),
+                _ => None,
+            })
     };
     // On point-to-point links the one is ours and the other the peer's.
     find(true).or_else(|| find(false))

@@ -158,8 +158,21 @@ fn checksum(bytes: &[u8]) -> u16 {
 pub fn encode(form: &Form, priority: u8) -> Vec<u8> {
     let addresses = &form.addresses[..form.addresses.len().min(MAX_ADDRESSES)];
     let mut bytes = Vec::with_capacity(HEADER_BYTES + 4 * addresses.len() + AUTHENTICATION_BYTES);
-    let authentication = if form.password.is_some() { SIMPLE_PASSWORD } else { NO_AUTHENTICATION };
-    bytes.extend([VERSION_AND_TYPE, form.vrid, priority, addresses.len() as u8, authentication, form.interval_s, 0, 0]);
+    let authentication = if form.password.is_some() {
+        SIMPLE_PASSWORD
+    } else {
+        NO_AUTHENTICATION
+    };
+    bytes.extend([
+        VERSION_AND_TYPE,
+        form.vrid,
+        priority,
+        addresses.len() as u8,
+        authentication,
+        form.interval_s,
+        0,
+        0,
+    ]);
     for address in addresses {
         bytes.extend(address.octets());
     }
@@ -185,13 +198,17 @@ pub struct Datagram<'a> {
 impl<'a> Datagram<'a> {
     /// Takes the IP header off.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Refused> {
-        let header = bytes.first_chunk::<IP_HEADER_BYTES>().ok_or(Refused::Datagram)?;
+        let header = bytes
+            .first_chunk::<IP_HEADER_BYTES>()
+            .ok_or(Refused::Datagram)?;
         let header_bytes = usize::from(header[0] & 0x0f) * 4;
         let total_bytes = usize::from(u16::from_be_bytes([header[2], header[3]]));
         if header[0] >> 4 != 4 || header[9] != 112 || header_bytes < IP_HEADER_BYTES {
             return Err(Refused::Datagram);
         }
-        let payload = bytes.get(header_bytes..total_bytes).ok_or(Refused::Datagram)?;
+        let payload = bytes
+            .get(header_bytes..total_bytes)
+            .ok_or(Refused::Datagram)?;
         Ok(Self {
             source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
             destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
@@ -229,9 +246,20 @@ impl<'a> Datagram<'a> {
                 }
             }
         }
-        let short = Refused::Length { found: self.payload.len(), wanted: HEADER_BYTES + AUTHENTICATION_BYTES };
-        let &[version_type, _, priority, count, authentication, interval, _, _] =
-            self.payload.first_chunk::<HEADER_BYTES>().ok_or(short)?;
+        let short = Refused::Length {
+            found: self.payload.len(),
+            wanted: HEADER_BYTES + AUTHENTICATION_BYTES,
+        };
+        let &[
+            version_type,
+            _,
+            priority,
+            count,
+            authentication,
+            interval,
+            _,
+            _,
+        ] = self.payload.first_chunk::<HEADER_BYTES>().ok_or(short)?;
         if version_type >> 4 != 2 {
             return Err(Refused::Version(version_type >> 4));
         }
@@ -241,26 +269,42 @@ impl<'a> Datagram<'a> {
         let count = usize::from(count);
         let wanted = HEADER_BYTES + 4 * count + AUTHENTICATION_BYTES;
         if self.payload.len() != wanted {
-            return Err(Refused::Length { found: self.payload.len(), wanted });
+            return Err(Refused::Length {
+                found: self.payload.len(),
+                wanted,
+            });
         }
         // Over bytes that hold their own checksum the sum is all ones.
         if checksum(self.payload) != 0 {
             return Err(Refused::Checksum);
         }
-        let ours = if form.password.is_some() { SIMPLE_PASSWORD } else { NO_AUTHENTICATION };
+        let ours = if form.password.is_some() {
+            SIMPLE_PASSWORD
+        } else {
+            NO_AUTHENTICATION
+        };
         if authentication != ours {
-            return Err(Refused::AuthenticationType { found: authentication, wanted: ours });
+            return Err(Refused::AuthenticationType {
+                found: authentication,
+                wanted: ours,
+            });
         }
         let (addresses, data) = self.payload[HEADER_BYTES..].split_at(4 * count);
         if form.password.is_some_and(|password| password != data) {
             return Err(Refused::Password);
         }
         if interval != form.interval_s {
-            return Err(Refused::Interval { found: interval, wanted: form.interval_s });
+            return Err(Refused::Interval {
+                found: interval,
+                wanted: form.interval_s,
+            });
         }
         // keepalived 2.2.7 drops an advertisement whose addresses differ; obeying it would hide the mistake.
         if count != form.addresses.len() {
-            return Err(Refused::AddressCount { found: count, wanted: form.addresses.len() });
+            return Err(Refused::AddressCount {
+                found: count,
+                wanted: form.addresses.len(),
+            });
         }
         for octets in addresses.chunks_exact(4) {
             let address = Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]);
@@ -268,7 +312,10 @@ impl<'a> Datagram<'a> {
                 return Err(Refused::AddressList(address));
             }
         }
-        Ok(Heard { from: self.source, priority })
+        Ok(Heard {
+            from: self.source,
+            priority,
+        })
     }
 }
 
@@ -282,9 +329,10 @@ mod tests {
     const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
     /// What keepalived 2.2.7 sent for this form with priority 100, IP header included.
     const KEEPALIVED: [u8; 48] = [
-        0x45, 0xc0, 0x00, 0x30, 0x00, 0x01, 0x00, 0x00, 0xff, 0x70, 0x46, 0xa3, 0x0a, 0xe6, 0x89, 0x01, 0xe0, 0x00,
-        0x00, 0x12, 0x21, 0x32, 0x64, 0x03, 0x01, 0x01, 0x61, 0xad, 0x0a, 0xe6, 0x89, 0x64, 0x0a, 0xe6, 0x89, 0x65,
-        0x0a, 0xe6, 0x89, 0x66, 0x70, 0x61, 0x73, 0x73, 0x77, 0x64, 0x00, 0x00,
+        0x45, 0xc0, 0x00, 0x30, 0x00, 0x01, 0x00, 0x00, 0xff, 0x70, 0x46, 0xa3, 0x0a, 0xe6, 0x89,
+        0x01, 0xe0, 0x00, 0x00, 0x12, 0x21, 0x32, 0x64, 0x03, 0x01, 0x01, 0x61, 0xad, 0x0a, 0xe6,
+        0x89, 0x64, 0x0a, 0xe6, 0x89, 0x65, 0x0a, 0xe6, 0x89, 0x66, 0x70, 0x61, 0x73, 0x73, 0x77,
+        0x64, 0x00, 0x00,
     ];
 
     fn form() -> Form {
@@ -315,7 +363,13 @@ mod tests {
 
     #[test]
     fn keepalived_is_understood_and_written_alike() {
-        assert_eq!(check(&KEEPALIVED), Ok(Heard { from: PEER, priority: 100 }));
+        assert_eq!(
+            check(&KEEPALIVED),
+            Ok(Heard {
+                from: PEER,
+                priority: 100
+            })
+        );
         assert_eq!(encode(&form(), 100), &KEEPALIVED[20..]);
     }
 
@@ -329,31 +383,80 @@ mod tests {
         assert_eq!(changed(|bytes| bytes[0] = 0x65), Err(Refused::Datagram));
         assert_eq!(changed(|bytes| bytes[15] = 2), Err(Refused::OwnAddress));
         let to = Ipv4Addr::new(224, 0, 0, 19);
-        assert_eq!(changed(|bytes| bytes[19] = 19), Err(Refused::Destination(to)));
+        assert_eq!(
+            changed(|bytes| bytes[19] = 19),
+            Err(Refused::Destination(to))
+        );
         assert_eq!(changed(|bytes| bytes[20] = 0x31), Err(Refused::Version(3)));
         assert_eq!(changed(|bytes| bytes[20] = 0x22), Err(Refused::Type(2)));
-        assert_eq!(changed(|bytes| bytes[24] = 0), Err(Refused::AuthenticationType { found: 0, wanted: 1 }));
-        assert_eq!(changed(|bytes| bytes[24] = 2), Err(Refused::AuthenticationType { found: 2, wanted: 1 }));
+        assert_eq!(
+            changed(|bytes| bytes[24] = 0),
+            Err(Refused::AuthenticationType {
+                found: 0,
+                wanted: 1
+            })
+        );
+        assert_eq!(
+            changed(|bytes| bytes[24] = 2),
+            Err(Refused::AuthenticationType {
+                found: 2,
+                wanted: 1
+            })
+        );
         assert_eq!(changed(|bytes| bytes[45] = b'x'), Err(Refused::Password));
-        assert_eq!(changed(|bytes| bytes[25] = 2), Err(Refused::Interval { found: 2, wanted: 1 }));
-        assert_eq!(changed(|bytes| bytes[23] = 2), Err(Refused::Length { found: 28, wanted: 24 }));
-        assert_eq!(changed(|bytes| bytes.push(0)), Err(Refused::Length { found: 29, wanted: 28 }));
+        assert_eq!(
+            changed(|bytes| bytes[25] = 2),
+            Err(Refused::Interval {
+                found: 2,
+                wanted: 1
+            })
+        );
+        assert_eq!(
+            changed(|bytes| bytes[23] = 2),
+            Err(Refused::Length {
+                found: 28,
+                wanted: 24
+            })
+        );
+        assert_eq!(
+            changed(|bytes| bytes.push(0)),
+            Err(Refused::Length {
+                found: 29,
+                wanted: 28
+            })
+        );
         let fewer = changed(|bytes| {
             bytes[23] = 2;
             bytes.drain(36..40);
         });
-        assert_eq!(fewer, Err(Refused::AddressCount { found: 2, wanted: 3 }));
+        assert_eq!(
+            fewer,
+            Err(Refused::AddressCount {
+                found: 2,
+                wanted: 3
+            })
+        );
         let other = Ipv4Addr::new(10, 230, 137, 7);
-        assert_eq!(changed(|bytes| bytes[31] = 7), Err(Refused::AddressList(other)));
+        assert_eq!(
+            changed(|bytes| bytes[31] = 7),
+            Err(Refused::AddressList(other))
+        );
     }
 
     #[test]
     fn a_packet_cut_at_any_byte_is_refused() {
         for length in 0..KEEPALIVED.len() {
-            assert_eq!(check(&KEEPALIVED[..length]), Err(Refused::Datagram), "{length} bytes");
+            assert_eq!(
+                check(&KEEPALIVED[..length]),
+                Err(Refused::Datagram),
+                "{length} bytes"
+            );
             if length >= 28 {
                 let cut = changed(|bytes| bytes.truncate(length));
-                assert!(matches!(cut, Err(Refused::Length { .. })), "{length} bytes: {cut:?}");
+                assert!(
+                    matches!(cut, Err(Refused::Length { .. })),
+                    "{length} bytes: {cut:?}"
+                );
             }
         }
     }
@@ -364,8 +467,15 @@ mod tests {
         bytes[16..20].copy_from_slice(&OWN.octets());
         bytes[8] = 63;
         let datagram = Datagram::read(&bytes).expect("whole");
-        assert!(datagram.check(&form(), &Reach::Unicast(vec![PEER]), OWN).is_ok());
-        assert_eq!(datagram.check(&form(), &Reach::Unicast(vec![]), OWN), Err(Refused::Stranger));
+        assert!(
+            datagram
+                .check(&form(), &Reach::Unicast(vec![PEER]), OWN)
+                .is_ok()
+        );
+        assert_eq!(
+            datagram.check(&form(), &Reach::Unicast(vec![]), OWN),
+            Err(Refused::Stranger)
+        );
         let multicast = Datagram::read(&KEEPALIVED).expect("whole");
         assert_eq!(
             multicast.check(&form(), &Reach::Unicast(vec![PEER]), OWN),

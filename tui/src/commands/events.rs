@@ -20,7 +20,11 @@ fn line(output: &Output, node: &str, event: &Event) -> bool {
     if output.json {
         return output.json_line(&EventShape::new(node, event));
     }
-    let reason = if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
+    let reason = if event.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", event.reason)
+    };
     output.print(&format!(
         "{} {node} {:>5} {:<7} {}\n",
         words::moment(event.at_ms),
@@ -33,9 +37,20 @@ fn line(output: &Output, node: &str, event: &Event) -> bool {
 pub(super) async fn events(mut session: Session, output: &Output, follow: bool, since: u64) -> u8 {
     let mut history: Vec<(usize, Event)> = Vec::new();
     for index in 0..session.nodes.len() {
-        let Some(client) = &mut session.clients[index] else { continue };
+        let Some(client) = &mut session.clients[index] else {
+            continue;
+        };
         // Subscribed first, so that nothing falls between history and pushes; what comes twice is left out.
-        let subscribed = if follow { client.send(ClientAsk::Subscribe { interval_ms: FOLLOW_INTERVAL_MS }).await.map(|_| ()) } else { Ok(()) };
+        let subscribed = if follow {
+            client
+                .send(ClientAsk::Subscribe {
+                    interval_ms: FOLLOW_INTERVAL_MS,
+                })
+                .await
+                .map(|_| ())
+        } else {
+            Ok(())
+        };
         let answer = match subscribed {
             Ok(()) => client.events(since).await,
             Err(error) => Err(error),
@@ -54,7 +69,9 @@ pub(super) async fn events(mut session: Session, output: &Output, follow: bool, 
         }
     }
     if output.json && !session.failures.is_empty() {
-        output.json_line(&super::shape::Failures { errors: &session.failures });
+        output.json_line(&super::shape::Failures {
+            errors: &session.failures,
+        });
     }
     output.complain_all(&session.failures);
     if !follow || session.clients.iter().all(Option::is_none) {
@@ -79,7 +96,9 @@ pub(super) async fn events(mut session: Session, output: &Output, follow: bool, 
             Err(why) => {
                 let failure = Failure::new("unreachable", Some(label.clone()), why);
                 if output.json {
-                    output.json_line(&super::shape::Failures { errors: std::slice::from_ref(&failure) });
+                    output.json_line(&super::shape::Failures {
+                        errors: std::slice::from_ref(&failure),
+                    });
                 }
                 output.complain_all(std::slice::from_ref(&failure));
             }
@@ -88,12 +107,21 @@ pub(super) async fn events(mut session: Session, output: &Output, follow: bool, 
     EXIT_UNREACHABLE
 }
 
-async fn push(index: usize, mut client: Client, mut last: u64, told: mpsc::Sender<(usize, Result<Event, String>)>) {
+async fn push(
+    index: usize,
+    mut client: Client,
+    mut last: u64,
+    told: mpsc::Sender<(usize, Result<Event, String>)>,
+) {
     loop {
         match client.next().await {
             Ok(reply) => {
                 if let ClientTell::Events(events) = reply.body {
-                    for event in events.into_iter().filter(|event| event.sequence > last).collect::<Vec<_>>() {
+                    for event in events
+                        .into_iter()
+                        .filter(|event| event.sequence > last)
+                        .collect::<Vec<_>>()
+                    {
                         last = event.sequence;
                         if told.send((index, Ok(event))).await.is_err() {
                             return;

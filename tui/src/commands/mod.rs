@@ -10,7 +10,8 @@ mod wait;
 use clap::CommandFactory as _;
 
 use crate::cli::{
-    Arguments, Command, EXIT_FAILED, EXIT_OK, EXIT_PROBLEMS, EXIT_TIMEOUT, EXIT_UNREACHABLE, EXIT_USAGE,
+    Arguments, Command, EXIT_FAILED, EXIT_OK, EXIT_PROBLEMS, EXIT_TIMEOUT, EXIT_UNREACHABLE,
+    EXIT_USAGE,
 };
 use crate::client::{Client, ClientError};
 use crate::dashboard;
@@ -24,7 +25,11 @@ pub async fn run(arguments: Arguments) -> u8 {
     let output = Output::new(arguments.json);
     let addresses = arguments.nodes();
     if addresses.len() > MAX_NODES {
-        output.complain(&Failure::new("usage", None, format!("{} nodes; at most {MAX_NODES} are watched", addresses.len())));
+        output.complain(&Failure::new(
+            "usage",
+            None,
+            format!("{} nodes; at most {MAX_NODES} are watched", addresses.len()),
+        ));
         return EXIT_USAGE;
     }
     let Some(command) = arguments.command else {
@@ -60,16 +65,36 @@ pub async fn run(arguments: Arguments) -> u8 {
             let mut session = Session::open(&addresses).await;
             match command {
                 Command::Status => read::status(&mut session, &output).await,
-                Command::Servers { backend } => read::servers(&mut session, &output, backend.as_deref()),
-                Command::Vrrp { instance } => read::vrrp(&mut session, &output, instance.as_deref()),
-                Command::Drain { server, wait } => change::drain(&mut session, &output, server, wait).await,
-                Command::Ready { server, wait } => change::ready(&mut session, &output, server, wait).await,
+                Command::Servers { backend } => {
+                    read::servers(&mut session, &output, backend.as_deref())
+                }
+                Command::Vrrp { instance } => {
+                    read::vrrp(&mut session, &output, instance.as_deref())
+                }
+                Command::Drain { server, wait } => {
+                    change::drain(&mut session, &output, server, wait).await
+                }
+                Command::Ready { server, wait } => {
+                    change::ready(&mut session, &output, server, wait).await
+                }
                 Command::Maint { server } => change::maint(&mut session, &output, server).await,
-                Command::Weight { server, weight } => change::weight(&mut session, &output, server, weight).await,
-                Command::Failover { instance, force, wait } => change::failover(&mut session, &output, &instance, force, wait).await,
-                Command::Failback { instance, wait } => change::failback(&mut session, &output, &instance, wait).await,
-                Command::Events { follow, since } => events::events(session, &output, follow, since).await,
-                Command::Raw { command } => read::raw(&mut session, &output, &command.join(" ")).await,
+                Command::Weight { server, weight } => {
+                    change::weight(&mut session, &output, server, weight).await
+                }
+                Command::Failover {
+                    instance,
+                    force,
+                    wait,
+                } => change::failover(&mut session, &output, &instance, force, wait).await,
+                Command::Failback { instance, wait } => {
+                    change::failback(&mut session, &output, &instance, wait).await
+                }
+                Command::Events { follow, since } => {
+                    events::events(session, &output, follow, since).await
+                }
+                Command::Raw { command } => {
+                    read::raw(&mut session, &output, &command.join(" ")).await
+                }
                 Command::Reload => change::reload(&mut session, &output).await,
                 Command::Completions { .. } | Command::Man => EXIT_OK,
             }
@@ -97,8 +122,11 @@ impl Session {
             Ok::<_, ClientError>((client, snapshot))
         }))
         .await;
-        let mut session =
-            Self { nodes: addresses.iter().cloned().map(NodeView::new).collect(), clients: Vec::new(), failures: Vec::new() };
+        let mut session = Self {
+            nodes: addresses.iter().cloned().map(NodeView::new).collect(),
+            clients: Vec::new(),
+            failures: Vec::new(),
+        };
         for (index, result) in opened.into_iter().enumerate() {
             match result {
                 Ok((client, snapshot)) => {
@@ -117,7 +145,10 @@ impl Session {
         node::label_nodes(&mut session.nodes);
         // The failures were told before the nodes had told their names.
         for failure in &mut session.failures {
-            failure.node = failure.place.and_then(|place| session.nodes.get(place)).map(|node| node.label.clone());
+            failure.node = failure
+                .place
+                .and_then(|place| session.nodes.get(place))
+                .map(|node| node.label.clone());
         }
         session
     }
@@ -126,10 +157,16 @@ impl Session {
     fn lose(&mut self, index: usize, error: &ClientError) {
         let node = &mut self.nodes[index];
         let why = words::printable(&error.to_string());
-        node.reach = Reach::Lost { since_ms: protocol::event::now_ms(), why: why.clone() };
+        node.reach = Reach::Lost {
+            since_ms: protocol::event::now_ms(),
+            why: why.clone(),
+        };
         self.clients[index] = None;
         let message = format!("not reachable at {}: {why}", node.address.path.display());
-        self.failures.push(Failure { place: Some(index), ..Failure::new("unreachable", Some(node.label.clone()), message) });
+        self.failures.push(Failure {
+            place: Some(index),
+            ..Failure::new("unreachable", Some(node.label.clone()), message)
+        });
     }
 
     /// Notes what went wrong with a node that was asked.
@@ -137,7 +174,11 @@ impl Session {
         match error {
             ClientError::Refused(refusal) => {
                 let label = self.nodes[index].label.clone();
-                self.failures.push(Failure::new("refused", Some(label), words::printable(&refusal.to_string())));
+                self.failures.push(Failure::new(
+                    "refused",
+                    Some(label),
+                    words::printable(&refusal.to_string()),
+                ));
             }
             ClientError::Unreachable(_) | ClientError::Protocol(_) => self.lose(index, error),
         }
@@ -165,7 +206,10 @@ impl Session {
                 }
                 Err(error) => {
                     let why = words::printable(&error.to_string());
-                    self.nodes[index].reach = Reach::Lost { since_ms: protocol::event::now_ms(), why };
+                    self.nodes[index].reach = Reach::Lost {
+                        since_ms: protocol::event::now_ms(),
+                        why,
+                    };
                 }
             }
         }

@@ -30,7 +30,10 @@ impl Output {
     /// Writes a text; a reader that left (`| head`) is no error. Returns whether it was written.
     pub(crate) fn print(&self, text: &str) -> bool {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .is_ok()
     }
 
     /// Writes a JSON document over several lines.
@@ -51,7 +54,9 @@ impl Output {
     /// Tells what went wrong: on stderr, or as JSON document.
     pub(crate) fn complain(&self, failure: &Failure) {
         if self.json {
-            self.document(&super::shape::Failures { errors: std::slice::from_ref(failure) });
+            self.document(&super::shape::Failures {
+                errors: std::slice::from_ref(failure),
+            });
         } else {
             self.complain_plainly(failure);
         }
@@ -60,7 +65,9 @@ impl Output {
     /// Tells failures on stderr, unless they are in the JSON document.
     pub(crate) fn complain_all(&self, failures: &[Failure]) {
         if !self.json {
-            failures.iter().for_each(|failure| self.complain_plainly(failure));
+            failures
+                .iter()
+                .for_each(|failure| self.complain_plainly(failure));
         }
     }
 
@@ -78,21 +85,38 @@ impl Output {
             Health::Uneasy => 33,
             Health::Bad => 31,
         };
-        if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colours {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Aligned columns; the first row is the heading. A cell's health colours it.
     pub(crate) fn table(&self, rows: &[Vec<Cell>]) -> String {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.text.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for row in rows {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
                 let padding = " ".repeat(widths[column] - cell.text.chars().count());
-                let word = cell.health.map_or_else(|| cell.text.clone(), |health| self.coloured(&cell.text, health));
-                line.push_str(&if cell.right { format!("{padding}{word}") } else { format!("{word}{padding}") });
+                let word = cell.health.map_or_else(
+                    || cell.text.clone(),
+                    |health| self.coloured(&cell.text, health),
+                );
+                line.push_str(&if cell.right {
+                    format!("{padding}{word}")
+                } else {
+                    format!("{word}{padding}")
+                });
                 line.push_str("  ");
             }
             text.push_str(line.trim_end());
@@ -113,12 +137,20 @@ pub(crate) struct Cell {
 impl Cell {
     /// A text, at the left; what a peer says cannot move the cursor.
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
-        Self { text: crate::words::printable(text.as_ref()), right: false, health: None }
+        Self {
+            text: crate::words::printable(text.as_ref()),
+            right: false,
+            health: None,
+        }
     }
 
     /// A figure, at the right.
     pub(crate) fn figure(text: impl ToString) -> Self {
-        Self { text: text.to_string(), right: true, health: None }
+        Self {
+            text: text.to_string(),
+            right: true,
+            health: None,
+        }
     }
 
     /// With the colour of a health.
@@ -134,7 +166,11 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_without_colour_when_not_on_a_terminal() {
-        let output = Output { json: false, colours: false, progress: false };
+        let output = Output {
+            json: false,
+            colours: false,
+            progress: false,
+        };
         let rows = [
             vec![Cell::text("server"), Cell::figure("rate")],
             vec![Cell::text("web1").health(Health::Good), Cell::figure(7)],

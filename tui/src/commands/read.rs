@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use protocol::vrrp::{Effect, VrrpState};
 
-use super::output::{Cell, Output};
-use super::shape::{Answer, Answers, BackendShape, Failure, InstanceShape, NodeShape, ServerShape, Servers, Status, Vrrp};
 use super::Session;
-use crate::problems::{self, RouterState, Severity};
+use super::output::{Cell, Output};
+use super::shape::{
+    Answer, Answers, BackendShape, Failure, InstanceShape, NodeShape, ServerShape, Servers, Status,
+    Vrrp,
+};
+use crate::problems::{self, Severity};
+use crate::routers::{self, RouterState};
 use crate::rows::{self, Health};
 use crate::words::{self, count, moment, printable, span};
 
@@ -15,7 +19,12 @@ use crate::words::{self, count, moment, printable, span};
 const SECOND_LOOK: Duration = Duration::from_millis(1_050);
 
 pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
-    if session.nodes.iter().filter_map(|node| node.live()).any(|snapshot| snapshot.worker.is_some()) {
+    if session
+        .nodes
+        .iter()
+        .filter_map(|node| node.live())
+        .any(|snapshot| snapshot.worker.is_some())
+    {
         tokio::time::sleep(SECOND_LOOK).await;
         session.refresh().await;
     }
@@ -34,24 +43,43 @@ pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
         return code;
     }
     let mut text = String::new();
-    for router in problems::virtual_routers(&session.nodes) {
+    for router in routers::virtual_routers(&session.nodes) {
         let addresses = printable(&router.addresses.join(" "));
         let (words, health) = match router.state(&session.nodes) {
-            RouterState::HeldBy(index) => (format!("{addresses} is on {}", session.nodes[index].label), Health::Good),
-            RouterState::HeldElsewhere(address) => (format!("{addresses} is on {address}"), Health::Good),
+            RouterState::HeldBy(index) => (
+                format!("{addresses} is on {}", session.nodes[index].label),
+                Health::Good,
+            ),
+            RouterState::HeldElsewhere(address) => {
+                (format!("{addresses} is on {address}"), Health::Good)
+            }
             RouterState::SplitBrain(_) => (format!("{addresses} is on SEVERAL nodes"), Health::Bad),
             RouterState::Nobody => (format!("{addresses} is on NO node"), Health::Bad),
         };
         let states: Vec<String> = router
             .members
             .iter()
-            .map(|(index, instance)| format!("{} {} {}", session.nodes[*index].label, instance.state, instance.effective_priority))
+            .map(|(index, instance)| {
+                format!(
+                    "{} {} {}",
+                    session.nodes[*index].label, instance.state, instance.effective_priority
+                )
+            })
             .collect();
-        text.push_str(&format!("{}: {}  ({})\n", printable(router.name), output.coloured(&words, health), states.join(", ")));
+        text.push_str(&format!(
+            "{}: {}  ({})\n",
+            printable(router.name),
+            output.coloured(&words, health),
+            states.join(", ")
+        ));
     }
     for node in &session.nodes {
         match node.live() {
-            None => text.push_str(&format!("node {}: {}\n", node.label, output.coloured("not reachable", Health::Bad))),
+            None => text.push_str(&format!(
+                "node {}: {}\n",
+                node.label,
+                output.coloured("not reachable", Health::Bad)
+            )),
             Some(snapshot) => {
                 let history = &node.history;
                 let traffic = if snapshot.worker.is_some() {
@@ -64,7 +92,11 @@ pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
                 } else {
                     String::new()
                 };
-                text.push_str(&format!("node {}: up {}{traffic}\n", node.label, span(snapshot.uptime_seconds * 1000)));
+                text.push_str(&format!(
+                    "node {}: up {}{traffic}\n",
+                    node.label,
+                    span(snapshot.uptime_seconds * 1000)
+                ));
             }
         }
     }
@@ -81,8 +113,13 @@ pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
                 };
                 vec![
                     Cell::text(problem.severity.word()).health(health),
-                    Cell::figure(problem.since_ms.map(|since| span(now_ms.saturating_sub(since))).unwrap_or_default()),
-                    Cell::text(&problem.node),
+                    Cell::figure(
+                        problem
+                            .since_ms
+                            .map(|since| span(now_ms.saturating_sub(since)))
+                            .unwrap_or_default(),
+                    ),
+                    Cell::text(problem.node()),
                     Cell::text(&problem.subject),
                     Cell::text(&problem.what),
                     Cell::text(&problem.why),
@@ -90,7 +127,10 @@ pub(super) async fn status(session: &mut Session, output: &Output) -> u8 {
             })
             .collect();
         if !wrong {
-            text.push_str(&format!("{}\n", output.coloured("All clear, with notices", Health::Good)));
+            text.push_str(&format!(
+                "{}\n",
+                output.coloured("All clear, with notices", Health::Good)
+            ));
         }
         text.push_str(&output.table(&rows));
     }
@@ -102,7 +142,11 @@ pub(super) fn servers(session: &mut Session, output: &Output, only: Option<&str>
     let (mut backends, mut servers) = (Vec::new(), Vec::new());
     let mut table = vec![
         ["node", "server", "status"].map(Cell::text).to_vec(),
-        ["weight", "sess", "max", "rate", "queue", "errors", "changed"].map(Cell::figure).to_vec(),
+        [
+            "weight", "sess", "max", "rate", "queue", "errors", "changed",
+        ]
+        .map(Cell::figure)
+        .to_vec(),
         vec![Cell::text("check")],
     ]
     .into_iter()
@@ -110,8 +154,12 @@ pub(super) fn servers(session: &mut Session, output: &Output, only: Option<&str>
     .collect::<Vec<_>>();
     let mut rows = vec![std::mem::take(&mut table)];
     for node in &session.nodes {
-        let Some(snapshot) = node.live() else { continue };
-        for proxy in rows::backends(snapshot).filter(|proxy| only.is_none_or(|name| name == proxy.name)) {
+        let Some(snapshot) = node.live() else {
+            continue;
+        };
+        for proxy in
+            rows::backends(snapshot).filter(|proxy| only.is_none_or(|name| name == proxy.name))
+        {
             backends.push(BackendShape::new(node, proxy));
             for server in &proxy.servers {
                 servers.push(ServerShape::new(node, &proxy.name, server));
@@ -136,10 +184,18 @@ pub(super) fn servers(session: &mut Session, output: &Output, only: Option<&str>
         && backends.is_empty()
         && session.nodes.iter().any(|node| node.live().is_some())
     {
-        session.failures.push(Failure::new("failed", None, format!("no node has a backend '{name}'")));
+        session.failures.push(Failure::new(
+            "failed",
+            None,
+            format!("no node has a backend '{name}'"),
+        ));
     }
     if output.json {
-        output.document(&Servers { backends, servers, errors: &session.failures });
+        output.document(&Servers {
+            backends,
+            servers,
+            errors: &session.failures,
+        });
     } else if rows.len() > 1 {
         output.print(&output.table(&rows));
     } else if session.failures.is_empty() {
@@ -153,8 +209,14 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
     let now_ms = protocol::event::now_ms();
     let (mut instances, mut text) = (Vec::new(), String::new());
     for node in &session.nodes {
-        let Some(snapshot) = node.live() else { continue };
-        for instance in snapshot.vrrp.iter().filter(|instance| only.is_none_or(|name| name == instance.name)) {
+        let Some(snapshot) = node.live() else {
+            continue;
+        };
+        for instance in snapshot
+            .vrrp
+            .iter()
+            .filter(|instance| only.is_none_or(|name| name == instance.name))
+        {
             instances.push(InstanceShape::new(node, instance));
             let health = match instance.state {
                 VrrpState::Master | VrrpState::Backup => Health::Good,
@@ -172,27 +234,53 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
                 instance.effective_priority,
                 instance.base_priority
             ));
-            let present = if instance.addresses_present { "here" } else { "not here" };
-            text.push_str(&format!("  addresses  {} ({present})\n", printable(&instance.addresses.join(" "))));
+            let present = if instance.addresses_present {
+                "here"
+            } else {
+                "not here"
+            };
+            text.push_str(&format!(
+                "  addresses  {} ({present})\n",
+                printable(&instance.addresses.join(" "))
+            ));
             for share in &instance.shares {
                 let effect = match share.effect {
                     Effect::Priority(number) => format!("{number:+}"),
                     Effect::Fault => "FAULT".to_owned(),
                 };
                 let mark = if share.healthy { "ok" } else { "FAILS" };
-                text.push_str(&format!("  tracked    {} {mark} {effect}: {}\n", printable(&share.item), printable(&share.detail)));
+                text.push_str(&format!(
+                    "  tracked    {} {mark} {effect}: {}\n",
+                    printable(&share.item),
+                    printable(&share.detail)
+                ));
             }
             if let Some(master) = &instance.master {
-                text.push_str(&format!("  master     {} priority {}, heard {} ms ago\n", printable(&master.address), master.priority, master.age_ms));
+                text.push_str(&format!(
+                    "  master     {} priority {}, heard {} ms ago\n",
+                    printable(&master.address),
+                    master.priority,
+                    master.age_ms
+                ));
             }
             for peer in &instance.peers {
-                text.push_str(&format!("  peer       {} priority {}, heard {} ms ago\n", printable(&peer.address), peer.priority, peer.age_ms));
+                text.push_str(&format!(
+                    "  peer       {} priority {}, heard {} ms ago\n",
+                    printable(&peer.address),
+                    peer.priority,
+                    peer.age_ms
+                ));
             }
             if instance.held {
-                text.push_str("  held       an operator gave the addresses away; 'tandem failback' ends it\n");
+                text.push_str(
+                    "  held       an operator gave the addresses away; 'tandem failback' ends it\n",
+                );
             }
             if instance.conflict {
-                text.push_str(&format!("  {}\n", output.coloured("CONFLICT   another MASTER is heard", Health::Bad)));
+                text.push_str(&format!(
+                    "  {}\n",
+                    output.coloured("CONFLICT   another MASTER is heard", Health::Bad)
+                ));
             }
             for transition in instance.transitions.iter().rev().take(3) {
                 text.push_str(&format!(
@@ -209,10 +297,17 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
         && instances.is_empty()
         && session.nodes.iter().any(|node| node.live().is_some())
     {
-        session.failures.push(Failure::new("failed", None, format!("no node has a VRRP instance '{name}'")));
+        session.failures.push(Failure::new(
+            "failed",
+            None,
+            format!("no node has a VRRP instance '{name}'"),
+        ));
     }
     if output.json {
-        output.document(&Vrrp { instances, errors: &session.failures });
+        output.document(&Vrrp {
+            instances,
+            errors: &session.failures,
+        });
     } else if text.is_empty() && session.failures.is_empty() {
         output.print("no VRRP instances\n");
     } else {
@@ -225,19 +320,35 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
 pub(super) async fn raw(session: &mut Session, output: &Output, command: &str) -> u8 {
     let mut answers = Vec::new();
     for index in 0..session.nodes.len() {
-        let Some(client) = &mut session.clients[index] else { continue };
+        let Some(client) = &mut session.clients[index] else {
+            continue;
+        };
         match client.text(command).await {
-            Ok(text) => answers.push(Answer { node: session.nodes[index].label.clone(), text }),
+            Ok(text) => answers.push(Answer {
+                node: session.nodes[index].label.clone(),
+                text,
+            }),
             Err(error) => session.fail(index, &error),
         }
     }
     if output.json {
-        output.document(&Answers { answers, errors: &session.failures });
+        output.document(&Answers {
+            answers,
+            errors: &session.failures,
+        });
     } else {
         let several = session.nodes.len() > 1;
         for answer in answers {
-            let head = if several { format!("== {} ==\n", answer.node) } else { String::new() };
-            let end = if answer.text.is_empty() || answer.text.ends_with('\n') { "" } else { "\n" };
+            let head = if several {
+                format!("== {} ==\n", answer.node)
+            } else {
+                String::new()
+            };
+            let end = if answer.text.is_empty() || answer.text.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
             output.print(&format!("{head}{}{end}", answer.text));
         }
     }

@@ -27,7 +27,12 @@ pub struct Failure {
 impl Failure {
     /// A failure.
     pub fn new(kind: &'static str, node: Option<String>, message: impl Into<String>) -> Self {
-        Self { kind, node, message: message.into(), place: None }
+        Self {
+            kind,
+            node,
+            message: message.into(),
+            place: None,
+        }
     }
 }
 
@@ -90,7 +95,11 @@ impl NodeShape {
             node: node.label.clone(),
             socket: node.address.path.display().to_string(),
             reachable: live.is_some(),
-            why: if let Reach::Lost { why, .. } = &node.reach { Some(why.clone()) } else { None },
+            why: if let Reach::Lost { why, .. } = &node.reach {
+                Some(why.clone())
+            } else {
+                None
+            },
             version: live.map(|snapshot| snapshot.version.clone()),
             uptime_seconds: live.map(|snapshot| snapshot.uptime_seconds),
             worker_pid: worker.map(|worker| worker.process.pid),
@@ -147,7 +156,11 @@ impl BackendShape {
             backend: proxy.name.clone(),
             status: stats.status,
             algorithm: stats.algorithm,
-            usable_servers: proxy.servers.iter().filter(|server| rows::usable(server)).count(),
+            usable_servers: proxy
+                .servers
+                .iter()
+                .filter(|server| rows::usable(server))
+                .count(),
             all_servers: proxy.servers.len(),
             sessions: stats.sessions.current,
             queue: stats.queue.current,
@@ -215,7 +228,13 @@ pub struct CheckShape {
 impl ServerShape {
     /// From a picture.
     pub fn new(node: &NodeView, backend: &str, server: &ServerStats) -> Self {
-        let Times { queue_ms, connect_ms, response_ms, total_ms, .. } = server.times;
+        let Times {
+            queue_ms,
+            connect_ms,
+            response_ms,
+            total_ms,
+            ..
+        } = server.times;
         Self {
             node: node.label.clone(),
             backend: backend.to_owned(),
@@ -252,7 +271,12 @@ impl ServerShape {
             errors: rows::errors(server),
             retries: server.retries,
             last_change_ms: server.last_change_ms,
-            times: TimesShape { queue_ms, connect_ms, response_ms, total_ms },
+            times: TimesShape {
+                queue_ms,
+                connect_ms,
+                response_ms,
+                total_ms,
+            },
             check: server.check.as_ref().map(CheckShape::new),
         }
     }
@@ -347,7 +371,11 @@ pub struct TransitionShape {
 impl InstanceShape {
     /// From a picture.
     pub fn new(node: &NodeView, instance: &InstanceSnapshot) -> Self {
-        let peer = |peer: &PeerSeen| PeerShape { address: peer.address.clone(), priority: peer.priority, age_ms: peer.age_ms };
+        let peer = |peer: &PeerSeen| PeerShape {
+            address: peer.address.clone(),
+            priority: peer.priority,
+            age_ms: peer.age_ms,
+        };
         Self {
             node: node.label.clone(),
             instance: instance.name.clone(),
@@ -363,7 +391,11 @@ impl InstanceShape {
                 .map(|share| ShareShape {
                     item: share.item.clone(),
                     healthy: share.healthy,
-                    priority: if let Effect::Priority(number) = share.effect { number } else { 0 },
+                    priority: if let Effect::Priority(number) = share.effect {
+                        number
+                    } else {
+                        0
+                    },
                     fault: share.effect == Effect::Fault,
                     detail: share.detail.clone(),
                 })

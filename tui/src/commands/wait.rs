@@ -41,7 +41,9 @@ pub(super) async fn wait_until(
                 }
                 if Instant::now() >= end {
                     let message = format!("not within {} s: {progress}", timeout.as_secs_f64());
-                    session.failures.push(Failure::new("timeout", None, message));
+                    session
+                        .failures
+                        .push(Failure::new("timeout", None, message));
                     return false;
                 }
             }

@@ -13,12 +13,20 @@ use crate::keys::HELP;
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let mut lines: Vec<Line<'_>> = HELP
         .iter()
-        .map(|(key, what)| Line::from(vec![Span::styled(format!(" {key:<16}"), theme.strong()), Span::raw(*what)]))
+        .map(|(key, what)| {
+            Line::from(vec![
+                Span::styled(format!(" {key:<16}"), theme.strong()),
+                Span::raw(*what),
+            ])
+        })
         .collect();
     if app.demo {
         lines[16] = Line::raw(" F9 K  F10 W     demo: kill the master, kill a web server");
     }
     let place = middle(area, 68, lines.len() as u16 + 2);
     clear(frame, place);
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Help: any key closes ")), place);
+    frame.render_widget(
+        Paragraph::new(lines).block(Block::bordered().title(" Help: any key closes ")),
+        place,
+    );
 }

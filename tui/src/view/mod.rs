@@ -28,12 +28,22 @@ pub const MIN_HEIGHT: u16 = 16;
 pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
     if area.width < MIN_WIDTH || area.height < MIN_HEIGHT {
-        let text = format!("tandem needs {MIN_WIDTH}x{MIN_HEIGHT}; this terminal is {}x{}. q leaves.", area.width, area.height);
-        frame.render_widget(Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: true }), area);
+        let text = format!(
+            "tandem needs {MIN_WIDTH}x{MIN_HEIGHT}; this terminal is {}x{}. q leaves.",
+            area.width, area.height
+        );
+        frame.render_widget(
+            Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: true }),
+            area,
+        );
         return;
     }
     let problems = problems::problems(&app.nodes);
-    let alarms: Vec<&Problem> = problems.iter().filter(|problem| is_alarm(problem)).take(2).collect();
+    let alarms: Vec<&Problem> = problems
+        .iter()
+        .filter(|problem| is_alarm(problem))
+        .take(2)
+        .collect();
     let [head, banner, body, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(alarms.len() as u16),
@@ -41,8 +51,14 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
         Constraint::Length(1),
     ])
     .areas(area);
-    frame.render_widget(Paragraph::new(head_line(app, &problems, theme, head.width)), head);
-    let lines: Vec<Line<'_>> = alarms.iter().map(|problem| alarm_line(problem, theme, banner.width)).collect();
+    frame.render_widget(
+        Paragraph::new(head_line(app, &problems, theme, head.width)),
+        head,
+    );
+    let lines: Vec<Line<'_>> = alarms
+        .iter()
+        .map(|problem| alarm_line(problem, theme, banner.width))
+        .collect();
     frame.render_widget(Paragraph::new(lines), banner);
     match app.screen {
         Screen::Overview => overview::draw(frame, body, app, &problems, theme),
@@ -61,20 +77,32 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
 
 /// What is shouted on every screen.
 fn is_alarm(problem: &Problem) -> bool {
-    matches!(problem.kind, ProblemKind::VrrpSplitBrain | ProblemKind::VrrpNobodyMaster | ProblemKind::VrrpAddressMissing)
+    matches!(
+        problem.kind,
+        ProblemKind::VrrpSplitBrain
+            | ProblemKind::VrrpNobodyMaster
+            | ProblemKind::VrrpAddressMissing
+    )
 }
 
 fn alarm_line<'a>(problem: &Problem, theme: &Theme, width: u16) -> Line<'a> {
     let text = format!(" !! {}: {}: {}", problem.subject, problem.what, problem.why);
     let width = usize::from(width);
-    Line::styled(format!("{:<width$}", words::cut(&text, width)), theme.alarm())
+    Line::styled(
+        format!("{:<width$}", words::cut(&text, width)),
+        theme.alarm(),
+    )
 }
 
 fn head_line<'a>(app: &App, problems: &[Problem], theme: &Theme, width: u16) -> Line<'a> {
     let mut spans = vec![Span::styled(" tandem ", theme.strong())];
     for (number, screen) in Screen::ALL.iter().enumerate() {
         let text = format!(" {} {} ", number + 1, screen.name());
-        spans.push(if *screen == app.screen { Span::styled(text, theme.selected()) } else { Span::raw(text) });
+        spans.push(if *screen == app.screen {
+            Span::styled(text, theme.selected())
+        } else {
+            Span::raw(text)
+        });
     }
     let mut right: Vec<Span<'_>> = Vec::new();
     for node in &app.nodes {
@@ -83,7 +111,10 @@ fn head_line<'a>(app: &App, problems: &[Problem], theme: &Theme, width: u16) -> 
             Reach::Connecting => ("...", theme.dim()),
             Reach::Lost { .. } => ("LOST", theme.bad()),
         };
-        right.push(Span::styled(format!(" {} {mark} ", words::cut(&node.label, 12)), style));
+        right.push(Span::styled(
+            format!(" {} {mark} ", words::cut(&node.label, 12)),
+            style,
+        ));
     }
     let worst = problems.first().map(|problem| problem.severity);
     right.push(match worst {
@@ -91,11 +122,18 @@ fn head_line<'a>(app: &App, problems: &[Problem], theme: &Theme, width: u16) -> 
         Some(Severity::Warning) => Span::styled(" WARN ", theme.uneasy()),
         _ => Span::styled(" OK ", theme.good()),
     });
-    right.push(Span::styled(format!(" {}", words::clock(app.now_ms)), theme.dim()));
+    right.push(Span::styled(
+        format!(" {}", words::clock(app.now_ms)),
+        theme.dim(),
+    ));
     let used = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
     // On a narrow terminal the clock goes first, then the nodes; what is wrong stays.
     while right.len() > 1 && used(&spans) + used(&right) > usize::from(width) {
-        let surplus = if right.len() > app.nodes.len() + 1 { right.len() - 1 } else { 0 };
+        let surplus = if right.len() > app.nodes.len() + 1 {
+            right.len() - 1
+        } else {
+            0
+        };
         right.remove(surplus);
     }
     let gap = usize::from(width).saturating_sub(used(&spans) + used(&right));
@@ -114,13 +152,27 @@ fn foot_line<'a>(app: &App, theme: &Theme, width: u16) -> Line<'a> {
         ]);
     }
     if let Some(message) = &app.message {
-        let style = if message.bad { theme.bad() } else { theme.strong() };
-        return Line::styled(format!(" {}", words::cut(&message.text, usize::from(width).saturating_sub(2))), style);
+        let style = if message.bad {
+            theme.bad()
+        } else {
+            theme.strong()
+        };
+        return Line::styled(
+            format!(
+                " {}",
+                words::cut(&message.text, usize::from(width).saturating_sub(2))
+            ),
+            style,
+        );
     }
     let mut text = match app.screen {
         Screen::Overview => " ? help  f failover  b failback  n node  Tab screen  q leave",
-        Screen::Servers if app.detail => " Esc closes  d drain  r ready  m maint  w weight  q leave",
-        Screen::Servers => " ? help  d drain  r ready  m maint  w weight  Enter detail  / filter  s sort",
+        Screen::Servers if app.detail => {
+            " Esc closes  d drain  r ready  m maint  w weight  q leave"
+        }
+        Screen::Servers => {
+            " ? help  d drain  r ready  m maint  w weight  Enter detail  / filter  s sort"
+        }
         Screen::Vrrp => " ? help  f failover  b failback  Up/Down select  q leave",
         Screen::Events => " ? help  / filter  n node  Up/Down scroll  q leave",
     }
@@ -136,20 +188,32 @@ pub fn sparkline(values: &[u64], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let values = &values[values.len().saturating_sub(width)..];
     let most = values.iter().copied().max().unwrap_or(0).max(1);
-    let bars: String = values.iter().map(|value| BARS[usize::try_from(value * 7 / most).unwrap_or(7).min(7)]).collect();
+    let bars: String = values
+        .iter()
+        .map(|value| BARS[usize::try_from(value * 7 / most).unwrap_or(7).min(7)])
+        .collect();
     format!("{}{bars}", " ".repeat(width.saturating_sub(values.len())))
 }
 
 /// A bar of `#` and `.` for a part of a whole, so that it reads without colour.
 pub fn bar(part: u64, whole: u64, width: usize) -> String {
-    let filled = if whole == 0 { width } else { usize::try_from(part * width as u64 / whole).unwrap_or(width).min(width) };
+    let filled = (part * width as u64)
+        .checked_div(whole)
+        .and_then(|filled| usize::try_from(filled).ok())
+        .unwrap_or(width)
+        .min(width);
     format!("{}{}", "#".repeat(filled), ".".repeat(width - filled))
 }
 
 /// The middle of an area, at most so large.
 fn middle(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
-    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+    Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    }
 }
 
 /// Makes room for something above the screen.
@@ -162,16 +226,34 @@ fn drain_lines<'a>(app: &App, theme: &Theme, width: usize) -> Vec<Line<'a>> {
     app.drains
         .iter()
         .map(|drain| {
-            let node = app.nodes.get(drain.node).map_or("?", |node| node.label.as_str());
-            let elapsed = words::span(drain.ended_ms.unwrap_or(app.now_ms).saturating_sub(drain.started_ms));
+            let node = app
+                .nodes
+                .get(drain.node)
+                .map_or("?", |node| node.label.as_str());
+            let elapsed = words::span(
+                drain
+                    .ended_ms
+                    .unwrap_or(app.now_ms)
+                    .saturating_sub(drain.started_ms),
+            );
             let subject = words::cut(&format!("{} on {node}", drain.name), 30);
             let tail = match drain.ended_ms {
                 Some(_) => format!("empty after {elapsed}"),
-                None => format!("{} of {} left, {elapsed}", drain.left, words::plural(drain.most, "session")),
+                None => format!(
+                    "{} of {} left, {elapsed}",
+                    drain.left,
+                    words::plural(drain.most, "session")
+                ),
             };
-            let room = width.saturating_sub(subject.chars().count() + tail.chars().count() + 14).clamp(5, 40);
+            let room = width
+                .saturating_sub(subject.chars().count() + tail.chars().count() + 14)
+                .clamp(5, 40);
             let gauge = bar(drain.most - drain.left, drain.most, room);
-            let style = if drain.ended_ms.is_some() { theme.good() } else { theme.uneasy() };
+            let style = if drain.ended_ms.is_some() {
+                theme.good()
+            } else {
+                theme.uneasy()
+            };
             Line::styled(format!(" draining {subject} [{gauge}] {tail}"), style)
         })
         .collect()

@@ -18,7 +18,11 @@ impl Theme {
     }
 
     fn coloured(self, colour: Color, otherwise: Modifier) -> Style {
-        if self.colours { Style::new().fg(colour) } else { Style::new().add_modifier(otherwise) }
+        if self.colours {
+            Style::new().fg(colour)
+        } else {
+            Style::new().add_modifier(otherwise)
+        }
     }
 
     /// Well.
@@ -33,13 +37,17 @@ impl Theme {
 
     /// Broken.
     pub fn bad(self) -> Style {
-        self.coloured(Color::Red, Modifier::BOLD).add_modifier(Modifier::BOLD)
+        self.coloured(Color::Red, Modifier::BOLD)
+            .add_modifier(Modifier::BOLD)
     }
 
     /// What nobody may overlook.
     pub fn alarm(self) -> Style {
         if self.colours {
-            Style::new().fg(Color::White).bg(Color::Red).add_modifier(Modifier::BOLD)
+            Style::new()
+                .fg(Color::White)
+                .bg(Color::Red)
+                .add_modifier(Modifier::BOLD)
         } else {
             Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
         }

@@ -4,31 +4,55 @@ use protocol::vrrp::{Effect, InstanceSnapshot, VrrpState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph, Wrap};
+use ratatui::widgets::{Block, Paragraph};
 
 use super::theme::Theme;
 use crate::app::App;
-use crate::problems::{self, RouterState};
+use crate::routers::{self, RouterState};
 use crate::words::{self, clock, printable, span};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let routers = problems::virtual_routers(&app.nodes);
+    let routers = routers::virtual_routers(&app.nodes);
     let Some(router) = routers.get(app.router.min(routers.len().saturating_sub(1))) else {
         let text = " no VRRP instance is known";
-        frame.render_widget(Paragraph::new(Line::styled(text, theme.dim())).block(Block::bordered().title(" VRRP ")), area);
+        frame.render_widget(
+            Paragraph::new(Line::styled(text, theme.dim()))
+                .block(Block::bordered().title(" VRRP ")),
+            area,
+        );
         return;
     };
-    let list_rows = if routers.len() > 1 { (routers.len() as u16).min(area.height / 4) } else { 0 };
-    let [list, head, body] =
-        Layout::vertical([Constraint::Length(list_rows), Constraint::Length(1), Constraint::Min(3)]).areas(area);
-    let skip = app.router.saturating_sub(usize::from(list_rows).saturating_sub(1));
+    let list_rows = if routers.len() > 1 {
+        (routers.len() as u16).min(area.height / 4)
+    } else {
+        0
+    };
+    let [list, head, body] = Layout::vertical([
+        Constraint::Length(list_rows),
+        Constraint::Length(1),
+        Constraint::Min(3),
+    ])
+    .areas(area);
+    let skip = app
+        .router
+        .saturating_sub(usize::from(list_rows).saturating_sub(1));
     let lines: Vec<Line<'_>> = routers
         .iter()
         .enumerate()
         .skip(skip)
         .map(|(number, router)| {
-            let text = format!("{}{} vrid {}  {}", if number == app.router { ">" } else { " " }, router.name, router.vrid, holder(app, router.state(&app.nodes)).0);
-            if number == app.router { Line::styled(text, theme.selected()) } else { Line::raw(text) }
+            let text = format!(
+                "{}{} vrid {}  {}",
+                if number == app.router { ">" } else { " " },
+                router.name,
+                router.vrid,
+                holder(app, router.state(&app.nodes)).0
+            );
+            if number == app.router {
+                Line::styled(text, theme.selected())
+            } else {
+                Line::raw(text)
+            }
         })
         .collect();
     frame.render_widget(Paragraph::new(lines), list);
@@ -36,7 +60,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     let style = if alarm { theme.alarm() } else { theme.good() };
     frame.render_widget(
         Paragraph::new(Line::from(vec![
-            Span::styled(format!(" {} vrid {} ", printable(router.name), router.vrid), theme.strong()),
+            Span::styled(
+                format!(" {} vrid {} ", printable(router.name), router.vrid),
+                theme.strong(),
+            ),
             Span::raw(format!("{}  ", printable(&router.addresses.join(" ")))),
             Span::styled(text, style.patch(theme.strong())),
         ])),
@@ -51,21 +78,34 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     for ((index, instance), column) in members.iter().zip(columns.iter()) {
         let node = &app.nodes[*index];
         let title = Span::styled(format!(" {} ", words::cut(&node.label, 30)), theme.strong());
-        let lines = instance_lines(app, instance, theme, usize::from(column.width).saturating_sub(2));
-        frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(title)), *column);
+        let lines = instance_lines(
+            app,
+            instance,
+            theme,
+            usize::from(column.width).saturating_sub(2),
+        );
+        frame.render_widget(
+            Paragraph::new(lines).block(Block::bordered().title(title)),
+            *column,
+        );
     }
 }
 
 fn holder(app: &App, state: RouterState) -> (String, bool) {
     match state {
         RouterState::HeldBy(index) => (format!("on {}", app.nodes[index].label), false),
-        RouterState::HeldElsewhere(address) => (format!("on {address}, not one of these nodes"), false),
+        RouterState::HeldElsewhere(address) => (format!("on {address}"), false),
         RouterState::SplitBrain(_) => ("SPLIT BRAIN: on several nodes".to_owned(), true),
         RouterState::Nobody => ("NOBODY is MASTER".to_owned(), true),
     }
 }
 
-fn instance_lines<'a>(app: &App, instance: &InstanceSnapshot, theme: &Theme, width: usize) -> Vec<Line<'a>> {
+fn instance_lines<'a>(
+    app: &App,
+    instance: &InstanceSnapshot,
+    theme: &Theme,
+    width: usize,
+) -> Vec<Line<'a>> {
     let style = match instance.state {
         VrrpState::Master => theme.good(),
         VrrpState::Fault => theme.bad(),
@@ -75,9 +115,18 @@ fn instance_lines<'a>(app: &App, instance: &InstanceSnapshot, theme: &Theme, wid
     let mut lines = vec![
         Line::from(vec![
             Span::styled(format!(" {}", instance.state), style.patch(theme.strong())),
-            Span::raw(format!(" for {} on {}", span(app.now_ms.saturating_sub(instance.since_ms)), printable(&instance.interface))),
+            Span::raw(format!(
+                " for {} on {}",
+                span(app.now_ms.saturating_sub(instance.since_ms)),
+                printable(&instance.interface)
+            )),
         ]),
-        Line::raw(cut(format!(" priority {} = base {}", instance.effective_priority, instance.base_priority))),
+        Line::raw(cut(format!(
+            " priority {} (base {}, tracking {:+})",
+            instance.effective_priority,
+            instance.base_priority,
+            i16::from(instance.effective_priority) - i16::from(instance.base_priority)
+        ))),
     ];
     for share in &instance.shares {
         let effect = match share.effect {
@@ -85,48 +134,108 @@ fn instance_lines<'a>(app: &App, instance: &InstanceSnapshot, theme: &Theme, wid
             Effect::Fault => "FAULT".to_owned(),
         };
         let mark = if share.healthy { "ok " } else { "BAD" };
-        let style = if share.healthy { theme.good() } else { theme.bad() };
+        let style = if share.healthy {
+            theme.good()
+        } else {
+            theme.bad()
+        };
+        let text = printable(&format!("{effect} {}: {}", share.item, share.detail));
+        let mut wrapped = words::wrap(&text, width.saturating_sub(6), 2).into_iter();
         lines.push(Line::from(vec![
             Span::styled(format!("  {mark} "), style),
-            Span::raw(words::cut(&printable(&format!("{effect:>5} {}  {}", share.item, share.detail)), width.saturating_sub(6))),
+            Span::raw(wrapped.next().unwrap_or_default()),
         ]));
+        lines.extend(wrapped.map(|text| Line::raw(format!("      {text}"))));
     }
     let peer = match (&instance.master, instance.peers.first()) {
-        (Some(peer), _) => format!(" master {} priority {}, heard {} ms ago", peer.address, peer.priority, peer.age_ms),
-        (None, Some(peer)) => format!(" peer {} priority {}, heard {} ago", peer.address, peer.priority, age(peer.age_ms)),
+        (Some(peer), _) => format!(
+            " master {} priority {}, heard {} ago",
+            peer.address,
+            peer.priority,
+            age(peer.age_ms)
+        ),
+        (None, Some(peer)) => format!(
+            " peer {} priority {}, heard {} ago",
+            peer.address,
+            peer.priority,
+            age(peer.age_ms)
+        ),
         (None, None) => " no peer was heard".to_owned(),
     };
-    lines.push(Line::raw(cut(peer)));
-    let present = if instance.addresses_present { "on the interface" } else { "not here" };
-    lines.push(Line::raw(cut(format!(" {} {present}", instance.addresses.join(" ")))));
+    lines.extend(
+        words::wrap(&printable(&peer), width, 3)
+            .into_iter()
+            .map(Line::raw),
+    );
+    let present = if instance.addresses_present {
+        "on the interface"
+    } else {
+        "not here"
+    };
+    lines.push(Line::raw(cut(format!(
+        " {} {present}",
+        instance.addresses.join(" ")
+    ))));
     if instance.held {
-        lines.push(Line::styled(cut(" gave the addresses away; b takes them back".to_owned()), theme.uneasy()));
+        lines.push(Line::styled(
+            cut(" gave the addresses away; b takes them back".to_owned()),
+            theme.uneasy(),
+        ));
     }
     if instance.conflict {
-        lines.push(Line::styled(cut(" ANOTHER MASTER is heard".to_owned()), theme.alarm()));
+        lines.push(Line::styled(
+            cut(" ANOTHER MASTER is heard".to_owned()),
+            theme.alarm(),
+        ));
     }
     let counters = &instance.counters;
-    let preempt = if instance.nopreempt { ", nopreempt" } else { "" };
+    let preempt = if instance.nopreempt {
+        ", nopreempt"
+    } else {
+        ""
+    };
     lines.push(Line::raw(cut(format!(
         " adverts out {} in {}, every {} ms{preempt}",
         counters.adverts_sent, counters.adverts_received, instance.advert_interval_ms
     ))));
     lines.push(Line::raw(cut(format!(
-        " resigned {}, heard {}; master {}x, ARPs {}",
-        counters.resignations_sent, counters.resignations_received, counters.became_master, counters.gratuitous_arps_sent
+        " master {}x, ARPs {}, resigned {} heard {}",
+        counters.became_master,
+        counters.gratuitous_arps_sent,
+        counters.resignations_sent,
+        counters.resignations_received
     ))));
     if !counters.refused.is_empty() {
-        let refused = counters.refused.iter().map(|(reason, number)| format!("{reason} {number}")).collect::<Vec<_>>().join(", ");
-        lines.push(Line::styled(cut(format!(" refused: {refused}")), theme.uneasy()));
+        let refused = counters
+            .refused
+            .iter()
+            .map(|(reason, number)| format!("{reason} {number}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        lines.push(Line::styled(
+            cut(format!(" refused: {refused}")),
+            theme.uneasy(),
+        ));
     }
     lines.push(Line::styled(" transitions", theme.dim()));
     for transition in instance.transitions.iter().rev() {
-        lines.push(Line::raw(cut(format!(" {} {} -> {}", clock(transition.at_ms), transition.from, transition.to))));
-        lines.push(Line::styled(cut(format!("   {}", transition.reason)), theme.dim()));
+        lines.push(Line::raw(cut(format!(
+            " {} {} -> {}",
+            clock(transition.at_ms),
+            transition.from,
+            transition.to
+        ))));
+        for text in words::wrap(&printable(&format!("   {}", transition.reason)), width, 3) {
+            lines.push(Line::styled(text, theme.dim()));
+        }
     }
     lines
 }
 
 fn age(milliseconds: u64) -> String {
-    if milliseconds < 10_000 { format!("{milliseconds} ms") } else { span(milliseconds) }
+    if milliseconds < 10_000 {
+        format!("{milliseconds} ms")
+    } else {
+        span(milliseconds)
+    }
 }

@@ -11,10 +11,12 @@ use protocol::client::{ClientAsk, ClientReply, ClientRequest, ClientTell, PROTOC
 use protocol::event::now_ms;
 use protocol::operation::{Level, Operation, Refusal, ServerAdmin, WeightChange};
 use protocol::snapshot::{
-    AdminCause, BackendStats, CheckStats, FrontendStats, Gauge, Operational, ProcessInfo, ProxySnapshot, Rate,
-    Responses, ServerStats, Snapshot, Times, WorkerSnapshot,
+    AdminCause, BackendStats, CheckStats, FrontendStats, Gauge, Operational, ProcessInfo,
+    ProxySnapshot, Rate, Responses, ServerStats, Snapshot, Times, WorkerSnapshot,
 };
-use protocol::vrrp::{Effect, InstanceSnapshot, PeerSeen, Share, Transition, VrrpCounters, VrrpState};
+use protocol::vrrp::{
+    Effect, InstanceSnapshot, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
+};
 use protocol::{Event, EventKind, EventSeverity, EventSource, wire};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -41,7 +43,9 @@ pub struct World {
 pub type Shared = Arc<Mutex<World>>;
 
 pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
-    world.lock().expect("no test panics while it holds the world")
+    world
+        .lock()
+        .expect("no test panics while it holds the world")
 }
 
 pub fn server(name: &str, address: &str) -> ServerStats {
@@ -61,11 +65,18 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         backup: false,
         queue: Gauge::default(),
         queue_limit: 0,
-        sessions: Gauge { current: 12, maximum: 40 },
+        sessions: Gauge {
+            current: 12,
+            maximum: 40,
+        },
         session_limit: 0,
         sessions_total: 10_000,
         chosen_total: 10_000,
-        rate: Rate { current: 17, maximum: 60, limit: 0 },
+        rate: Rate {
+            current: 17,
+            maximum: 60,
+            limit: 0,
+        },
         bytes_in: 0,
         bytes_out: 0,
         denied_responses: 0,
@@ -75,7 +86,12 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         redispatches: 0,
         client_aborts: 0,
         server_aborts: 0,
-        responses: Responses { class_2xx: 9_900, class_3xx: 70, class_4xx: 30, ..Responses::default() },
+        responses: Responses {
+            class_2xx: 9_900,
+            class_3xx: 70,
+            class_4xx: 30,
+            ..Responses::default()
+        },
         requests_total: 10_000,
         connects: 400,
         reuses: 9_600,
@@ -84,7 +100,16 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         last_change_ms: 190_000,
         downtime_ms: 0,
         last_session_ms: Some(10),
-        times: Times { queue_ms: 0, connect_ms: 1, response_ms: 8, total_ms: 11, total_max_ms: 230, response_max_ms: 210, connect_max_ms: 3, queue_max_ms: 0 },
+        times: Times {
+            queue_ms: 0,
+            connect_ms: 1,
+            response_ms: 8,
+            total_ms: 11,
+            total_max_ms: 230,
+            response_max_ms: 210,
+            connect_max_ms: 3,
+            queue_max_ms: 0,
+        },
         check: Some(CheckStats {
             status: "L7OK".to_owned(),
             code: Some(200),
@@ -103,9 +128,17 @@ pub fn server(name: &str, address: &str) -> ServerStats {
 /// A node of the article's pair.
 pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
     let master = state == VrrpState::Master;
-    let (priority, source, peer, peer_priority) =
-        if name == "a" { (100, "10.230.137.1", "10.230.137.2", 98) } else { (98, "10.230.137.2", "10.230.137.1", 100) };
-    let heard = PeerSeen { address: peer.to_owned(), priority: peer_priority, age_ms: 320, adverts: 190 };
+    let (priority, source, peer, peer_priority) = if name == "a" {
+        (100, "10.230.137.1", "10.230.137.2", 98)
+    } else {
+        (98, "10.230.137.2", "10.230.137.1", 100)
+    };
+    let heard = PeerSeen {
+        address: peer.to_owned(),
+        priority: peer_priority,
+        age_ms: 320,
+        adverts: 190,
+    };
     let instance = InstanceSnapshot {
         name: "R1".to_owned(),
         interface: "eth0".to_owned(),
@@ -131,12 +164,30 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         held: false,
         conflict: false,
         transitions: vec![
-            Transition { at_ms: at_ms - 194_000, from: VrrpState::Init, to: VrrpState::Backup, reason: "started".to_owned() },
+            Transition {
+                at_ms: at_ms - 194_000,
+                from: VrrpState::Init,
+                to: if master {
+                    VrrpState::Backup
+                } else {
+                    VrrpState::Init
+                },
+                reason: "started".to_owned(),
+            },
             Transition {
                 at_ms: at_ms - 190_000,
-                from: VrrpState::Backup,
+                from: if master {
+                    VrrpState::Backup
+                } else {
+                    VrrpState::Init
+                },
                 to: state,
-                reason: if master { "no master was heard for 3.6 s" } else { "a better master speaks" }.to_owned(),
+                reason: if master {
+                    "no master was heard for 3.6 s"
+                } else {
+                    "a better master speaks"
+                }
+                .to_owned(),
             },
         ],
         counters: VrrpCounters {
@@ -157,7 +208,10 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
     let frontend = FrontendStats {
         status: "OPEN".to_owned(),
         listeners: vec![":80".to_owned()],
-        sessions: Gauge { current: if master { 24 } else { 0 }, maximum: 80 },
+        sessions: Gauge {
+            current: if master { 24 } else { 0 },
+            maximum: 80,
+        },
         requests_total: 20_000,
         sessions_total: 20_000,
         ..FrontendStats::default()
@@ -171,17 +225,32 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         ..BackendStats::default()
     };
     let proxies = vec![
-        ProxySnapshot { id: 2, name: "main".to_owned(), http: true, frontend: Some(frontend), ..ProxySnapshot::default() },
+        ProxySnapshot {
+            id: 2,
+            name: "main".to_owned(),
+            http: true,
+            frontend: Some(frontend),
+            ..ProxySnapshot::default()
+        },
         ProxySnapshot {
             id: 3,
             name: "nginx".to_owned(),
             http: true,
             frontend: None,
-            servers: vec![busy(server("web1", "10.230.150.68:80")), busy(server("web2", "10.230.150.69:80"))],
+            servers: vec![
+                busy(server("web1", "10.230.150.68:80")),
+                busy(server("web2", "10.230.150.69:80")),
+            ],
             backend: Some(backend),
         },
     ];
-    let process = ProcessInfo { pid: 4_242, maxconn: 4_000, current_connections: if master { 24 } else { 0 }, threads: 2, ..ProcessInfo::default() };
+    let process = ProcessInfo {
+        pid: 4_242,
+        maxconn: 4_000,
+        current_connections: if master { 24 } else { 0 },
+        threads: 2,
+        ..ProcessInfo::default()
+    };
     let snapshot = Snapshot {
         at_ms,
         node: name.to_owned(),
@@ -196,25 +265,60 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         vrrp_running: true,
         draining_workers: Vec::new(),
     };
-    let mut node = MockNode { snapshot, events: Vec::new(), requests_per_second: 34, errors_per_second: 0, started_ms: at_ms - 194_000 };
-    node.tell(at_ms - 194_000, EventSource::Supervisor, EventSeverity::Info, EventKind::ProcessStarted, "worker", "started", "configuration is valid");
+    let mut node = MockNode {
+        snapshot,
+        events: Vec::new(),
+        requests_per_second: 34,
+        errors_per_second: 0,
+        started_ms: at_ms - 194_000,
+    };
+    node.tell(
+        at_ms - 194_000,
+        EventSource::Supervisor,
+        EventSeverity::Info,
+        EventKind::ProcessStarted,
+        "worker",
+        "started",
+        "configuration is valid",
+    );
     node.tell(
         at_ms - 190_000,
         EventSource::Vrrp,
         EventSeverity::Notice,
         EventKind::VrrpTransition,
         "R1",
-        &format!("BACKUP -> {state}"),
-        if master { "no master was heard for 3.6 s" } else { "a better master speaks" },
+        if master {
+            "BACKUP -> MASTER"
+        } else {
+            "INIT -> BACKUP"
+        },
+        if master {
+            "no master was heard for 3.6 s"
+        } else {
+            "a better master speaks"
+        },
     );
     node
 }
 
 impl MockNode {
     #[allow(clippy::too_many_arguments)]
-    pub fn tell(&mut self, at_ms: u64, source: EventSource, severity: EventSeverity, kind: EventKind, subject: &str, change: &str, reason: &str) {
+    pub fn tell(
+        &mut self,
+        at_ms: u64,
+        source: EventSource,
+        severity: EventSeverity,
+        kind: EventKind,
+        subject: &str,
+        change: &str,
+        reason: &str,
+    ) {
         let sequence = self.events.len() as u64 + 1;
-        self.events.push(Event { sequence, at_ms, ..Event::now(source, severity, kind, subject, change, reason) });
+        self.events.push(Event {
+            sequence,
+            at_ms,
+            ..Event::now(source, severity, kind, subject, change, reason)
+        });
     }
 
     pub fn instance(&mut self) -> &mut InstanceSnapshot {
@@ -222,12 +326,24 @@ impl MockNode {
     }
 
     pub fn backend(&mut self) -> &mut ProxySnapshot {
-        let worker = self.snapshot.worker.as_mut().expect("the mock has a worker");
-        worker.proxies.iter_mut().find(|proxy| proxy.name == "nginx").expect("the article's backend")
+        let worker = self
+            .snapshot
+            .worker
+            .as_mut()
+            .expect("the mock has a worker");
+        worker
+            .proxies
+            .iter_mut()
+            .find(|proxy| proxy.name == "nginx")
+            .expect("the article's backend")
     }
 
     pub fn server(&mut self, name: &str) -> &mut ServerStats {
-        self.backend().servers.iter_mut().find(|server| server.name == name).expect("a server of the article")
+        self.backend()
+            .servers
+            .iter_mut()
+            .find(|server| server.name == name)
+            .expect("a server of the article")
     }
 
     /// A check fails, as when the web server is killed.
@@ -248,7 +364,15 @@ impl MockNode {
             check.history = [vec![true; 9], vec![false; 3]].concat();
             check.failures += 3;
         }
-        self.tell(at_ms, EventSource::Worker, EventSeverity::Alert, EventKind::ServerDown, &format!("nginx/{name}"), "UP -> DOWN", "Layer4 connection problem, Connection refused");
+        self.tell(
+            at_ms,
+            EventSource::Worker,
+            EventSeverity::Alert,
+            EventKind::ServerDown,
+            &format!("nginx/{name}"),
+            "UP -> DOWN",
+            "Layer4 connection problem, Connection refused",
+        );
     }
 
     pub fn server_up(&mut self, name: &str, at_ms: u64) {
@@ -258,7 +382,15 @@ impl MockNode {
         stats.status = "UP".to_owned();
         stats.last_change_ms = 0;
         stats.check = fresh.check;
-        self.tell(at_ms, EventSource::Worker, EventSeverity::Notice, EventKind::ServerUp, &format!("nginx/{name}"), "DOWN -> UP", "Layer7 check passed");
+        self.tell(
+            at_ms,
+            EventSource::Worker,
+            EventSeverity::Notice,
+            EventKind::ServerUp,
+            &format!("nginx/{name}"),
+            "DOWN -> UP",
+            "Layer7 check passed",
+        );
     }
 
     fn become_state(&mut self, state: VrrpState, at_ms: u64, reason: &str) {
@@ -271,8 +403,21 @@ impl MockNode {
         instance.since_ms = at_ms;
         instance.addresses_present = state == VrrpState::Master;
         instance.counters.became_master += u64::from(state == VrrpState::Master);
-        instance.transitions.push(Transition { at_ms, from, to: state, reason: reason.to_owned() });
-        self.tell(at_ms, EventSource::Vrrp, EventSeverity::Notice, EventKind::VrrpTransition, "R1", &format!("{from} -> {state}"), reason);
+        instance.transitions.push(Transition {
+            at_ms,
+            from,
+            to: state,
+            reason: reason.to_owned(),
+        });
+        self.tell(
+            at_ms,
+            EventSource::Vrrp,
+            EventSeverity::Notice,
+            EventKind::VrrpTransition,
+            "R1",
+            &format!("{from} -> {state}"),
+            reason,
+        );
     }
 }
 
@@ -280,7 +425,13 @@ impl World {
     /// The article's pair: `a` is MASTER.
     pub fn pair() -> Shared {
         let at_ms = now_ms();
-        Arc::new(Mutex::new(Self { nodes: vec![node("a", VrrpState::Master, at_ms), node("b", VrrpState::Backup, at_ms)], last_ms: at_ms }))
+        Arc::new(Mutex::new(Self {
+            nodes: vec![
+                node("a", VrrpState::Master, at_ms),
+                node("b", VrrpState::Backup, at_ms),
+            ],
+            last_ms: at_ms,
+        }))
     }
 
     /// Lets time pass.
@@ -291,13 +442,24 @@ impl World {
             let master = node.instance().state == VrrpState::Master;
             // Traffic swings a little, so that graphs have something to show.
             let swing = 80 + at_ms / 1_000 * 13 % 40;
-            let rate = if master { node.requests_per_second * swing / 100 } else { 0 };
+            let rate = if master {
+                node.requests_per_second * swing / 100
+            } else {
+                0
+            };
             let served = rate * elapsed / 1_000 + u64::from(master && at_ms % 1_000 < elapsed);
-            let errors = if master { node.errors_per_second * elapsed / 1_000 } else { 0 };
+            let second = at_ms / 1_000 != (at_ms - elapsed.min(at_ms)) / 1_000;
+            let errors = if master && second {
+                node.errors_per_second
+            } else {
+                0
+            };
             node.snapshot.at_ms = at_ms;
             node.snapshot.uptime_seconds = (at_ms - node.started_ms) / 1_000;
             let backend = node.backend();
-            let used = |server: &ServerStats| server.admin == ServerAdmin::Ready && server.operational == Operational::Up;
+            let used = |server: &ServerStats| {
+                server.admin == ServerAdmin::Ready && server.operational == Operational::Up
+            };
             let number = backend.servers.iter().filter(|server| used(server)).count() as u64;
             let mut sessions = 0;
             for server in &mut backend.servers {
@@ -309,7 +471,10 @@ impl World {
                     server.rate.current = rate / number;
                     server.sessions.current = (24 + at_ms / 1_000 % 5) / number;
                     server.sessions.maximum = server.sessions.maximum.max(server.sessions.current);
-                } else if server.admin != ServerAdmin::Ready && server.sessions.current > 0 && at_ms / 400 != (at_ms - elapsed.min(at_ms)) / 400 {
+                } else if server.admin != ServerAdmin::Ready
+                    && server.sessions.current > 0
+                    && at_ms / 400 != (at_ms - elapsed.min(at_ms)) / 400
+                {
                     server.sessions.current -= 1;
                     server.rate.current = 0;
                 } else if !master {
@@ -319,7 +484,11 @@ impl World {
             }
             let usable = backend.servers.iter().filter(|server| used(server)).count() as u32;
             if let Some(stats) = &mut backend.backend {
-                stats.status = if usable == 0 { "DOWN" } else { "UP" }.to_owned();
+                let status = if usable == 0 { "DOWN" } else { "UP" };
+                if stats.status != status {
+                    stats.last_change_ms = 0;
+                }
+                stats.status = status.to_owned();
                 stats.active_servers = usable;
                 stats.last_change_ms += elapsed;
                 stats.sessions.current = sessions;
@@ -335,7 +504,11 @@ impl World {
             }
             let counters = &mut node.instance().counters;
             if at_ms / 1_000 != (at_ms - elapsed.min(at_ms)) / 1_000 {
-                if master { counters.adverts_sent += 1 } else { counters.adverts_received += 1 }
+                if master {
+                    counters.adverts_sent += 1
+                } else {
+                    counters.adverts_received += 1
+                }
             }
         }
     }
@@ -347,7 +520,12 @@ impl World {
                 let other = self.nodes[1 - index].instance();
                 (other.source.clone(), other.effective_priority)
             };
-            let heard = PeerSeen { address: source, priority, age_ms: 120, adverts: 1 };
+            let heard = PeerSeen {
+                address: source,
+                priority,
+                age_ms: 120,
+                adverts: 1,
+            };
             let node = &mut self.nodes[index];
             if index == to {
                 node.become_state(VrrpState::Master, at_ms, why_takes);
@@ -367,7 +545,11 @@ impl World {
                 let node = &mut self.nodes[place];
                 let stats = find(node, server)?;
                 stats.admin = *state;
-                stats.admin_cause = if *state == ServerAdmin::Ready { AdminCause::None } else { AdminCause::Operator };
+                stats.admin_cause = if *state == ServerAdmin::Ready {
+                    AdminCause::None
+                } else {
+                    AdminCause::Operator
+                };
                 let word = match state {
                     ServerAdmin::Ready if stats.operational == Operational::Down => "DOWN",
                     ServerAdmin::Ready => "UP",
@@ -376,8 +558,20 @@ impl World {
                 };
                 stats.status = word.to_owned();
                 stats.last_change_ms = 0;
-                stats.weight = if *state == ServerAdmin::Drain { 0 } else { stats.user_weight };
-                node.tell(at_ms, EventSource::Operator, EventSeverity::Notice, EventKind::ServerAdmin, &server.to_string(), &format!("is now {word}"), "asked by an operator");
+                stats.weight = if *state == ServerAdmin::Drain {
+                    0
+                } else {
+                    stats.user_weight
+                };
+                node.tell(
+                    at_ms,
+                    EventSource::Operator,
+                    EventSeverity::Notice,
+                    EventKind::ServerAdmin,
+                    &server.to_string(),
+                    &format!("is now {word}"),
+                    "asked by an operator",
+                );
                 Ok(String::new())
             }
             Operation::ServerWeight { server, weight } => {
@@ -396,10 +590,17 @@ impl World {
                 let other = 1 - place;
                 let there = self.nodes[other].instance().state == VrrpState::Backup;
                 if !there && !force {
-                    return Err(Refusal::Unsafe("nobody is there to take over; 'force' insists".to_owned()));
+                    return Err(Refusal::Unsafe(
+                        "nobody is there to take over; 'force' insists".to_owned(),
+                    ));
                 }
                 self.nodes[place].instance().held = true;
-                self.move_to(other, at_ms, "given away by an operator", "the master resigned");
+                self.move_to(
+                    other,
+                    at_ms,
+                    "given away by an operator",
+                    "the master resigned",
+                );
                 Ok(String::new())
             }
             Operation::VrrpFailback { instance } => {
@@ -407,9 +608,12 @@ impl World {
                     return Err(Refusal::NoSuchInstance(instance.clone()));
                 }
                 self.nodes[place].instance().held = false;
-                if place == 0 {
-                    self.move_to(0, at_ms, "a better master speaks", "better priority than the master's");
+                if place != 0 {
+                    return Err(Refusal::Unsafe(
+                        "the master has priority 100, this node has 98: it would lose".to_owned(),
+                    ));
                 }
+                self.move_to(0, at_ms, "a better master speaks", "operator: failback");
                 Ok(String::new())
             }
             Operation::Reload => Ok("the new worker runs".to_owned()),
@@ -418,10 +622,25 @@ impl World {
     }
 }
 
-fn find<'a>(node: &'a mut MockNode, name: &protocol::ServerName) -> Result<&'a mut ServerStats, Refusal> {
-    let worker = node.snapshot.worker.as_mut().ok_or(Refusal::NotRunning("The worker".to_owned()))?;
-    let proxy = worker.proxies.iter_mut().find(|proxy| proxy.name == name.backend).ok_or(Refusal::NoSuchBackend)?;
-    proxy.servers.iter_mut().find(|server| server.name == name.server).ok_or(Refusal::NoSuchServer)
+fn find<'a>(
+    node: &'a mut MockNode,
+    name: &protocol::ServerName,
+) -> Result<&'a mut ServerStats, Refusal> {
+    let worker = node
+        .snapshot
+        .worker
+        .as_mut()
+        .ok_or(Refusal::NotRunning("The worker".to_owned()))?;
+    let proxy = worker
+        .proxies
+        .iter_mut()
+        .find(|proxy| proxy.name == name.backend)
+        .ok_or(Refusal::NoSuchBackend)?;
+    proxy
+        .servers
+        .iter_mut()
+        .find(|server| server.name == name.server)
+        .ok_or(Refusal::NoSuchServer)
 }
 
 /// Lets time pass for as long as the task lives.
@@ -459,18 +678,23 @@ async fn converse(world: Shared, place: usize, mut stream: UnixStream) -> std::i
     let reader = tokio::spawn(async move {
         let mut length = [0; wire::LENGTH_BYTES];
         while read.read_exact(&mut length).await.is_ok() {
-            let Ok(length) = wire::announced_length(length, wire::MAX_CLIENT_FRAME_BYTES) else { return };
+            let Ok(length) = wire::announced_length(length, wire::MAX_CLIENT_FRAME_BYTES) else {
+                return;
+            };
             let mut bytes = vec![0; length];
             if read.read_exact(&mut bytes).await.is_err() {
                 return;
             }
-            let Ok(request) = wire::decode(&bytes) else { return };
+            let Ok(request) = wire::decode(&bytes) else {
+                return;
+            };
             if asked.send(request).await.is_err() {
                 return;
             }
         }
     });
     let mut interval: Option<tokio::time::Interval> = None;
+    let (mut push_ms, mut pushed_ms) = (0, 0);
     let mut told = 0;
     loop {
         tokio::select! {
@@ -485,7 +709,8 @@ async fn converse(world: Shared, place: usize, mut stream: UnixStream) -> std::i
                     ClientAsk::Snapshot => ClientTell::Snapshot(Box::new(lock(&world).nodes[place].snapshot.clone())),
                     ClientAsk::Subscribe { interval_ms } => {
                         told = lock(&world).nodes[place].events.len();
-                        interval = Some(tokio::time::interval(Duration::from_millis(interval_ms.max(100))));
+                        push_ms = interval_ms.max(100);
+                        interval = Some(tokio::time::interval(Duration::from_millis(100)));
                         ClientTell::Done(String::new())
                     }
                     ClientAsk::Events { after } => {
@@ -508,7 +733,11 @@ async fn converse(world: Shared, place: usize, mut stream: UnixStream) -> std::i
                     (node.snapshot.clone(), node.events[told.min(node.events.len())..].to_vec())
                 };
                 told += events.len();
-                let mut bytes = wire::frame(&ClientReply { id: 0, body: ClientTell::Snapshot(Box::new(snapshot)) }).map_err(std::io::Error::other)?;
+                let mut bytes = Vec::new();
+                if now_ms() >= pushed_ms + push_ms {
+                    pushed_ms = now_ms();
+                    bytes = wire::frame(&ClientReply { id: 0, body: ClientTell::Snapshot(Box::new(snapshot)) }).map_err(std::io::Error::other)?;
+                }
                 if !events.is_empty() {
                     bytes.extend(wire::frame(&ClientReply { id: 0, body: ClientTell::Events(events) }).map_err(std::io::Error::other)?);
                 }

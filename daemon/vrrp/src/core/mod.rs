@@ -4,6 +4,7 @@
 //! [`Action`]s in the order in which they must happen. Where keepalived's behaviour differs from the
 //! RFC, its users' expectations win; where keepalived falls short, a comment says so.
 
+mod operator;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use protocol::EventSeverity;
 use protocol::vrrp::VrrpState;
 
+use operator::Handover;
 pub use peers::{MAX_PEERS, Peer, Peers};
 use tracking::Standing;
 
@@ -29,9 +31,6 @@ const RESIGN: u8 = 0;
 const ANSWER_SPACING: Duration = Duration::from_millis(100);
 /// Time for another master to let its addresses go before we announce ours again.
 const YIELD_TIME: Duration = Duration::from_millis(30);
-/// Longest skew time of any peer, and some for its work: then somebody has taken over, or nobody will.
-const HANDOVER_LIMIT: Duration = Duration::from_millis(1_200);
-
 /// What does not change while an instance lives.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -113,13 +112,6 @@ enum Wait {
     Preempt { from: Ipv4Addr, priority: u8 },
 }
 
-/// A failover that an operator asked for and whose outcome is open.
-#[derive(Clone, Copy, Debug)]
-struct Handover {
-    since: Moment,
-    until: Moment,
-}
-
 /// A virtual router on this node.
 #[derive(Debug)]
 pub struct Instance {
@@ -151,7 +143,9 @@ impl Instance {
             rules,
             source: Ipv4Addr::UNSPECIFIED,
             state: State::Waiting,
-            wait: Wait::Nobody { since: Moment::ZERO },
+            wait: Wait::Nobody {
+                since: Moment::ZERO,
+            },
             master: None,
             peers: Peers::default(),
             held: false,
@@ -236,7 +230,13 @@ impl Instance {
     }
 
     /// Takes what tracking found: whether the instance may run, and with which priority. `cause` says what changed.
-    pub fn judge(&mut self, now: Moment, standing: &Standing, effective: u8, cause: &str) -> Vec<Action> {
+    pub fn judge(
+        &mut self,
+        now: Moment,
+        standing: &Standing,
+        effective: u8,
+        cause: &str,
+    ) -> Vec<Action> {
         self.effective = effective;
         let mut actions = Vec::new();
         match (standing, self.state) {
@@ -244,7 +244,9 @@ impl Instance {
             (Standing::Fault(reason), State::Waiting | State::Backup | State::Active) => {
                 self.resign(State::Fault, reason, &mut actions);
             }
-            (Standing::Waiting(_), _) | (Standing::Well, _) | (Standing::Fault(_), State::Fault) => {}
+            (Standing::Waiting(_), _)
+            | (Standing::Well, _)
+            | (Standing::Fault(_), State::Fault) => {}
         }
         actions
     }
@@ -252,7 +254,11 @@ impl Instance {
     /// RFC 3768 6.4.1: the owner speaks at once, all others listen first.
     fn leave(&mut self, now: Moment, cause: &str, actions: &mut Vec<Action>) {
         if self.rules.base_priority == OWNER {
-            self.enter_active(now, &format!("{cause}; priority 255 owns the addresses"), actions);
+            self.enter_active(
+                now,
+                &format!("{cause}; priority 255 owns the addresses"),
+                actions,
+            );
             return;
         }
         self.enter_backup(now, Wait::Nobody { since: now }, cause, actions);
@@ -270,7 +276,13 @@ impl Instance {
         actions
     }
 
-    fn heard_in_backup(&mut self, now: Moment, from: Ipv4Addr, priority: u8, actions: &mut Vec<Action>) {
+    fn heard_in_backup(
+        &mut self,
+        now: Moment,
+        from: Ipv4Addr,
+        priority: u8,
+        actions: &mut Vec<Action>,
+    ) {
         if priority == RESIGN {
             // RFC 3768 6.4.2: wait the skew time, and never longer than we would have waited anyway.
             let soon = now + self.skew();
@@ -290,9 +302,11 @@ impl Instance {
             self.preempt_at = None;
         } else if !yields {
             // As keepalived: the delay counts from the first sight of a master that we outrank.
-            self.preempt_at.get_or_insert(now + self.rules.preempt_delay);
+            self.preempt_at
+                .get_or_insert(now + self.rules.preempt_delay);
         }
-        let obeyed = priority >= self.effective || yields || self.preempt_at.is_some_and(|at| now < at);
+        let obeyed =
+            priority >= self.effective || yields || self.preempt_at.is_some_and(|at| now < at);
         if obeyed {
             self.wait = Wait::Silence { from, since: now };
             self.master_down_at = Some(now + self.master_down_interval());
@@ -302,13 +316,25 @@ impl Instance {
         }
     }
 
-    fn heard_in_active(&mut self, now: Moment, from: Ipv4Addr, priority: u8, actions: &mut Vec<Action>) {
-        let outranked = priority > self.effective || (priority == self.effective && from > self.source);
+    fn heard_in_active(
+        &mut self,
+        now: Moment,
+        from: Ipv4Addr,
+        priority: u8,
+        actions: &mut Vec<Action>,
+    ) {
+        let outranked =
+            priority > self.effective || (priority == self.effective && from > self.source);
         if outranked {
             let reason = if priority > self.effective {
-                format!("advertisement from {from} with higher priority {priority} > {}", self.effective)
+                format!(
+                    "advertisement from {from} with higher priority {priority} > {}",
+                    self.effective
+                )
             } else {
-                format!("advertisement from {from} with equal priority {priority} and a higher address")
+                format!(
+                    "advertisement from {from} with equal priority {priority} and a higher address"
+                )
             };
             self.master = Some(from);
             self.enter_backup(now, Wait::Silence { from, since: now }, &reason, actions);
@@ -373,76 +399,25 @@ impl Instance {
     fn silence(&self, now: Moment) -> String {
         let seconds = |since: Moment| format!("{:.2} s", now.saturating_sub(since).as_secs_f64());
         match self.wait {
-            Wait::Nobody { since } => format!("no advertisement from anybody for {}", seconds(since)),
-            Wait::Silence { from, since } => format!("no advertisement from {from} for {}", seconds(since)),
+            Wait::Nobody { since } => {
+                format!("no advertisement from anybody for {}", seconds(since))
+            }
+            Wait::Silence { from, since } => {
+                format!("no advertisement from {from} for {}", seconds(since))
+            }
             Wait::Resigned { from, since } => {
-                format!("{from} resigned (priority 0) and nobody else spoke for {}", seconds(since))
+                format!(
+                    "{from} resigned (priority 0) and nobody else spoke for {}",
+                    seconds(since)
+                )
             }
             Wait::Preempt { from, priority } => {
-                format!("the master {from} has lower priority {priority} < {}", self.effective)
+                format!(
+                    "the master {from} has lower priority {priority} < {}",
+                    self.effective
+                )
             }
         }
-    }
-
-    fn take_back(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        let reason = format!("operator: failover, but nobody took over within {} ms", HANDOVER_LIMIT.as_millis());
-        actions.push(Action::Tell {
-            severity: EventSeverity::Alert,
-            change: "failover taken back".to_owned(),
-            reason: "no other router of this group took the addresses; they are here again".to_owned(),
-        });
-        self.handover = None;
-        self.enter_active(now, &reason, actions);
-        actions.push(Action::FailoverEnded(Err(format!(
-            "nobody took over within {} ms: the addresses are here again. Is the other node up? \
-             ('force' gives them away all the same)",
-            HANDOVER_LIMIT.as_millis()
-        ))));
-    }
-
-    /// `vrrp failover`: gives the addresses away. The outcome comes as [`Action::FailoverEnded`].
-    pub fn failover(&mut self, now: Moment, force: bool) -> Result<Vec<Action>, String> {
-        if self.state != State::Active {
-            let master = self.master.map_or("nobody is known to be".to_owned(), |master| format!("{master} is"));
-            return Err(format!("this node is not master ({}), {master}: run it there", self.shown()));
-        }
-        let mut actions = Vec::new();
-        actions.push(Action::Advertise(RESIGN));
-        self.enter_backup(now, Wait::Nobody { since: now }, "operator: failover", &mut actions);
-        self.held = true;
-        if force {
-            actions.push(Action::FailoverEnded(Ok("given away; nobody was waited for".to_owned())));
-        } else {
-            self.handover = Some(Handover { since: now, until: now + HANDOVER_LIMIT });
-        }
-        Ok(actions)
-    }
-
-    /// `vrrp failback`: ends a failover, and takes the addresses at once if we outrank the master.
-    pub fn failback(&mut self, now: Moment) -> Result<(String, Vec<Action>), String> {
-        match self.state {
-            State::Active => return Ok(("this node is master already".to_owned(), Vec::new())),
-            State::Waiting | State::Fault => {
-                return Err(format!("this node is in {} and cannot be master", self.shown()));
-            }
-            State::Backup => {}
-        }
-        self.held = false;
-        let mut actions = Vec::new();
-        let Some(master) = self.master().cloned() else {
-            self.enter_active(now, "operator: failback", &mut actions);
-            return Ok(("no master was known; the addresses are here now".to_owned(), actions));
-        };
-        let outranks = self.effective > master.priority || (self.effective == master.priority && self.source > master.address);
-        if !outranks {
-            return Err(format!(
-                "the master {} has priority {}, this node has {}: it would lose. Run 'vrrp failover' there instead",
-                master.address, master.priority, self.effective
-            ));
-        }
-        self.enter_active(now, "operator: failback", &mut actions);
-        let text = format!("taken from {} (priority {} < {})", master.address, master.priority, self.effective);
-        Ok((text, actions))
     }
 
     /// Gives everything up, for good.
@@ -466,7 +441,11 @@ impl Instance {
         }
         self.master = None;
         self.state = to;
-        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+        actions.push(Action::Enter {
+            from,
+            to: self.shown(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn enter_backup(&mut self, now: Moment, wait: Wait, reason: &str, actions: &mut Vec<Action>) {
@@ -478,7 +457,11 @@ impl Instance {
         self.state = State::Backup;
         self.wait = wait;
         self.master_down_at = Some(now + self.master_down_interval());
-        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+        actions.push(Action::Enter {
+            from,
+            to: self.shown(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn enter_active(&mut self, now: Moment, reason: &str, actions: &mut Vec<Action>) {
@@ -496,9 +479,15 @@ impl Instance {
         actions.push(Action::Advertise(self.effective));
         actions.push(Action::AddAddresses);
         actions.push(Action::Announce(Burst::Full));
-        actions.push(Action::Enter { from, to: self.shown(), reason: reason.to_owned() });
+        actions.push(Action::Enter {
+            from,
+            to: self.shown(),
+            reason: reason.to_owned(),
+        });
         if self.handover.take().is_some() {
-            actions.push(Action::FailoverEnded(Err(format!("the addresses are here again: {reason}"))));
+            actions.push(Action::FailoverEnded(Err(format!(
+                "the addresses are here again: {reason}"
+            ))));
         }
         if std::mem::take(&mut self.held) {
             actions.push(Action::Tell {

@@ -29,7 +29,12 @@ impl Peers {
     pub fn note(&mut self, now: Moment, address: Ipv4Addr, priority: u8) {
         let mut peer = match self.0.iter().position(|peer| peer.address == address) {
             Some(at) => self.0.remove(at),
-            None => Peer { address, priority, heard_at: now, adverts: 0 },
+            None => Peer {
+                address,
+                priority,
+                heard_at: now,
+                adverts: 0,
+            },
         };
         peer.priority = priority;
         peer.heard_at = now;

@@ -56,7 +56,10 @@ fn deeds(actions: &[Action]) -> Vec<Action> {
     let is_deed = |action: &&Action| {
         matches!(
             action,
-            Action::Advertise(_) | Action::AddAddresses | Action::RemoveAddresses | Action::Announce(_)
+            Action::Advertise(_)
+                | Action::AddAddresses
+                | Action::RemoveAddresses
+                | Action::Announce(_)
         )
     };
     actions.iter().filter(is_deed).cloned().collect()
@@ -74,10 +77,16 @@ fn pass(instance: &mut Instance, until: Moment) -> Vec<(Moment, Action)> {
 #[test]
 fn a_router_that_hears_nobody_takes_over_after_three_intervals_and_its_skew() {
     let mut instance = backup(rules(100));
-    assert_eq!(instance.deadline(), Some(ms(3000) + Duration::from_secs(156) / 256));
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(3000) + Duration::from_secs(156) / 256)
+    );
     let actions = instance.elapsed(ms(3610));
-    let expected =
-        [Action::Advertise(100), Action::AddAddresses, Action::Announce(Burst::Full)];
+    let expected = [
+        Action::Advertise(100),
+        Action::AddAddresses,
+        Action::Announce(Burst::Full),
+    ];
     assert_eq!(deeds(&actions), expected);
     assert_eq!(reason(&actions), "no advertisement from anybody for 3.61 s");
 }
@@ -86,15 +95,28 @@ fn a_router_that_hears_nobody_takes_over_after_three_intervals_and_its_skew() {
 fn the_owner_takes_its_addresses_at_once() {
     let mut instance = Instance::new(rules(255));
     let actions = judge(&mut instance, ms(0), Standing::Well);
-    assert_eq!(deeds(&actions)[..2], [Action::Advertise(255), Action::AddAddresses]);
+    assert_eq!(
+        deeds(&actions)[..2],
+        [Action::Advertise(255), Action::AddAddresses]
+    );
 }
 
 #[test]
 fn nothing_happens_before_all_is_known() {
     let mut instance = Instance::new(rules(100));
-    assert_eq!(judge(&mut instance, ms(0), Standing::Waiting("the proxy".to_owned())), []);
+    assert_eq!(
+        judge(
+            &mut instance,
+            ms(0),
+            Standing::Waiting("the proxy".to_owned())
+        ),
+        []
+    );
     assert_eq!(instance.heard(ms(1), LOW, 50), []);
-    assert_eq!((instance.deadline(), instance.shown()), (None, VrrpState::Init));
+    assert_eq!(
+        (instance.deadline(), instance.shown()),
+        (None, VrrpState::Init)
+    );
 }
 
 #[test]
@@ -107,7 +129,10 @@ fn a_higher_master_is_obeyed_as_long_as_it_speaks() {
     let silence = pass(&mut instance, ms(64_000));
     assert_eq!(silence[0].0, ms(62_000) + Duration::from_secs(156) / 256);
     let actions: Vec<_> = silence.into_iter().map(|(_, action)| action).collect();
-    assert_eq!(reason(&actions), "no advertisement from 10.0.0.1 for 3.61 s");
+    assert_eq!(
+        reason(&actions),
+        "no advertisement from 10.0.0.1 for 3.61 s"
+    );
 }
 
 #[test]
@@ -115,9 +140,15 @@ fn a_resigning_master_is_succeeded_after_the_skew_time() {
     let mut instance = backup(rules(100));
     instance.heard(ms(1000), LOW, 101);
     instance.heard(ms(1500), LOW, 0);
-    assert_eq!(instance.deadline(), Some(ms(1500) + Duration::from_secs(156) / 256));
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(1500) + Duration::from_secs(156) / 256)
+    );
     let actions = instance.elapsed(ms(2110));
-    assert_eq!(reason(&actions), "10.0.0.1 resigned (priority 0) and nobody else spoke for 0.61 s");
+    assert_eq!(
+        reason(&actions),
+        "10.0.0.1 resigned (priority 0) and nobody else spoke for 0.61 s"
+    );
 }
 
 #[test]
@@ -135,12 +166,18 @@ fn a_lower_master_is_preempted_although_it_speaks() {
         instance.heard(ms(at), LOW, 99);
     }
     let actions = instance.elapsed(ms(3610));
-    assert_eq!(reason(&actions), "the master 10.0.0.1 has lower priority 99 < 100");
+    assert_eq!(
+        reason(&actions),
+        "the master 10.0.0.1 has lower priority 99 < 100"
+    );
 }
 
 #[test]
 fn nopreempt_obeys_a_lower_master_and_still_succeeds_a_silent_one() {
-    let mut instance = backup(Rules { nopreempt: true, ..rules(100) });
+    let mut instance = backup(Rules {
+        nopreempt: true,
+        ..rules(100)
+    });
     for at in [500, 1500, 2500, 3500] {
         instance.heard(ms(at), LOW, 99);
         assert_eq!(pass(&mut instance, ms(at + 900)), []);
@@ -150,21 +187,33 @@ fn nopreempt_obeys_a_lower_master_and_still_succeeds_a_silent_one() {
 
 #[test]
 fn preempt_delay_counts_from_the_first_sight_of_a_lower_master() {
-    let mut instance = backup(Rules { preempt_delay: ms(2000), ..rules(100) });
+    let mut instance = backup(Rules {
+        preempt_delay: ms(2000),
+        ..rules(100)
+    });
     for at in [500, 1500, 2400, 3400, 4400] {
         instance.heard(ms(at), LOW, 99);
         assert!(!instance.is_active());
         pass(&mut instance, ms(at + 800));
     }
     // Obeyed last at 2400, before 500 + 2000.
-    assert_eq!(instance.deadline(), Some(ms(5400) + Duration::from_secs(156) / 256));
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(5400) + Duration::from_secs(156) / 256)
+    );
 }
 
 #[test]
 fn preempt_delay_does_not_delay_succeeding_a_silent_master() {
-    let mut instance = backup(Rules { preempt_delay: ms(600_000), ..rules(100) });
+    let mut instance = backup(Rules {
+        preempt_delay: ms(600_000),
+        ..rules(100)
+    });
     assert!(!pass(&mut instance, ms(3700)).is_empty());
-    let mut instance = backup(Rules { preempt_delay: ms(600_000), ..rules(100) });
+    let mut instance = backup(Rules {
+        preempt_delay: ms(600_000),
+        ..rules(100)
+    });
     instance.heard(ms(1000), LOW, 99);
     instance.heard(ms(1100), LOW, 0);
     assert!(!pass(&mut instance, ms(1800)).is_empty());
@@ -172,27 +221,45 @@ fn preempt_delay_does_not_delay_succeeding_a_silent_master() {
 
 #[test]
 fn a_higher_master_in_between_starts_the_preempt_delay_anew() {
-    let mut instance = backup(Rules { preempt_delay: ms(2000), ..rules(100) });
+    let mut instance = backup(Rules {
+        preempt_delay: ms(2000),
+        ..rules(100)
+    });
     instance.heard(ms(500), LOW, 99);
     instance.heard(ms(1500), HIGH, 150);
     instance.heard(ms(2600), LOW, 99);
     // Obeyed again: the delay runs until 4600.
-    assert_eq!(instance.deadline(), Some(ms(5600) + Duration::from_secs(156) / 256));
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(5600) + Duration::from_secs(156) / 256)
+    );
 }
 
 #[test]
 fn a_master_yields_to_a_higher_priority_and_speaks_once_more_after_its_addresses_are_gone() {
     let mut instance = active();
     let actions = instance.heard(ms(4000), LOW, 101);
-    assert_eq!(deeds(&actions), [Action::RemoveAddresses, Action::Advertise(100)]);
-    assert_eq!(reason(&actions), "advertisement from 10.0.0.1 with higher priority 101 > 100");
+    assert_eq!(
+        deeds(&actions),
+        [Action::RemoveAddresses, Action::Advertise(100)]
+    );
+    assert_eq!(
+        reason(&actions),
+        "advertisement from 10.0.0.1 with higher priority 101 > 100"
+    );
     assert_eq!(instance.shown(), VrrpState::Backup);
 }
 
 #[test]
 fn between_equal_priorities_the_higher_address_wins() {
-    assert_eq!(active().heard(ms(4000), HIGH, 100)[0], Action::RemoveAddresses);
-    assert_eq!(active().heard(ms(4000), LOW, 100)[0], Action::Advertise(100));
+    assert_eq!(
+        active().heard(ms(4000), HIGH, 100)[0],
+        Action::RemoveAddresses
+    );
+    assert_eq!(
+        active().heard(ms(4000), LOW, 100)[0],
+        Action::Advertise(100)
+    );
 }
 
 #[test]
@@ -200,7 +267,11 @@ fn a_master_answers_a_lower_one_at_once_and_announces_its_addresses_again() {
     let mut instance = active();
     let actions = instance.heard(ms(60_000), LOW, 99);
     assert_eq!(deeds(&actions), [Action::Advertise(100)]);
-    assert!(actions.iter().any(|action| matches!(action, Action::Tell { .. })));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Tell { .. }))
+    );
     assert!(instance.in_conflict(ms(60_100)));
     let announced: Vec<_> = pass(&mut instance, ms(66_000))
         .into_iter()
@@ -227,7 +298,10 @@ fn a_flood_of_lower_advertisements_is_not_answered_by_a_flood() {
         let now = ms(60_000 + at);
         let mut actions = instance.heard(now, LOW, 99);
         actions.extend(instance.elapsed(now));
-        sent += actions.iter().filter(|action| matches!(action, Action::Advertise(_))).count();
+        sent += actions
+            .iter()
+            .filter(|action| matches!(action, Action::Advertise(_)))
+            .count();
     }
     assert!(sent <= 11, "{sent} advertisements in a second");
 }
@@ -246,12 +320,25 @@ fn a_master_advertises_every_interval_without_drift() {
 #[test]
 fn a_fault_resigns_and_its_end_starts_a_normal_election() {
     let mut instance = active();
-    let actions = judge(&mut instance, ms(5000), Standing::Fault("script chk: exit status 1".to_owned()));
-    assert_eq!(deeds(&actions), [Action::Advertise(0), Action::RemoveAddresses]);
-    assert_eq!((instance.shown(), instance.deadline()), (VrrpState::Fault, None));
+    let actions = judge(
+        &mut instance,
+        ms(5000),
+        Standing::Fault("script chk: exit status 1".to_owned()),
+    );
+    assert_eq!(
+        deeds(&actions),
+        [Action::Advertise(0), Action::RemoveAddresses]
+    );
+    assert_eq!(
+        (instance.shown(), instance.deadline()),
+        (VrrpState::Fault, None)
+    );
     judge(&mut instance, ms(9000), Standing::Well);
     assert_eq!(instance.shown(), VrrpState::Backup);
-    assert_eq!(instance.deadline(), Some(ms(12_000) + Duration::from_secs(156) / 256));
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(12_000) + Duration::from_secs(156) / 256)
+    );
 }
 
 #[test]
@@ -272,7 +359,10 @@ fn a_changed_priority_goes_into_the_next_advertisement() {
 fn a_stop_resigns_and_removes_the_addresses() {
     let mut instance = active();
     let actions = instance.stop("SIGTERM");
-    assert_eq!(deeds(&actions), [Action::Advertise(0), Action::RemoveAddresses]);
+    assert_eq!(
+        deeds(&actions),
+        [Action::Advertise(0), Action::RemoveAddresses]
+    );
     assert_eq!(instance.deadline(), None);
 }
 
@@ -280,7 +370,10 @@ fn a_stop_resigns_and_removes_the_addresses() {
 fn a_failover_is_answered_when_the_peer_has_taken_over_and_is_not_taken_back() {
     let mut instance = active();
     let actions = instance.failover(ms(5000), false).expect("master");
-    assert_eq!(deeds(&actions), [Action::Advertise(0), Action::RemoveAddresses]);
+    assert_eq!(
+        deeds(&actions),
+        [Action::Advertise(0), Action::RemoveAddresses]
+    );
     let actions = instance.heard(ms(5610), LOW, 99);
     let outcome = "10.0.0.1 (priority 99) took over after 610 ms".to_owned();
     assert_eq!(actions, [Action::FailoverEnded(Ok(outcome))]);
@@ -295,16 +388,27 @@ fn a_failover_is_answered_when_the_peer_has_taken_over_and_is_not_taken_back() {
 fn a_failover_that_nobody_takes_up_is_taken_back() {
     let mut instance = active();
     instance.failover(ms(5000), false).expect("master");
-    let actions: Vec<_> = pass(&mut instance, ms(6200)).into_iter().map(|(_, action)| action).collect();
+    let actions: Vec<_> = pass(&mut instance, ms(6200))
+        .into_iter()
+        .map(|(_, action)| action)
+        .collect();
     assert!(instance.is_active() && !instance.is_held());
-    assert!(actions.iter().any(|action| matches!(action, Action::FailoverEnded(Err(_)))));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::FailoverEnded(Err(_))))
+    );
 }
 
 #[test]
 fn a_forced_failover_waits_for_nobody_but_ends_when_nobody_is_there() {
     let mut instance = active();
     let actions = instance.failover(ms(5000), true).expect("master");
-    assert!(actions.iter().any(|action| matches!(action, Action::FailoverEnded(Ok(_)))));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::FailoverEnded(Ok(_))))
+    );
     assert_eq!(pass(&mut instance, ms(8600)), []);
     assert!(!pass(&mut instance, ms(8700)).is_empty());
     assert!(instance.is_active() && !instance.is_held());
@@ -320,7 +424,11 @@ fn a_failover_is_refused_where_there_is_nothing_to_give() {
 
 #[test]
 fn a_failback_takes_the_addresses_at_once_even_with_nopreempt() {
-    let mut instance = backup(Rules { nopreempt: true, preempt_delay: ms(9000), ..rules(100) });
+    let mut instance = backup(Rules {
+        nopreempt: true,
+        preempt_delay: ms(9000),
+        ..rules(100)
+    });
     instance.heard(ms(10), LOW, 99);
     let (_, actions) = instance.failback(ms(20)).expect("higher");
     assert_eq!(deeds(&actions)[0], Action::Advertise(100));
@@ -332,14 +440,24 @@ fn a_failback_that_would_lose_is_refused() {
     let mut instance = backup(rules(100));
     instance.heard(ms(10), LOW, 101);
     let refusal = instance.failback(ms(20)).expect_err("lower");
-    assert!(refusal.contains("priority 101, this node has 100"), "{refusal}");
+    assert!(
+        refusal.contains("priority 101, this node has 100"),
+        "{refusal}"
+    );
     instance.heard(ms(30), HIGH, 100);
-    assert!(instance.failback(ms(40)).is_err(), "an equal priority with a higher address would win");
+    assert!(
+        instance.failback(ms(40)).is_err(),
+        "an equal priority with a higher address would win"
+    );
 }
 
 #[test]
 fn the_refresh_repeats_while_master() {
-    let mut instance = backup(Rules { announce_refresh: ms(2000), announce_again: ms(500), ..rules(100) });
+    let mut instance = backup(Rules {
+        announce_refresh: ms(2000),
+        announce_again: ms(500),
+        ..rules(100)
+    });
     let bursts: Vec<_> = pass(&mut instance, ms(8000))
         .into_iter()
         .filter_map(|(_, action)| match action {
@@ -347,14 +465,20 @@ fn the_refresh_repeats_while_master() {
             _ => None,
         })
         .collect();
-    assert_eq!(bursts, [Burst::Full, Burst::Full, Burst::Refresh, Burst::Refresh]);
+    assert_eq!(
+        bursts,
+        [Burst::Full, Burst::Full, Burst::Refresh, Burst::Refresh]
+    );
 }
 
 #[test]
 fn two_routers_settle_on_one_master_whatever_their_order_and_losses() {
     // Every eighth advertisement is lost; in the end the higher one is master, and alone.
     for start in [0, 500, 1000, 4000, 9000] {
-        let mut routers = [(LOW, backup(rules(99)), 0), (OWN, Instance::new(rules(100)), 0)];
+        let mut routers = [
+            (LOW, backup(rules(99)), 0),
+            (OWN, Instance::new(rules(100)), 0),
+        ];
         routers[1].1.set_source(OWN);
         routers[0].1.set_source(LOW);
         let mut count = 0;
@@ -385,7 +509,15 @@ fn two_routers_settle_on_one_master_whatever_their_order_and_losses() {
                 }
             }
         }
-        assert_eq!(routers[1].1.shown(), VrrpState::Master, "start at {start} ms");
-        assert_eq!(routers[0].1.shown(), VrrpState::Backup, "start at {start} ms");
+        assert_eq!(
+            routers[1].1.shown(),
+            VrrpState::Master,
+            "start at {start} ms"
+        );
+        assert_eq!(
+            routers[0].1.shown(),
+            VrrpState::Backup,
+            "start at {start} ms"
+        );
     }
 }

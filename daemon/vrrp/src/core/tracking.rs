@@ -85,7 +85,12 @@ pub fn weigh(base: u8, items: &[Item]) -> Verdict {
         if let Effect::Priority(share) = effect {
             sum += share;
         }
-        shares.push(Share { item: item.name.clone(), healthy, effect, detail: detail.clone() });
+        shares.push(Share {
+            item: item.name.clone(),
+            healthy,
+            effect,
+            detail: detail.clone(),
+        });
     }
     let standing = match (fault, waiting) {
         (Some(reason), _) => Standing::Fault(reason),
@@ -93,8 +98,16 @@ pub fn weigh(base: u8, items: &[Item]) -> Verdict {
         (None, None) => Standing::Well,
     };
     // The owner's 255 is not for others, and 0 means resigning.
-    let effective = if base == 255 { 255 } else { u8::try_from(sum.clamp(1, 254)).unwrap_or(base) };
-    Verdict { standing, effective, shares }
+    let effective = if base == 255 {
+        255
+    } else {
+        u8::try_from(sum.clamp(1, 254)).unwrap_or(base)
+    };
+    Verdict {
+        standing,
+        effective,
+        shares,
+    }
 }
 
 /// Counts a script's results until they mean something.
@@ -110,8 +123,18 @@ pub struct ScriptTrack {
 impl ScriptTrack {
     /// A script without results; with `init_fail` it counts as down until one comes.
     pub fn new(rise: u32, fall: u32, init_fail: bool) -> Self {
-        let detail = if init_fail { "no result yet (init_fail)" } else { "no result yet" };
-        Self { rise: rise.max(1), fall: fall.max(1), up: init_fail.then_some(false), streak: 0, detail: detail.to_owned() }
+        let detail = if init_fail {
+            "no result yet (init_fail)"
+        } else {
+            "no result yet"
+        };
+        Self {
+            rise: rise.max(1),
+            fall: fall.max(1),
+            up: init_fail.then_some(false),
+            streak: 0,
+            detail: detail.to_owned(),
+        }
     }
 
     /// Takes a result; true if the script counts as up or down now and did not before.
@@ -133,7 +156,11 @@ impl ScriptTrack {
             }
             Some(up) => {
                 self.streak += 1;
-                let (wanted, noun) = if up { (self.fall, "failures") } else { (self.rise, "successes") };
+                let (wanted, noun) = if up {
+                    (self.fall, "failures")
+                } else {
+                    (self.rise, "successes")
+                };
                 self.detail = format!("{text}, {} of {wanted} {noun}", self.streak);
                 if self.streak < wanted {
                     return false;
@@ -192,9 +219,17 @@ impl ProxyTrack {
         let next = match (&*self, alive) {
             (Self::Alive, true) | (Self::NotReady, false) => return false,
             (_, true) => Self::Alive,
-            (Self::Alive, false) => Self::Grace { until: now + grace, detail: detail.to_owned() },
-            (Self::Grace { until, .. }, false) => Self::Grace { until: *until, detail: detail.to_owned() },
-            (Self::Dead { .. }, false) => Self::Dead { detail: detail.to_owned() },
+            (Self::Alive, false) => Self::Grace {
+                until: now + grace,
+                detail: detail.to_owned(),
+            },
+            (Self::Grace { until, .. }, false) => Self::Grace {
+                until: *until,
+                detail: detail.to_owned(),
+            },
+            (Self::Dead { .. }, false) => Self::Dead {
+                detail: detail.to_owned(),
+            },
         };
         *self = next;
         true
@@ -210,7 +245,9 @@ impl ProxyTrack {
 
     /// Ends the patience if it is time; true if it did.
     pub fn elapsed(&mut self, now: Moment) -> bool {
-        let Self::Grace { until, detail } = self else { return false };
+        let Self::Grace { until, detail } = self else {
+            return false;
+        };
         if now < *until {
             return false;
         }
@@ -224,10 +261,12 @@ impl ProxyTrack {
         match self {
             Self::NotReady => Report::Unknown("the proxy is not ready yet".to_owned()),
             Self::Alive => Report::Up(BY_HEARTBEAT.to_owned()),
-            Self::Grace { detail, .. } => Report::Up(format!("{detail}; its successor has a moment to take its place")),
-            Self::Dead { detail } => {
-                Report::Down(format!("the proxy is dead ({detail}); an address must not point at a dead proxy"))
-            }
+            Self::Grace { detail, .. } => Report::Up(format!(
+                "{detail}; its successor has a moment to take its place"
+            )),
+            Self::Dead { detail } => Report::Down(format!(
+                "the proxy is dead ({detail}); an address must not point at a dead proxy"
+            )),
         }
     }
 }
@@ -240,7 +279,12 @@ mod tests {
     const BAD: ScriptOutcome = ScriptOutcome::Exited(1);
 
     fn item(report: Report, weight: i32) -> Item {
-        Item { name: "script chk".to_owned(), report, weight, vital: false }
+        Item {
+            name: "script chk".to_owned(),
+            report,
+            weight,
+            vital: false,
+        }
     }
 
     fn up() -> Report {
@@ -255,7 +299,10 @@ mod tests {
     fn weights_add_on_success_and_subtract_on_failure() {
         let check = |report: Report, weight, expected| {
             let verdict = weigh(100, &[item(report, weight)]);
-            assert_eq!((verdict.standing, verdict.effective), (Standing::Well, expected));
+            assert_eq!(
+                (verdict.standing, verdict.effective),
+                (Standing::Well, expected)
+            );
         };
         check(up(), 5, 105);
         check(down(), 5, 100);
@@ -269,13 +316,19 @@ mod tests {
     #[test]
     fn weight_zero_means_fault() {
         let verdict = weigh(100, &[item(down(), 0)]);
-        assert_eq!(verdict.standing, Standing::Fault("script chk: exit status 1".to_owned()));
+        assert_eq!(
+            verdict.standing,
+            Standing::Fault("script chk: exit status 1".to_owned())
+        );
         assert_eq!(verdict.shares[0].effect, Effect::Fault);
     }
 
     #[test]
     fn a_vital_item_means_fault_whatever_its_weight() {
-        let vital = Item { vital: true, ..item(down(), -2) };
+        let vital = Item {
+            vital: true,
+            ..item(down(), -2)
+        };
         assert!(matches!(weigh(100, &[vital]).standing, Standing::Fault(_)));
     }
 
@@ -286,8 +339,14 @@ mod tests {
 
     #[test]
     fn nothing_runs_before_the_first_result() {
-        let verdict = weigh(100, &[item(Report::Unknown("no result yet".to_owned()), -2)]);
-        assert_eq!(verdict.standing, Standing::Waiting("script chk: no result yet".to_owned()));
+        let verdict = weigh(
+            100,
+            &[item(Report::Unknown("no result yet".to_owned()), -2)],
+        );
+        assert_eq!(
+            verdict.standing,
+            Standing::Waiting("script chk: no result yet".to_owned())
+        );
     }
 
     #[test]
@@ -297,9 +356,15 @@ mod tests {
         assert!(!track.ended(&BAD) && !track.ended(&BAD));
         assert!(!track.ended(&OK), "a success between starts the count anew");
         assert!(!track.ended(&BAD) && !track.ended(&BAD) && track.ended(&BAD));
-        assert_eq!(track.report(), Report::Down("exit status 1, 3 of 3 failures".to_owned()));
+        assert_eq!(
+            track.report(),
+            Report::Down("exit status 1, 3 of 3 failures".to_owned())
+        );
         assert!(!track.ended(&OK) && track.ended(&OK));
-        assert_eq!(track.report(), Report::Up("exit status 0, 2 of 2 successes".to_owned()));
+        assert_eq!(
+            track.report(),
+            Report::Up("exit status 0, 2 of 2 successes".to_owned())
+        );
     }
 
     #[test]

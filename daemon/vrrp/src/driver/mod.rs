@@ -3,6 +3,7 @@
 //! One task owns all state and waits for the next of: a timer, the supervisor, the control process, an
 //! advertisement, a change of the kernel's tables, a signal. It never waits for a reader.
 
+mod messages;
 mod outbox;
 mod perform;
 mod ports;
@@ -13,15 +14,12 @@ mod unit;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use protocol::operation::Operation;
-use protocol::process::{FromChild, ProxyHealth, Role, ToChild};
-use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
-use protocol::{EventKind, EventSeverity, Refusal};
-use sys::channel::{Channel, Receiver};
+use protocol::process::{FromChild, ToChild};
+use protocol::{EventKind, EventSeverity};
+use sys::channel::Channel;
 use sys::packet::FrameSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -29,14 +27,15 @@ use tokio::time::Instant;
 
 use crate::Setup;
 use crate::core::Moment;
-use crate::core::tracking::{MAX_PROXY_GRACE, ProxyTrack, Standing, weigh};
+use crate::core::tracking::{ProxyTrack, Standing, weigh};
 use crate::network::{Network, NetworkError};
 use crate::packet::{Datagram, Reach};
 
+use messages::{Message, read_supervisor};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
 use scripts::{Notifications, Numbers, Script};
-use unit::{Asked, Unit};
+use unit::Unit;
 
 /// Messages of other processes that wait for their turn.
 const INBOX_MESSAGES: usize = 256;
@@ -44,16 +43,12 @@ const INBOX_MESSAGES: usize = 256;
 const INBOX_PACKETS: usize = 256;
 /// Least time between two readings of the kernel's tables: changes often come in groups.
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
+/// Pause after the kernel's tables could not be read.
+const REFRESH_ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// A timer so late means that we did not run: what arrived meanwhile is heard before the timer counts.
+const LATE: Duration = Duration::from_millis(100);
 /// Longest that `notify_stop` scripts are waited for.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// A message of another process.
-enum Message {
-    Supervisor(ToChild, Vec<OwnedFd>),
-    SupervisorGone,
-    Control { generation: u64, request: VrrpRequest },
-    ControlGone { generation: u64 },
-}
 
 /// The control process that listens to us.
 struct Control {
@@ -116,7 +111,10 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         }
     };
     let mut driver = Driver {
-        setup: Setup { config: Default::default(), ..setup.clone() },
+        setup: Setup {
+            config: Default::default(),
+            ..setup.clone()
+        },
         started: Instant::now(),
         starting: !setup.config.global.startup_delay.is_zero(),
         units: Vec::new(),
@@ -139,7 +137,11 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     if let Some(control) = control {
         driver.attach(control);
     }
-    let inbox = Inbox { messages: message_inbox, arrivals: arrival_inbox, changes: change_inbox };
+    let inbox = Inbox {
+        messages: message_inbox,
+        arrivals: arrival_inbox,
+        changes: change_inbox,
+    };
     driver.live(setup, inbox).await
 }
 
@@ -149,10 +151,14 @@ impl Driver {
     }
 
     async fn live(mut self, setup: Setup, mut inbox: Inbox) -> ExitCode {
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        let (mut terminate, mut interrupt) = match (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
-                self.supervisor.send(&FromChild::Failed(format!("cannot watch signals: {error}")));
+                self.supervisor
+                    .send(&FromChild::Failed(format!("cannot watch signals: {error}")));
                 self.supervisor.flush().await;
                 return ExitCode::FAILURE;
             }
@@ -160,6 +166,9 @@ impl Driver {
         self.apply(setup, "started").await;
         self.supervisor.send(&FromChild::Ready);
         let reason = loop {
+            if self.is_late() {
+                self.catch_up(&mut inbox.arrivals).await;
+            }
             // What is due comes before what arrived: no flood may keep us from advertising.
             self.run_timers().await;
             let deadline = self.deadline().map(|at| self.started + at);
@@ -193,12 +202,43 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let delay = self.starting.then_some(self.setup.config.global.startup_delay);
+        let delay = self
+            .starting
+            .then_some(self.setup.config.global.startup_delay);
         let units = self.units.iter().filter_map(|unit| unit.core.deadline());
         let scripts = self.scripts.iter().filter_map(Script::deadline);
-        let notifications = self.notifications.values().filter_map(Notifications::deadline);
+        let notifications = self
+            .notifications
+            .values()
+            .filter_map(Notifications::deadline);
         let others = [self.proxy.deadline(), self.refresh_at, delay];
-        units.chain(scripts).chain(notifications).chain(others.into_iter().flatten()).min()
+        units
+            .chain(scripts)
+            .chain(notifications)
+            .chain(others.into_iter().flatten())
+            .min()
+    }
+
+    /// Whether a protocol timer ran out long ago: the process was frozen or starved.
+    fn is_late(&self) -> bool {
+        let first = self
+            .units
+            .iter()
+            .filter_map(|unit| unit.core.deadline())
+            .min();
+        first.is_some_and(|at| at + LATE < self.now())
+    }
+
+    /// Hears what waited while we did not run. A backup that slept must not take the silence for the master's.
+    async fn catch_up(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
+        // Lets the sockets be read.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for _ in 0..INBOX_PACKETS {
+            match arrivals.try_recv() {
+                Ok(arrival) => self.arrived(&arrival).await,
+                Err(_) => return,
+            }
+        }
     }
 
     async fn run_timers(&mut self) {
@@ -230,7 +270,9 @@ impl Driver {
         for queue in self.notifications.values_mut() {
             queue.turn(now, &mut self.numbers, &self.supervisor);
         }
-        self.notifications.retain(|name, queue| !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name));
+        self.notifications.retain(|name, queue| {
+            !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name)
+        });
     }
 
     /// Reads the kernel's tables and lets every instance know.
@@ -238,7 +280,7 @@ impl Driver {
         self.refreshed_at = self.now();
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
-            self.plan_refresh();
+            self.refresh_at = Some(self.refreshed_at + REFRESH_ERROR_PAUSE);
             return;
         }
         self.open_ports();
@@ -249,14 +291,19 @@ impl Driver {
     fn open_ports(&mut self) {
         for unit in &mut self.units {
             let interface = &unit.config.interface;
-            let Some(found) = self.network.view.get(interface) else { continue };
+            let Some(found) = self.network.view.get(interface) else {
+                continue;
+            };
             unit.port_error = match self.ports.ensure(interface, found.index, unit.group()) {
                 Ok(()) => None,
                 Err(error) => Some(format!("cannot listen for advertisements: {error}")),
             };
         }
         let (units, view) = (&self.units, &self.network.view);
-        self.ports.keep(|interface| view.contains_key(interface) && units.iter().any(|unit| unit.config.interface == interface));
+        self.ports.keep(|interface| {
+            view.contains_key(interface)
+                && units.iter().any(|unit| unit.config.interface == interface)
+        });
     }
 
     /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
@@ -265,32 +312,49 @@ impl Driver {
         for at in 0..self.units.len() {
             let now = self.now();
             let unit = &mut self.units[at];
-            let items =
-                unit.items(&self.network.view, &self.scripts, &proxy, |address| self.virtual_addresses.contains(&address));
+            let items = unit.items(&self.network.view, &self.scripts, &proxy, |address| {
+                self.virtual_addresses.contains(&address)
+            });
             let mut verdict = weigh(unit.config.priority, &items);
-            if verdict.standing == Standing::Well && self.starting && now < self.setup.config.global.startup_delay {
+            if verdict.standing == Standing::Well
+                && self.starting
+                && now < self.setup.config.global.startup_delay
+            {
                 verdict.standing = Standing::Waiting("vrrp_startup_delay".to_owned());
             }
             let before = unit.core.effective_priority();
             unit.shares = verdict.shares;
-            let actions = unit.core.judge(now, &verdict.standing, verdict.effective, cause);
+            let actions = unit
+                .core
+                .judge(now, &verdict.standing, verdict.effective, cause);
             if before != verdict.effective {
                 let change = format!("priority {before} -> {}", verdict.effective);
                 let name = unit.name().to_owned();
-                self.event(EventSeverity::Notice, EventKind::VrrpTracking, &name, &change, cause);
+                self.event(
+                    EventSeverity::Notice,
+                    EventKind::VrrpTracking,
+                    &name,
+                    &change,
+                    cause,
+                );
             }
             self.perform(at, actions).await;
         }
     }
 
     async fn arrived(&mut self, arrival: &Arrival) {
-        let Ok(datagram) = Datagram::read(&arrival.bytes) else { return };
+        let Ok(datagram) = Datagram::read(&arrival.bytes) else {
+            return;
+        };
         let vrid = datagram.vrid();
         let ours = |unit: &Unit| {
-            *unit.config.interface == *arrival.interface && Some(unit.config.virtual_router_id) == vrid
+            *unit.config.interface == *arrival.interface
+                && Some(unit.config.virtual_router_id) == vrid
         };
         // Advertisements of groups that are not ours are none of our business.
-        let Some(at) = self.units.iter().position(ours) else { return };
+        let Some(at) = self.units.iter().position(ours) else {
+            return;
+        };
         let now = self.now();
         let unit = &mut self.units[at];
         match datagram.check(&unit.form, &unit.reach, unit.source) {
@@ -305,133 +369,16 @@ impl Driver {
                 if let Some(reason) = unit.refuse(now, datagram.source, &refused) {
                     let name = unit.name().to_owned();
                     let change = "advertisement refused";
-                    self.event(EventSeverity::Warning, EventKind::VrrpPacketRefused, &name, change, &reason);
+                    self.event(
+                        EventSeverity::Warning,
+                        EventKind::VrrpPacketRefused,
+                        &name,
+                        change,
+                        &reason,
+                    );
                 }
             }
         }
-    }
-
-    /// Takes a message; the reason to stop, if it is one.
-    async fn message(&mut self, message: Message) -> Option<&'static str> {
-        match message {
-            Message::SupervisorGone => {
-                self.supervisor_gone = true;
-                return Some("the supervisor is gone");
-            }
-            Message::Supervisor(ToChild::Stop, _) => return Some("the daemon stops"),
-            Message::Supervisor(message, descriptors) => self.supervised(message, descriptors).await,
-            Message::Control { generation, request } => self.asked(generation, request).await,
-            Message::ControlGone { generation } => {
-                self.control.take_if(|control| control.generation == generation);
-            }
-        }
-        None
-    }
-
-    async fn supervised(&mut self, message: ToChild, descriptors: Vec<OwnedFd>) {
-        match message {
-            ToChild::ProxyHealth(health) => self.proxy_told(&health).await,
-            ToChild::ScriptDone { id, outcome } => {
-                if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
-                    self.script_ended(at, &outcome).await;
-                } else if !self.notifications.values_mut().any(|queue| queue.done(id)) {
-                    tracing::debug!("vrrp: script run {id} ended after it was given up");
-                }
-            }
-            ToChild::NewVrrpConfig(bytes) => match protocol::wire::decode::<Setup>(&bytes) {
-                Ok(setup) => self.apply(setup, "reloaded").await,
-                Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
-            },
-            ToChild::Peer { role: Role::Control, .. } => {
-                let channel = descriptors.into_iter().next().ok_or_else(|| std::io::Error::other("no descriptor"));
-                match channel.and_then(Channel::new) {
-                    Ok(channel) => self.attach(channel),
-                    Err(error) => tracing::error!("vrrp: new control process not reachable: {error}"),
-                }
-            }
-            ToChild::PeerGone { role: Role::Control, .. } => {
-                // The end of its channel says so more exactly: a successor may be attached already.
-            }
-            other => tracing::debug!("vrrp: not for us: {other:?}"),
-        }
-    }
-
-    fn attach(&mut self, channel: Channel) {
-        self.generation += 1;
-        let generation = self.generation;
-        tokio::spawn(read_control(channel.receiver, generation, self.messages.clone()));
-        self.control = Some(Control { generation, outbox: Outbox::new("control", channel.sender) });
-    }
-
-    async fn proxy_told(&mut self, health: &ProxyHealth) {
-        let now = self.now();
-        let shortest = self.units.iter().map(|unit| unit.config.advert_int / 2).min();
-        let grace = shortest.unwrap_or(MAX_PROXY_GRACE).min(MAX_PROXY_GRACE);
-        if self.proxy.told(now, health.alive, &health.detail, grace) {
-            let cause = if health.alive { "the proxy is alive" } else { health.detail.as_str() };
-            self.judge_all(cause).await;
-        }
-    }
-
-    async fn script_ended(&mut self, at: usize, outcome: &protocol::process::ScriptOutcome) {
-        let script = &mut self.scripts[at];
-        let first = matches!(script.track.report(), crate::core::tracking::Report::Unknown(_));
-        let changed = script.track.ended(outcome);
-        let (severity, change, detail) = match script.track.report() {
-            crate::core::tracking::Report::Up(detail) => (EventSeverity::Notice, "succeeds", detail),
-            crate::core::tracking::Report::Down(detail) => (EventSeverity::Warning, "fails", detail),
-            crate::core::tracking::Report::Unknown(_) => return,
-        };
-        let name = script.config.name.as_str().to_owned();
-        if changed && !(first && severity == EventSeverity::Notice) {
-            self.event(severity, EventKind::VrrpTracking, &name, change, &detail);
-        }
-        // Also when nothing changed: the shares show the last result.
-        self.judge_all(&format!("script {name}: {detail}")).await;
-    }
-
-    async fn asked(&mut self, generation: u64, request: VrrpRequest) {
-        let id = request.id;
-        match request.ask {
-            VrrpAsk::Show => {
-                let now = self.now();
-                let instances = self.units.iter().map(|unit| unit.snapshot(now, &self.network)).collect();
-                self.tell(&VrrpTell::Instances { id, instances });
-            }
-            VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
-                let Some(at) = self.find(&instance) else {
-                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
-                };
-                let now = self.now();
-                match self.units[at].core.failover(now, force) {
-                    Ok(actions) => {
-                        self.units[at].asked = Some(Asked { generation, id });
-                        self.perform(at, actions).await;
-                    }
-                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
-                }
-            }
-            VrrpAsk::Do(Operation::VrrpFailback { instance }) => {
-                let Some(at) = self.find(&instance) else {
-                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
-                };
-                let now = self.now();
-                match self.units[at].core.failback(now) {
-                    Ok((text, actions)) => {
-                        self.perform(at, actions).await;
-                        self.done(id, Ok(format!("{instance}: {text}")));
-                    }
-                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
-                }
-            }
-            VrrpAsk::Do(other) => {
-                self.done(id, Err(Refusal::Invalid(format!("not an operation of VRRP: {other:?}"))));
-            }
-        }
-    }
-
-    fn find(&self, instance: &str) -> Option<usize> {
-        self.units.iter().position(|unit| unit.name() == instance)
     }
 
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
@@ -463,7 +410,13 @@ impl Driver {
 
     /// Says what the kernel refused.
     fn network_failed(&mut self, name: &str, change: &str, error: &NetworkError) {
-        self.event(EventSeverity::Alert, EventKind::Other, name, change, &error.to_string());
+        self.event(
+            EventSeverity::Alert,
+            EventKind::Other,
+            name,
+            change,
+            &error.to_string(),
+        );
     }
 
     fn collect_virtual_addresses(&mut self) {
@@ -476,32 +429,4 @@ impl Driver {
             })
             .collect();
     }
-}
-
-async fn read_supervisor(mut receiver: Receiver, messages: mpsc::Sender<Message>) {
-    while let Ok(Some((bytes, descriptors))) = receiver.receive().await {
-        match protocol::wire::decode(&bytes) {
-            Ok(message) => {
-                if messages.send(Message::Supervisor(message, descriptors)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => tracing::error!("vrrp: message of the supervisor not understood: {error}"),
-        }
-    }
-    let _ = messages.send(Message::SupervisorGone).await;
-}
-
-async fn read_control(mut receiver: Receiver, generation: u64, messages: mpsc::Sender<Message>) {
-    while let Ok(Some((bytes, _))) = receiver.receive().await {
-        match protocol::wire::decode(&bytes) {
-            Ok(request) => {
-                if messages.send(Message::Control { generation, request }).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => tracing::error!("vrrp: message of the control process not understood: {error}"),
-        }
-    }
-    let _ = messages.send(Message::ControlGone { generation }).await;
 }

@@ -6,7 +6,7 @@ use config::keepalived::Notify;
 use protocol::vrrp::VrrpState;
 use protocol::{EventKind, EventSeverity, Refusal};
 
-use super::unit::{Unit, ipv4};
+use super::unit::{REPORT_SPACING, Unit, ipv4};
 use super::{Driver, Reach};
 use crate::core::{Action, Burst};
 use crate::packet::encode;
@@ -24,7 +24,11 @@ impl Driver {
                 Action::RemoveAddresses => self.remove_addresses(at).await,
                 Action::Announce(burst) => self.announce(at, burst),
                 Action::Enter { from, to, reason } => self.entered(at, from, to, &reason),
-                Action::Tell { severity, change, reason } => {
+                Action::Tell {
+                    severity,
+                    change,
+                    reason,
+                } => {
                     let name = self.units[at].name().to_owned();
                     self.event(severity, EventKind::VrrpTransition, &name, &change, &reason);
                 }
@@ -35,6 +39,7 @@ impl Driver {
 
     /// Sends an advertisement to the group or to every peer.
     pub(super) fn advertise(&mut self, at: usize, priority: u8) {
+        let now = self.now();
         let unit = &mut self.units[at];
         let bytes = encode(&unit.form, priority);
         unit.counters.adverts_sent += 1;
@@ -43,10 +48,25 @@ impl Driver {
             Reach::Multicast(group) => std::slice::from_ref(group),
             Reach::Unicast(peers) => peers.as_slice(),
         };
+        let mut failure = None;
         for receiver in receivers {
-            if let Err(error) = self.ports.send(&unit.config.interface, unit.source, *receiver, &bytes) {
-                tracing::debug!("{}: advertisement to {receiver} not sent: {error}", unit.config.name.as_str());
+            let sent = self
+                .ports
+                .send(&unit.config.interface, unit.source, *receiver, &bytes);
+            if let Err(error) = sent {
+                failure = Some(format!("to {receiver}: {error}"));
             }
+        }
+        let Some(failure) = failure else { return };
+        // Who cannot be heard is not master for the others, whatever it believes.
+        if unit
+            .unsent_at
+            .is_none_or(|last| last + REPORT_SPACING <= now)
+        {
+            unit.unsent_at = Some(now);
+            let name = unit.name().to_owned();
+            let (severity, change) = (EventSeverity::Warning, "advertisement not sent");
+            self.event(severity, EventKind::Other, &name, change, &failure);
         }
     }
 
@@ -96,7 +116,9 @@ impl Driver {
             for (index, frame) in &frames {
                 match self.frames.send(*index, frame) {
                     Ok(()) => sent += 1,
-                    Err(error) => tracing::debug!("{}: gratuitous ARP not sent: {error}", unit.name()),
+                    Err(error) => {
+                        tracing::debug!("{}: gratuitous ARP not sent: {error}", unit.name())
+                    }
                 }
             }
         }
@@ -116,9 +138,20 @@ impl Driver {
             VrrpState::Master => EventSeverity::Warning,
             VrrpState::Backup | VrrpState::Init => EventSeverity::Notice,
         };
-        self.event(severity, EventKind::VrrpTransition, &name, &format!("{from} -> {to}"), reason);
+        self.event(
+            severity,
+            EventKind::VrrpTransition,
+            &name,
+            &format!("{from} -> {to}"),
+            reason,
+        );
         let unit = &self.units[at];
-        let Notify { master, backup, fault, .. } = &unit.config.notify;
+        let Notify {
+            master,
+            backup,
+            fault,
+            ..
+        } = &unit.config.notify;
         let (own, word) = match to {
             VrrpState::Master => (master.clone(), "MASTER"),
             VrrpState::Backup => (backup.clone(), "BACKUP"),
@@ -137,13 +170,29 @@ impl Driver {
         let unit = &self.units[at];
         let name = unit.name().to_owned();
         let any = unit.config.notify.any.clone().map(|mut argv| {
-            argv.extend(["INSTANCE".to_owned(), name.clone(), word.to_owned(), priority.to_string()]);
+            argv.extend([
+                "INSTANCE".to_owned(),
+                name.clone(),
+                word.to_owned(),
+                priority.to_string(),
+            ]);
             argv
         });
         for argv in own.into_iter().chain(any) {
-            if let Some(dropped) = self.notifications.entry(name.clone()).or_default().push(argv) {
+            if let Some(dropped) = self
+                .notifications
+                .entry(name.clone())
+                .or_default()
+                .push(argv)
+            {
                 let reason = format!("too many wait: {}", dropped.join(" "));
-                self.event(EventSeverity::Warning, EventKind::Other, &name, "notification dropped", &reason);
+                self.event(
+                    EventSeverity::Warning,
+                    EventKind::Other,
+                    &name,
+                    "notification dropped",
+                    &reason,
+                );
             }
         }
         let now = self.now();
@@ -157,13 +206,23 @@ impl Driver {
         let asked = self.units[at].asked.take();
         let result = match outcome {
             Ok(text) => {
-                self.event(EventSeverity::Notice, EventKind::Operation, &name, "failover done", &text);
+                self.event(
+                    EventSeverity::Notice,
+                    EventKind::Operation,
+                    &name,
+                    "failover done",
+                    &text,
+                );
                 Ok(format!("{name}: {text}"))
             }
             Err(text) => Err(Refusal::Unsafe(format!("{name}: {text}"))),
         };
         let Some(asked) = asked else { return };
-        if self.control.as_ref().is_some_and(|control| control.generation == asked.generation) {
+        if self
+            .control
+            .as_ref()
+            .is_some_and(|control| control.generation == asked.generation)
+        {
             self.done(asked.id, result);
         }
     }
@@ -184,7 +243,10 @@ impl Driver {
         }
         for at in 0..self.units.len() {
             let unit = &self.units[at];
-            if unit.movable().any(|(device, entry)| self.network.has(device, entry.address)) {
+            if unit
+                .movable()
+                .any(|(device, entry)| self.network.has(device, entry.address))
+            {
                 self.remove_addresses(at).await;
             }
         }
@@ -195,11 +257,17 @@ impl Driver {
         for at in 0..self.units.len() {
             let now = self.now();
             let unit = &self.units[at];
-            let is_missing = |unit: &Unit| unit.movable().any(|(device, entry)| !self.network.has(device, entry.address));
+            let is_missing = |unit: &Unit| {
+                unit.movable()
+                    .any(|(device, entry)| !self.network.has(device, entry.address))
+            };
             if !unit.core.is_active() || !is_missing(unit) {
                 continue;
             }
-            if let Some(last) = unit.restored_at.filter(|last| now < *last + RESTORE_SPACING) {
+            if let Some(last) = unit
+                .restored_at
+                .filter(|last| now < *last + RESTORE_SPACING)
+            {
                 self.refresh_at = Some(last + RESTORE_SPACING);
                 continue;
             }
@@ -208,7 +276,13 @@ impl Driver {
             self.add_addresses(at).await;
             self.announce(at, Burst::Full);
             let reason = "somebody else removed one while this node is master";
-            self.event(EventSeverity::Warning, EventKind::Other, &name, "addresses put back", reason);
+            self.event(
+                EventSeverity::Warning,
+                EventKind::Other,
+                &name,
+                "addresses put back",
+                reason,
+            );
         }
     }
 }

@@ -43,18 +43,41 @@ pub(super) struct Ports {
 impl Ports {
     /// No sockets yet; what arrives goes to `arrivals`, and waits in the kernel while that is full.
     pub(super) fn new(arrivals: mpsc::Sender<Arrival>) -> Self {
-        Self { open: HashMap::new(), arrivals }
+        Self {
+            open: HashMap::new(),
+            arrivals,
+        }
     }
 
     /// Sees that a socket for this interface, as it is now, is open.
-    pub(super) fn ensure(&mut self, interface: &str, index: u32, group: Option<Ipv4Addr>) -> std::io::Result<()> {
-        if self.open.get(interface).is_some_and(|port| port.socket.index() == index && port.group == group) {
+    pub(super) fn ensure(
+        &mut self,
+        interface: &str,
+        index: u32,
+        group: Option<Ipv4Addr>,
+    ) -> std::io::Result<()> {
+        if self
+            .open
+            .get(interface)
+            .is_some_and(|port| port.socket.index() == index && port.group == group)
+        {
             return Ok(());
         }
         self.open.remove(interface);
         let socket = Arc::new(VrrpSocket::open(interface, index, group)?);
-        let reader = tokio::spawn(read(Arc::clone(&socket), Arc::from(interface), self.arrivals.clone()));
-        self.open.insert(interface.to_owned(), Port { socket, group, reader });
+        let reader = tokio::spawn(read(
+            Arc::clone(&socket),
+            Arc::from(interface),
+            self.arrivals.clone(),
+        ));
+        self.open.insert(
+            interface.to_owned(),
+            Port {
+                socket,
+                group,
+                reader,
+            },
+        );
         Ok(())
     }
 
@@ -64,8 +87,17 @@ impl Ports {
     }
 
     /// Sends an advertisement.
-    pub(super) fn send(&self, interface: &str, from: Ipv4Addr, to: Ipv4Addr, bytes: &[u8]) -> std::io::Result<()> {
-        let port = self.open.get(interface).ok_or_else(|| std::io::Error::other("no socket on this interface"))?;
+    pub(super) fn send(
+        &self,
+        interface: &str,
+        from: Ipv4Addr,
+        to: Ipv4Addr,
+        bytes: &[u8],
+    ) -> std::io::Result<()> {
+        let port = self
+            .open
+            .get(interface)
+            .ok_or_else(|| std::io::Error::other("no socket on this interface"))?;
         port.socket.send(from, to, bytes)
     }
 }
@@ -75,7 +107,10 @@ async fn read(socket: Arc<VrrpSocket>, interface: Arc<str>, arrivals: mpsc::Send
     loop {
         match socket.receive(&mut buffer).await {
             Ok(length) => {
-                let arrival = Arrival { interface: Arc::clone(&interface), bytes: buffer[..length].to_vec() };
+                let arrival = Arrival {
+                    interface: Arc::clone(&interface),
+                    bytes: buffer[..length].to_vec(),
+                };
                 if arrivals.send(arrival).await.is_err() {
                     return;
                 }

@@ -17,7 +17,13 @@ impl Driver {
             };
             let same_way = unit.group().is_none_or(|joined| joined == group)
                 && old.proxy_configured == setup.proxy_configured;
-            setup.config.instances.iter().find(same).filter(|_| same_way).cloned()
+            setup
+                .config
+                .instances
+                .iter()
+                .find(same)
+                .filter(|_| same_way)
+                .cloned()
         };
         // First what goes: an address that moves to another instance must be free.
         let mut at = 0;
@@ -26,7 +32,8 @@ impl Driver {
                 at += 1;
                 continue;
             }
-            self.resign(at, "its configuration changed or is gone").await;
+            self.resign(at, "its configuration changed or is gone")
+                .await;
             self.units.remove(at);
         }
         let mut kept: Vec<(Unit, config::keepalived::VrrpInstance)> = Vec::new();
@@ -38,7 +45,10 @@ impl Driver {
         self.take_scripts(&setup);
         let mut fresh = Vec::new();
         for config in &setup.config.instances {
-            match kept.iter().position(|(unit, _)| unit.name() == config.name.as_str()) {
+            match kept
+                .iter()
+                .position(|(unit, _)| unit.name() == config.name.as_str())
+            {
                 Some(found) => {
                     let (mut unit, config) = kept.remove(found);
                     unit.config = config;
@@ -68,7 +78,9 @@ impl Driver {
         let same_proxy = self.setup.proxy_configured == setup.proxy_configured;
         let mut old = std::mem::take(&mut self.scripts);
         for config in &setup.config.scripts {
-            let same = |script: &Script| same_proxy && plain_script(&script.config) == plain_script(config);
+            let same = |script: &Script| {
+                same_proxy && plain_script(&script.config) == plain_script(config)
+            };
             if let Some(found) = old.iter().position(same) {
                 self.scripts.push(old.swap_remove(found));
                 continue;
@@ -77,8 +89,17 @@ impl Driver {
             if script.native {
                 let name = config.name.as_str();
                 let change = "answered by the worker's heartbeat";
-                let reason = format!("'{}' asks whether the proxy is alive; it is not run", config.command);
-                self.event(EventSeverity::Info, EventKind::VrrpScriptNative, name, change, &reason);
+                let reason = format!(
+                    "'{}' asks whether the proxy is alive; it is not run",
+                    config.command
+                );
+                self.event(
+                    EventSeverity::Info,
+                    EventKind::VrrpScriptNative,
+                    name,
+                    change,
+                    &reason,
+                );
             }
             self.scripts.push(script);
         }
@@ -105,16 +126,29 @@ impl Driver {
         for (device, entry) in &found {
             match self.network.remove(device, entry).await {
                 Ok(()) => {
-                    let change = format!("{}/{} removed from {device}", entry.address, entry.prefix_length);
+                    let change = format!(
+                        "{}/{} removed from {device}",
+                        entry.address, entry.prefix_length
+                    );
                     let reason = "reclaimed: it was left there by a crash";
-                    self.event(EventSeverity::Warning, EventKind::AddressReclaimed, &name, &change, reason);
+                    self.event(
+                        EventSeverity::Warning,
+                        EventKind::AddressReclaimed,
+                        &name,
+                        &change,
+                        reason,
+                    );
                 }
-                Err(error) => self.network_failed(&name, "a virtual address of a crash is still here", &error),
+                Err(error) => {
+                    self.network_failed(&name, "a virtual address of a crash is still here", &error)
+                }
             }
         }
         // We were master until the crash: with priority 0 the next one need not wait for our silence to be noticed.
         let virtual_addresses = &self.virtual_addresses;
-        let known = self.units[at].find_source(&self.network.view, |address| virtual_addresses.contains(&address));
+        let known = self.units[at].find_source(&self.network.view, |address| {
+            virtual_addresses.contains(&address)
+        });
         if known.is_ok() {
             self.advertise(at, 0);
         }

@@ -50,12 +50,24 @@ impl Script {
             // Beside another proxy the command runs as it is written.
             ScriptKind::ProxyAlive => {
                 let words = config.command.split_whitespace();
-                (false, words.map(|word| word.trim_matches(['"', '\'']).to_owned()).collect())
+                (
+                    false,
+                    words
+                        .map(|word| word.trim_matches(['"', '\'']).to_owned())
+                        .collect(),
+                )
             }
             ScriptKind::Run(argv) => (false, argv.clone()),
         };
         let track = ScriptTrack::new(config.rise, config.fall, config.init_fail);
-        Self { config, native, track, argv, running: None, due: now }
+        Self {
+            config,
+            native,
+            track,
+            argv,
+            running: None,
+            due: now,
+        }
     }
 
     /// When [`Script::elapsed`] wants to be called.
@@ -64,7 +76,10 @@ impl Script {
             return None;
         }
         // No second run while one runs: until its end, only a lost answer is waited for.
-        Some(self.running.map_or(self.due, |(_, started)| started + self.patience()))
+        Some(
+            self.running
+                .map_or(self.due, |(_, started)| started + self.patience()),
+        )
     }
 
     fn patience(&self) -> Duration {
@@ -72,12 +87,19 @@ impl Script {
     }
 
     /// Starts a run if it is time; an outcome if the supervisor never answered.
-    pub(super) fn elapsed(&mut self, now: Moment, numbers: &mut Numbers, supervisor: &Outbox) -> Option<ScriptOutcome> {
+    pub(super) fn elapsed(
+        &mut self,
+        now: Moment,
+        numbers: &mut Numbers,
+        supervisor: &Outbox,
+    ) -> Option<ScriptOutcome> {
         if self.deadline().is_none_or(|at| now < at) {
             return None;
         }
         if self.running.take().is_some() {
-            return Some(ScriptOutcome::Failed("the supervisor did not say how it ended".to_owned()));
+            return Some(ScriptOutcome::Failed(
+                "the supervisor did not say how it ended".to_owned(),
+            ));
         }
         let id = numbers.next();
         self.running = Some((id, now));
@@ -93,7 +115,9 @@ impl Script {
 
     /// Takes the end of run `id`; true if it is this script's.
     pub(super) fn done(&mut self, id: u64) -> bool {
-        self.running.take_if(|(running, _)| *running == id).is_some()
+        self.running
+            .take_if(|(running, _)| *running == id)
+            .is_some()
     }
 }
 
@@ -108,7 +132,11 @@ impl Notifications {
     /// Queues a command; returns one that had to be dropped for it.
     pub(super) fn push(&mut self, argv: Vec<String>) -> Option<Vec<String>> {
         self.waiting.push_back(argv);
-        if self.waiting.len() > MAX_WAITING { self.waiting.pop_front() } else { None }
+        if self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Starts the next one if none runs.
@@ -119,10 +147,17 @@ impl Notifications {
         if self.running.is_some() {
             return;
         }
-        let Some(argv) = self.waiting.pop_front() else { return };
+        let Some(argv) = self.waiting.pop_front() else {
+            return;
+        };
         let id = numbers.next();
         self.running = Some((id, now + NOTIFY_TIMEOUT + ANSWER_PATIENCE));
-        supervisor.send(&FromChild::RunScript { id, argv, user: None, timeout_ms: milliseconds(NOTIFY_TIMEOUT) });
+        supervisor.send(&FromChild::RunScript {
+            id,
+            argv,
+            user: None,
+            timeout_ms: milliseconds(NOTIFY_TIMEOUT),
+        });
     }
 
     /// Takes the end of run `id` if it is one of these.

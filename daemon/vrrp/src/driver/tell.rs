@@ -1,17 +1,26 @@
 //! What others are told: the log, events, mails, answers.
 
+use protocol::Refusal;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
 use protocol::process::FromChild;
 use protocol::vrrp::VrrpTell;
-use protocol::Refusal;
 
 use super::Driver;
 
 impl Driver {
     /// Logs what happened, and tells the control process, or the supervisor while there is none.
-    pub(super) fn event(&mut self, severity: EventSeverity, kind: EventKind, subject: &str, change: &str, reason: &str) {
+    pub(super) fn event(
+        &mut self,
+        severity: EventSeverity,
+        kind: EventKind,
+        subject: &str,
+        change: &str,
+        reason: &str,
+    ) {
         match severity {
-            EventSeverity::Info | EventSeverity::Notice => tracing::info!("{subject}: {change}: {reason}"),
+            EventSeverity::Info | EventSeverity::Notice => {
+                tracing::info!("{subject}: {change}: {reason}")
+            }
             EventSeverity::Warning => tracing::warn!("{subject}: {change}: {reason}"),
             EventSeverity::Alert => tracing::error!("{subject}: {change}: {reason}"),
         }
@@ -37,8 +46,18 @@ impl Driver {
 
     /// `smtp_alert`, in keepalived's words, with our reason below.
     pub(super) fn mail(&self, instance: &str, state: &str, owning: bool, reason: &str) {
-        let router = self.setup.config.global.router_id.as_deref().unwrap_or(&self.setup.node);
-        let verb = if owning { "now owning" } else { "no longer owning" };
+        let router = self
+            .setup
+            .config
+            .global
+            .router_id
+            .as_deref()
+            .unwrap_or(&self.setup.node);
+        let verb = if owning {
+            "now owning"
+        } else {
+            "no longer owning"
+        };
         self.supervisor.send(&FromChild::Mail {
             subject: format!("[{router}] VRRP Instance {instance} - Entering {state} state"),
             body: format!("=> VRRP Instance is {verb} VRRP VIPs <=\n\nReason: {reason}\n"),

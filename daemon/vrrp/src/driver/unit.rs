@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::keepalived::{Authentication, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript};
+use config::keepalived::{
+    Authentication, InitialState, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript,
+};
 use protocol::event::now_ms;
-use protocol::vrrp::{InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState};
+use protocol::vrrp::{
+    InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
+};
 
 use crate::core::tracking::{Item, Report};
 use crate::core::{Instance, Moment, Peer, Rules};
@@ -15,8 +19,8 @@ use crate::packet::{Form, Reach, Refused};
 
 use super::scripts::Script;
 
-/// Least time between two events about refused packets of one kind.
-const REFUSAL_EVENT_SPACING: Duration = Duration::from_secs(60);
+/// Least time between two events about refused packets of one kind, or about packets not sent.
+pub(super) const REPORT_SPACING: Duration = Duration::from_secs(60);
 
 /// Refused packets of one kind.
 #[derive(Default)]
@@ -57,6 +61,8 @@ pub(super) struct Unit {
     pub(super) owned: Vec<IpAddr>,
     /// When addresses that vanished were last put back.
     pub(super) restored_at: Option<Moment>,
+    /// When it was last told that an advertisement could not be sent.
+    pub(super) unsent_at: Option<Moment>,
     /// Why its socket could not be opened.
     pub(super) port_error: Option<String>,
     refusals: BTreeMap<&'static str, Refusal>,
@@ -71,21 +77,34 @@ impl Unit {
             base_priority: config.priority,
             advert_interval: config.advert_int,
             nopreempt: config.nopreempt,
-            preempt_delay: config.preempt_delay,
+            preempt_delay: preempt_delay(&config),
             announce_again: config.garp_master_delay,
             announce_refresh: config.garp_master_refresh,
         });
         let form = Form {
             vrid: config.virtual_router_id,
             interval_s: u8::try_from(config.advert_int.as_secs().max(1)).unwrap_or(u8::MAX),
-            password: config.authentication.as_ref().map(|Authentication::Pass(octets)| *octets),
+            password: config
+                .authentication
+                .as_ref()
+                .map(|Authentication::Pass(octets)| *octets),
             // Version 2 carries IPv4 alone.
-            addresses: config.virtual_addresses.iter().filter_map(|entry| ipv4(entry.address)).collect(),
+            addresses: config
+                .virtual_addresses
+                .iter()
+                .filter_map(|entry| ipv4(entry.address))
+                .collect(),
         };
         let reach = if config.unicast_peers.is_empty() {
             Reach::Multicast(group)
         } else {
-            Reach::Unicast(config.unicast_peers.iter().filter_map(|peer| ipv4(*peer)).collect())
+            Reach::Unicast(
+                config
+                    .unicast_peers
+                    .iter()
+                    .filter_map(|peer| ipv4(*peer))
+                    .collect(),
+            )
         };
         Self {
             config,
@@ -98,6 +117,7 @@ impl Unit {
             asked: None,
             owned: Vec::new(),
             restored_at: None,
+            unsent_at: None,
             port_error: None,
             refusals: BTreeMap::new(),
             history: VecDeque::new(),
@@ -120,17 +140,31 @@ impl Unit {
 
     /// All its addresses with their devices.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, &VirtualAddress)> {
-        let entries = self.config.virtual_addresses.iter().chain(&self.config.excluded_addresses);
-        entries.map(|entry| (entry.device.as_deref().unwrap_or(&self.config.interface), entry))
+        let entries = self
+            .config
+            .virtual_addresses
+            .iter()
+            .chain(&self.config.excluded_addresses);
+        entries.map(|entry| {
+            (
+                entry.device.as_deref().unwrap_or(&self.config.interface),
+                entry,
+            )
+        })
     }
 
     /// Its addresses that are ours to add and remove.
     pub(super) fn movable(&self) -> impl Iterator<Item = (&str, &VirtualAddress)> {
-        self.addresses().filter(|(_, entry)| !self.owned.contains(&entry.address))
+        self.addresses()
+            .filter(|(_, entry)| !self.owned.contains(&entry.address))
     }
 
     /// Finds our address for advertisements, and says why there is none.
-    pub(super) fn find_source(&mut self, view: &View, is_virtual: impl Fn(Ipv4Addr) -> bool) -> Result<(), String> {
+    pub(super) fn find_source(
+        &mut self,
+        view: &View,
+        is_virtual: impl Fn(Ipv4Addr) -> bool,
+    ) -> Result<(), String> {
         let interface = &self.config.interface;
         let source = match self.config.source_address {
             Some(IpAddr::V4(source)) => {
@@ -140,7 +174,9 @@ impl Unit {
                 }
                 source
             }
-            Some(IpAddr::V6(source)) => return Err(format!("the source address {source} is not IPv4")),
+            Some(IpAddr::V6(source)) => {
+                return Err(format!("the source address {source} is not IPv4"));
+            }
             None => view
                 .get(interface)
                 .and_then(|found| found.primary(is_virtual))
@@ -164,14 +200,27 @@ impl Unit {
         if self.config.dont_track_primary && view.contains_key(&name) {
             own = Report::Up("not tracked (dont_track_primary)".to_owned());
         }
-        if let (Err(why), true) = (self.find_source(view, is_virtual), matches!(own, Report::Up(_))) {
+        if let (Err(why), true) = (
+            self.find_source(view, is_virtual),
+            matches!(own, Report::Up(_)),
+        ) {
             own = Report::Down(why);
         }
         if let (Some(why), true) = (&self.port_error, matches!(own, Report::Up(_))) {
             own = Report::Down(why.clone());
         }
-        let mut items = vec![Item { name: format!("interface {name}"), report: own, weight: 0, vital: true }];
-        for tracked in self.config.track_interfaces.iter().filter(|tracked| tracked.name != name) {
+        let mut items = vec![Item {
+            name: format!("interface {name}"),
+            report: own,
+            weight: 0,
+            vital: true,
+        }];
+        for tracked in self
+            .config
+            .track_interfaces
+            .iter()
+            .filter(|tracked| tracked.name != name)
+        {
             items.push(Item {
                 name: format!("interface {}", tracked.name),
                 report: link_report(view, &tracked.name),
@@ -180,10 +229,16 @@ impl Unit {
             });
         }
         for tracked in &self.config.track_scripts {
-            let Some(script) = scripts.get(tracked.script) else { continue };
+            let Some(script) = scripts.get(tracked.script) else {
+                continue;
+            };
             items.push(Item {
                 name: format!("script {}", script.config.name.as_str()),
-                report: if script.native { proxy.clone() } else { script.track.report() },
+                report: if script.native {
+                    proxy.clone()
+                } else {
+                    script.track.report()
+                },
                 weight: tracked.weight,
                 vital: script.native,
             });
@@ -200,20 +255,34 @@ impl Unit {
         if self.history.len() == MAX_TRANSITIONS {
             self.history.pop_front();
         }
-        self.history.push_back(Transition { at_ms: self.since_ms, from, to, reason: reason.to_owned() });
+        self.history.push_back(Transition {
+            at_ms: self.since_ms,
+            from,
+            to,
+            reason: reason.to_owned(),
+        });
     }
 
     /// Counts a refused packet; text for an event if it is time for one.
-    pub(super) fn refuse(&mut self, now: Moment, from: Ipv4Addr, refused: &Refused) -> Option<String> {
+    pub(super) fn refuse(
+        &mut self,
+        now: Moment,
+        from: Ipv4Addr,
+        refused: &Refused,
+    ) -> Option<String> {
         let refusal = self.refusals.entry(refused.reason()).or_default();
         refusal.count += 1;
-        if refusal.told_at.is_some_and(|at| now < at + REFUSAL_EVENT_SPACING) {
+        if refusal.told_at.is_some_and(|at| now < at + REPORT_SPACING) {
             return None;
         }
         let silent = refusal.count - refusal.told - 1;
         refusal.told = refusal.count;
         refusal.told_at = Some(now);
-        let more = if silent > 0 { format!(" ({silent} more since the last report)") } else { String::new() };
+        let more = if silent > 0 {
+            format!(" ({silent} more since the last report)")
+        } else {
+            String::new()
+        };
         Some(format!("from {from}: {refused}{more}"))
     }
 
@@ -222,13 +291,19 @@ impl Unit {
         let seen = |peer: &Peer| PeerSeen {
             address: peer.address.to_string(),
             priority: peer.priority,
-            age_ms: u64::try_from(now.saturating_sub(peer.heard_at).as_millis()).unwrap_or(u64::MAX),
+            age_ms: u64::try_from(now.saturating_sub(peer.heard_at).as_millis())
+                .unwrap_or(u64::MAX),
             adverts: peer.adverts,
         };
         let mut counters = self.counters.clone();
-        counters.refused =
-            self.refusals.iter().map(|(reason, refusal)| ((*reason).to_owned(), refusal.count)).collect();
-        let addresses = self.addresses().map(|(_, entry)| format!("{}/{}", entry.address, entry.prefix_length));
+        counters.refused = self
+            .refusals
+            .iter()
+            .map(|(reason, refusal)| ((*reason).to_owned(), refusal.count))
+            .collect();
+        let addresses = self
+            .addresses()
+            .map(|(_, entry)| format!("{}/{}", entry.address, entry.prefix_length));
         InstanceSnapshot {
             name: self.name().to_owned(),
             interface: self.config.interface.clone(),
@@ -238,11 +313,15 @@ impl Unit {
             base_priority: self.config.priority,
             effective_priority: self.core.effective_priority(),
             shares: self.shares.clone(),
-            advert_interval_ms: u64::try_from(self.config.advert_int.as_millis()).unwrap_or(u64::MAX),
+            advert_interval_ms: u64::try_from(self.config.advert_int.as_millis())
+                .unwrap_or(u64::MAX),
             nopreempt: self.config.nopreempt,
-            preempt_delay_ms: u64::try_from(self.config.preempt_delay.as_millis()).unwrap_or(u64::MAX),
+            preempt_delay_ms: u64::try_from(preempt_delay(&self.config).as_millis())
+                .unwrap_or(u64::MAX),
             addresses: addresses.collect(),
-            addresses_present: self.addresses().all(|(device, entry)| network.has(device, entry.address)),
+            addresses_present: self
+                .addresses()
+                .all(|(device, entry)| network.has(device, entry.address)),
             source: self.source.to_string(),
             master: self.core.master().map(seen),
             peers: self.core.peers().iter().map(seen).collect(),
@@ -252,6 +331,14 @@ impl Unit {
             counters,
         }
     }
+}
+
+/// keepalived clears the delay where preemption is off, and for `state MASTER`.
+fn preempt_delay(config: &VrrpInstance) -> Duration {
+    if config.nopreempt || config.state == InitialState::Master {
+        return Duration::ZERO;
+    }
+    config.preempt_delay
 }
 
 /// The IPv4 address, if it is one.
@@ -272,11 +359,18 @@ fn link_report(view: &View, name: &str) -> Report {
 }
 
 /// An instance's definition without places, with the scripts that it tracks: equal means unchanged.
-pub(super) fn essence(config: &KeepalivedConfig, instance: &VrrpInstance) -> (VrrpInstance, Vec<VrrpScript>) {
+pub(super) fn essence(
+    config: &KeepalivedConfig,
+    instance: &VrrpInstance,
+) -> (VrrpInstance, Vec<VrrpScript>) {
     let mut plain = instance.clone();
     plain.name.span = config::Span::default();
     plain.span = config::Span::default();
-    for entry in plain.virtual_addresses.iter_mut().chain(&mut plain.excluded_addresses) {
+    for entry in plain
+        .virtual_addresses
+        .iter_mut()
+        .chain(&mut plain.excluded_addresses)
+    {
         entry.span = config::Span::default();
     }
     let mut scripts = Vec::new();

@@ -1,0 +1,324 @@
+//! What keepalived's language means, and what is complained about where.
+
+use std::time::Duration;
+
+use tandem_config::keepalived::*;
+use tandem_config::{DiagnosticKind as Kind, Input, Loaded, Severity, load, load_as};
+
+fn read(text: &str) -> Loaded {
+    load_as(
+        &[Input::text("k.conf", text)],
+        &|_| None,
+        "node1.example.com",
+    )
+}
+
+fn good(text: &str) -> KeepalivedConfig {
+    let loaded = read(text);
+    assert!(
+        !loaded.diagnostics.has_errors(),
+        "{}",
+        loaded.diagnostics.render(&loaded.sources)
+    );
+    loaded.keepalived.expect("a configuration")
+}
+
+/// An instance with some more lines.
+fn instance(lines: &str) -> VrrpInstance {
+    let text = format!("vrrp_instance A {{\ninterface eth0\nvirtual_router_id 5\n{lines}\n}}\n");
+    good(&text)
+        .instances
+        .into_iter()
+        .next()
+        .expect("an instance")
+}
+
+/// The complaints about an instance's lines (the first is line 4) as `line kind`, warnings marked.
+fn check_instance(lines: &str, expected: &[&str]) {
+    let loaded = read(&format!(
+        "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 5\n{lines}\nvirtual_ipaddress {{ 10.0.0.9 }}\n}}\n"
+    ));
+    let found: Vec<String> = loaded
+        .diagnostics
+        .0
+        .iter()
+        .map(|one| {
+            let mark = if one.severity == Severity::Error {
+                ""
+            } else {
+                "~"
+            };
+            format!("{mark}{} {:?}", one.span.unwrap_or_default().line, one.kind)
+        })
+        .collect();
+    assert_eq!(found, expected, "{lines}");
+}
+
+#[test]
+fn braces_stand_where_people_put_them() {
+    for text in [
+        "vrrp_instance R1{\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress{\n10.0.0.1\n}\n}\n",
+        "vrrp_instance R1\n{\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress\n\n{\n10.0.0.1\n}\n}\n",
+        "vrrp_instance R1 {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}",
+        "vrrp_instance R1 { # c\r\n\tinterface e ! c\r\n virtual_router_id 1\r\n virtual_ipaddress {\r\n10.0.0.1\r\n}\r\n}",
+    ] {
+        let config = good(text);
+        assert_eq!(config.instances[0].name.as_str(), "R1", "{text}");
+        assert_eq!(config.instances[0].interface, "e", "{text}");
+        assert_eq!(config.instances[0].virtual_addresses.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn braces_that_do_not_match_are_seen() {
+    let kinds = |text: &str| -> Vec<(Severity, Kind)> {
+        read(text)
+            .diagnostics
+            .0
+            .iter()
+            .map(|one| (one.severity, one.kind))
+            .collect()
+    };
+    assert_eq!(
+        kinds("global_defs {\nrouter_id a\n"),
+        [(Severity::Error, Kind::Syntax)]
+    );
+    assert_eq!(
+        kinds("global_defs {\n}\n}\n"),
+        [(Severity::Warning, Kind::Syntax)]
+    );
+    assert_eq!(
+        kinds("global_defs {\nrouter_id \"a\n}\n"),
+        [(Severity::Error, Kind::Syntax)]
+    );
+}
+
+#[test]
+fn addresses_are_read() {
+    let found = instance(
+        "virtual_ipaddress {\n10.0.0.1/24 brd + dev eth1 label eth1:v scope link\n10.0.0.2\n}\nvirtual_ipaddress_excluded { 10.0.0.3/16 }",
+    );
+    let first = &found.virtual_addresses[0];
+    assert_eq!((first.prefix_length, first.scope), (24, 253));
+    assert_eq!(
+        first.broadcast,
+        Some("10.0.0.255".parse().expect("an address"))
+    );
+    assert_eq!(
+        (first.device.as_deref(), first.label.as_deref()),
+        (Some("eth1"), Some("eth1:v"))
+    );
+    assert_eq!(found.virtual_addresses[1].prefix_length, 32);
+    assert_eq!(found.excluded_addresses[0].prefix_length, 16);
+}
+
+#[test]
+fn scripts_may_stand_after_their_users() {
+    let config = good(
+        "vrrp_instance A {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\ntrack_script {\nlater weight 7\nlater2\n}\n}\nvrrp_script later {\nscript \"/bin/a 'b c' d\"\n}\nvrrp_script later2 {\nscript /bin/x y\nweight 0\ntimeout 3\ninit_fail\nuser nobody nogroup\n}\n",
+    );
+    assert_eq!(
+        config.instances[0].track_scripts,
+        [
+            TrackedScript {
+                script: 0,
+                weight: 7
+            },
+            TrackedScript {
+                script: 1,
+                weight: 0
+            }
+        ]
+    );
+    assert_eq!(
+        config.scripts[0].kind,
+        ScriptKind::Run(vec!["/bin/a".into(), "b c".into(), "d".into()])
+    );
+    let second = &config.scripts[1];
+    assert_eq!(
+        second.kind,
+        ScriptKind::Run(vec!["/bin/x".into(), "y".into()])
+    );
+    assert_eq!(
+        (second.timeout, second.init_fail),
+        (Duration::from_secs(3), true)
+    );
+    assert_eq!(second.user, Some(("nobody".into(), Some("nogroup".into()))));
+}
+
+#[test]
+fn global_settings_are_defaults_of_the_instances() {
+    let config = good(
+        "vrrp_instance A {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\ngarp_master_repeat 2\n}\nglobal_defs {\nvrrp_garp_master_delay 1\nvrrp_garp_master_repeat 9\nsmtp_alert\nsmtp_server mail.example.com 2525\nrouter_id \"a b\"\n}\n",
+    );
+    let instance = &config.instances[0];
+    assert_eq!(
+        (instance.garp_master_delay, instance.garp_master_repeat),
+        (Duration::from_secs(1), 2)
+    );
+    assert!(instance.smtp_alert);
+    assert_eq!(
+        config.global.smtp_server,
+        Some(("mail.example.com".into(), 2525))
+    );
+    assert_eq!(config.global.router_id.as_deref(), Some("a b"));
+}
+
+#[test]
+fn variables_and_conditions_choose_the_text() {
+    let config = good(
+        "$IF=eth7\n@node1 $PRIO=150\n@node2 $PRIO=50\n$NET=10.1.${LAST}\n$LAST=2\nvrrp_instance A {\ninterface $IF\n@^node1 interface wrong\nvirtual_router_id 1\npriority $PRIO\nvirtual_ipaddress {\n${NET}.100/24\n@node2 10.9.9.9\n}\nnotify_master \"/bin/x $UNSET\"\n}\n",
+    );
+    let instance = &config.instances[0];
+    assert_eq!(
+        (instance.interface.as_str(), instance.priority),
+        ("eth7", 150)
+    );
+    assert_eq!(instance.virtual_addresses.len(), 1);
+    assert_eq!(
+        instance.virtual_addresses[0].address.to_string(),
+        "10.1.2.100"
+    );
+    assert_eq!(
+        instance.notify.master,
+        Some(vec!["/bin/x".into(), "$UNSET".into()])
+    );
+}
+
+#[test]
+fn a_definition_of_several_lines_makes_blocks() {
+    let config = good(
+        "$INSTANCE= \\\nvrrp_instance V_${NUM} { \\\n interface eth${NUM} \\\n virtual_router_id 1${NUM} \\\n virtual_ipaddress { \\\n 10.0.${NUM}.1 \\\n } \\\n}\n$NUM=0\n$INSTANCE\n$NUM=1\n$INSTANCE\n",
+    );
+    let names: Vec<&str> = config
+        .instances
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(names, ["V_0", "V_1"]);
+    assert_eq!(config.instances[1].virtual_router_id, 11);
+}
+
+#[test]
+fn includes_are_relative_to_the_including_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("created");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write(
+        "k.conf",
+        "include conf.d/*.conf\nvrrp_instance A {\ninclude conf.d/common.inc\nvirtual_ipaddress { 10.0.0.1 }\n}\n",
+    );
+    write("conf.d/common.inc", "interface eth0\nvirtual_router_id 1\n");
+    write("conf.d/a.conf", "vrrp_script s {\ninclude inner.inc\n}\n");
+    write("conf.d/inner.inc", "script /bin/true");
+    let loaded = load(&[Input::path(folder.path().join("k.conf"))], &|_| None);
+    assert_eq!(loaded.diagnostics.render(&loaded.sources), "");
+    let config = loaded.keepalived.expect("a configuration");
+    assert_eq!((config.scripts.len(), config.instances.len()), (1, 1));
+    write("loop.conf", "include loop.conf\nglobal_defs {\n}\n");
+    let looped = load(&[Input::path(folder.path().join("loop.conf"))], &|_| None);
+    assert!(looped.diagnostics.has_errors());
+    let missing = load(
+        &[Input::text(
+            "m.conf",
+            "include /nonexistent/x\nglobal_defs {\n}\n",
+        )],
+        &|_| None,
+    );
+    assert_eq!(missing.diagnostics.0[0].kind, Kind::File);
+}
+
+#[test]
+fn behaviour_that_users_rely_on_is_told() {
+    check_instance(
+        "authentication {\nauth_type PASS\nauth_pass 123456789\n}",
+        &["~6 InvalidValue"],
+    );
+    check_instance("state MASTER\nnopreempt", &["~5 Pointless"]);
+    check_instance(
+        "state BACKUP\nnopreempt\npreempt_delay 5",
+        &["~6 Pointless"],
+    );
+    check_instance("advert_int 1.5", &["~4 InvalidValue"]);
+    check_instance("priority 300", &["~4 InvalidValue"]);
+    check_instance("state MASTERR", &["~4 InvalidValue"]);
+    check_instance("nat_mask 255.255.255.0", &["~4 UnknownWord"]);
+    check_instance("track_script { nope }", &["4 UnknownName"]);
+    check_instance("use_vmac", &["4 NotSupportedYet"]);
+    check_instance("version 3", &["4 NotSupportedYet"]);
+    check_instance(
+        "authentication {\nauth_type AH\nauth_pass x\n}",
+        &["5 NotSupportedYet"],
+    );
+    check_instance("lvs_sync_daemon_interface eth1", &["~4 NotSupportedYet"]);
+    check_instance("virtual_router_id 0", &["4 InvalidValue"]);
+    assert_eq!(instance("priority 300").priority, 100);
+    assert_eq!(
+        instance("advert_int 1.5").advert_int,
+        Duration::from_secs(2)
+    );
+    assert_eq!(
+        instance("advert_int 0.2").advert_int,
+        Duration::from_secs(1)
+    );
+    let long = instance("authentication {\nauth_type PASS\nauth_pass 123456789\n}");
+    assert_eq!(
+        long.authentication,
+        Some(Authentication::Pass(*b"12345678"))
+    );
+    assert!(instance("state BACKUP\nnopreempt").nopreempt);
+    assert!(!instance("state MASTER\nnopreempt").nopreempt);
+}
+
+#[test]
+fn what_would_do_another_thing_than_meant_is_refused() {
+    for text in [
+        "virtual_server 10.0.0.1 80 {\n}\n",
+        "vrrp_sync_group G {\ngroup { A }\n}\n",
+        "global_defs {\nvrrp_version 3\n}\n",
+    ] {
+        let kinds: Vec<_> = read(text)
+            .diagnostics
+            .0
+            .iter()
+            .map(|one| (one.severity, one.kind))
+            .collect();
+        assert_eq!(kinds, [(Severity::Error, Kind::NotSupportedYet)], "{text}");
+    }
+    for text in [
+        "global_defs {\nenable_snmp_vrrp\n}\n",
+        "global_defs {\nnotify_fifo /run/x\n}\n",
+    ] {
+        let kinds: Vec<_> = read(text)
+            .diagnostics
+            .0
+            .iter()
+            .map(|one| (one.severity, one.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [(Severity::Warning, Kind::NotSupportedYet)],
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn two_instances_cannot_share_a_number_on_an_interface() {
+    let one = |name: &str, peers: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.0.0.1 }}\n{peers}\n}}\n"
+        )
+    };
+    let loaded = read(&(one("A", "") + &one("B", "")));
+    assert_eq!(loaded.diagnostics.0[0].kind, Kind::Duplicate);
+    good(&(one("A", "unicast_peer { 10.0.0.8 }") + &one("B", "unicast_peer { 10.0.0.9 }")));
+}
+
+#[test]
+fn a_shell_pipe_in_a_script_is_told() {
+    let loaded = read("vrrp_script s {\nscript \"ps ax | grep haproxy\"\n}\n");
+    assert_eq!(loaded.diagnostics.0[0].kind, Kind::Pointless);
+    assert!(!loaded.diagnostics.has_errors());
+}

@@ -1,0 +1,185 @@
+//! The configuration as the supervisor holds it: both languages loaded, checked, and what follows from them.
+
+use std::path::{Path, PathBuf};
+
+use config::haproxy::{Account, HaproxyConfig};
+use config::keepalived::KeepalivedConfig;
+use config::{Diagnostics, SourceMap};
+use sys::privileges::Identity;
+
+use crate::arguments::Arguments;
+
+/// A configuration that may run.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// HAProxy's language.
+    pub haproxy: Option<HaproxyConfig>,
+    /// keepalived's language.
+    pub keepalived: Option<KeepalivedConfig>,
+    /// The files.
+    pub sources: SourceMap,
+}
+
+/// A configuration with all that is to be said about it.
+pub struct Loaded {
+    /// What was read.
+    pub configuration: Configuration,
+    /// Complaints of both the grammar and the vocabulary.
+    pub diagnostics: Diagnostics,
+}
+
+impl Loaded {
+    /// The complaints as text; empty if there is none.
+    pub fn text(&self) -> String {
+        self.diagnostics.render(&self.configuration.sources)
+    }
+}
+
+/// The places that are read without `-f`, those that exist.
+pub fn default_paths() -> Vec<PathBuf> {
+    let own = Path::new("/etc/tandem");
+    if own.is_dir() {
+        return vec![own.to_owned()];
+    }
+    [
+        "/etc/haproxy/haproxy.cfg",
+        "/etc/keepalived/keepalived.conf",
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+    .filter(|path| path.exists())
+    .collect()
+}
+
+/// Reads and checks everything: grammar, vocabulary, certificates, names. Blocks while names are resolved.
+pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
+    let paths = if arguments.files.is_empty() {
+        default_paths()
+    } else {
+        arguments.files.clone()
+    };
+    if paths.is_empty() {
+        return Err(
+            "no configuration: name files with -f, or put them into /etc/tandem/".to_owned(),
+        );
+    }
+    let inputs: Vec<config::Input> = paths.into_iter().map(config::Input::path).collect();
+    let read = config::load(&inputs, &|name| std::env::var(name).ok());
+    let mut configuration = Configuration {
+        haproxy: read.haproxy,
+        keepalived: read.keepalived,
+        sources: read.sources,
+    };
+    let mut diagnostics = read.diagnostics;
+    if let Some(haproxy) = &mut configuration.haproxy {
+        if let Some(maxconn) = arguments.maxconn {
+            haproxy.global.maxconn = Some(maxconn);
+        }
+        if let Some(maxconn) = arguments.frontend_maxconn {
+            for proxy in haproxy
+                .proxies
+                .iter_mut()
+                .filter(|proxy| proxy.kind.is_frontend())
+            {
+                proxy.maxconn.get_or_insert(maxconn);
+            }
+        }
+        let found = proxy::check(haproxy, &configuration.sources);
+        diagnostics.0.extend(found.0);
+    }
+    Ok(Loaded {
+        configuration,
+        diagnostics,
+    })
+}
+
+impl Configuration {
+    /// This node's name: `node`, else the host's.
+    pub fn node(&self, arguments: &Arguments) -> String {
+        self.haproxy
+            .as_ref()
+            .and_then(|haproxy| haproxy.global.node.clone())
+            .or_else(|| arguments.local_peer.clone())
+            .unwrap_or_else(host_name)
+    }
+
+    /// The pidfile that `-p` or `pidfile` names.
+    pub fn pidfile(&self, arguments: &Arguments) -> Option<PathBuf> {
+        let configured = self
+            .haproxy
+            .as_ref()
+            .and_then(|haproxy| haproxy.global.pidfile.as_ref());
+        arguments
+            .pidfile
+            .clone()
+            .or_else(|| configured.map(|word| PathBuf::from(&word.text)))
+    }
+
+    /// Whether to go to the background: `-D` or `daemon`, unless the foreground is asked for.
+    pub fn wants_background(&self, arguments: &Arguments) -> bool {
+        // `-W` and `-Ws` stay in the foreground in HAProxy unless -D or `daemon` says otherwise; systemd's way is -Ws.
+        let configured = self
+            .haproxy
+            .as_ref()
+            .is_some_and(|haproxy| haproxy.global.daemon);
+        let notified = std::env::var_os("NOTIFY_SOCKET").is_some();
+        !arguments.foreground && (arguments.daemon || (configured && !notified))
+    }
+
+    /// User and group of the control process: `user` and `group`, else nobody.
+    pub fn control_identity(&self) -> Identity {
+        let nobody = Identity {
+            uid: sys::privileges::user_id("nobody").ok(),
+            gid: sys::privileges::primary_group_of("nobody").ok(),
+        };
+        let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else {
+            return nobody;
+        };
+        let uid = global
+            .user
+            .as_ref()
+            .and_then(|user| user_number(user).ok())
+            .or(nobody.uid);
+        let gid = global
+            .group
+            .as_ref()
+            .and_then(|group| group_number(group).ok());
+        Identity {
+            uid,
+            gid: gid.or(nobody.gid),
+        }
+    }
+}
+
+/// The number of a user in the configuration.
+pub fn user_number(account: &Account) -> Result<u32, String> {
+    match account {
+        Account::Id(number) => Ok(*number),
+        Account::Name(name) => {
+            sys::privileges::user_id(&name.text).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// The number of a group in the configuration.
+pub fn group_number(account: &Account) -> Result<u32, String> {
+    match account {
+        Account::Id(number) => Ok(*number),
+        Account::Name(name) => {
+            sys::privileges::group_id(&name.text).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// The host's name, without its domain.
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
+}

@@ -1,0 +1,427 @@
+//! What all clients share: the peers, the history, the latest picture of the node, and the operations.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::event::now_ms;
+use protocol::operation::ServerAdmin;
+use protocol::process::{FromChild, Role};
+use protocol::snapshot::WorkerSnapshot;
+use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpTell};
+use protocol::worker::{ErrorCapture, SessionInfo, WorkerAsk, WorkerTell};
+use protocol::{Event, EventKind, EventSeverity, EventSource, Operation, Refusal, Snapshot, wire};
+use sys::channel::{Channel, Sender};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::history::History;
+use super::peers::{Ask, Peer, Tell};
+use super::{Setup, role_name};
+
+/// How often the picture is renewed while nobody is subscribed.
+const IDLE_POLL_MS: u64 = 1_000;
+/// How long a reload may take before who asked for it is told so.
+const RELOAD_LIMIT: Duration = Duration::from_secs(60);
+
+type ReloadAnswer = oneshot::Sender<Result<String, String>>;
+
+/// The shared state. Locks are held for moments, never across an await.
+pub struct Hub {
+    setup: Mutex<Arc<Setup>>,
+    supervisor: Sender,
+    workers: Mutex<Vec<Peer>>,
+    worker_detail: Mutex<String>,
+    last_worker: Mutex<Option<WorkerSnapshot>>,
+    vrrp: Mutex<Option<Peer>>,
+    /// Events of this node.
+    pub history: Arc<History>,
+    picture: watch::Sender<Arc<Snapshot>>,
+    intervals: Mutex<HashMap<u64, u64>>,
+    faster: Notify,
+    reloads: Mutex<HashMap<u64, ReloadAnswer>>,
+    numbers: AtomicU64,
+    told_state: Mutex<Vec<ServerWish>>,
+}
+
+/// What operators have set on a server: it survives the worker.
+type ServerWish = (ServerAdmin, u32, String);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes an event into the daemon's log. The supervisor and vrrp write theirs themselves, so that they are there
+/// also when no control process is.
+pub(super) fn log_event(event: &Event) {
+    let Event {
+        subject,
+        change,
+        reason,
+        ..
+    } = event;
+    if matches!(event.source, EventSource::Supervisor | EventSource::Vrrp) {
+        return;
+    }
+    match event.severity {
+        EventSeverity::Info | EventSeverity::Notice => {
+            tracing::info!("{subject} {change}: {reason}")
+        }
+        EventSeverity::Warning => tracing::warn!("{subject} {change}: {reason}"),
+        EventSeverity::Alert => tracing::error!("{subject} {change}: {reason}"),
+    }
+}
+
+impl Hub {
+    /// A hub without peers.
+    pub fn new(setup: Setup, supervisor: Sender) -> Self {
+        Self {
+            setup: Mutex::new(Arc::new(setup)),
+            supervisor,
+            workers: Mutex::default(),
+            worker_detail: Mutex::new("the worker has not started yet".to_owned()),
+            last_worker: Mutex::default(),
+            vrrp: Mutex::default(),
+            history: Arc::default(),
+            picture: watch::channel(Arc::default()).0,
+            intervals: Mutex::default(),
+            faster: Notify::new(),
+            reloads: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            told_state: Mutex::default(),
+        }
+    }
+
+    /// The setup in force.
+    pub fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&lock(&self.setup))
+    }
+
+    /// Puts a new setup in force.
+    pub fn replace_setup(&self, setup: Setup) {
+        *lock(&self.setup) = Arc::new(setup);
+    }
+
+    /// Sends a message to the supervisor.
+    pub async fn tell_supervisor(&self, message: &FromChild) -> std::io::Result<()> {
+        let frame = wire::encode(message).map_err(std::io::Error::other)?;
+        self.supervisor.send(&frame, &[]).await
+    }
+
+    /// A process can be asked from now on.
+    pub fn add_peer(self: &Arc<Self>, role: Role, pid: u32, channel: Channel) {
+        let peer = Peer::start(
+            pid,
+            channel,
+            role == Role::Worker,
+            Arc::clone(&self.history),
+        );
+        match role {
+            Role::Worker => {
+                lock(&self.workers).push(peer.clone());
+                // The first answer proves that it works; until then an older worker is asked.
+                tokio::spawn(async move { peer.ask(Ask::Worker(WorkerAsk::Snapshot)).await });
+            }
+            Role::Vrrp => *lock(&self.vrrp) = Some(peer),
+            Role::Control => {}
+        }
+    }
+
+    /// A process is gone.
+    pub fn remove_peer(&self, role: Role, pid: u32) {
+        match role {
+            Role::Worker => {
+                let mut workers = lock(&self.workers);
+                workers.retain(|worker| worker.pid != pid);
+                if workers.is_empty() {
+                    *lock(&self.worker_detail) =
+                        format!("worker {pid} ended and is being replaced");
+                }
+            }
+            Role::Vrrp => {
+                lock(&self.vrrp).take_if(|peer| peer.pid == pid);
+            }
+            Role::Control => {}
+        }
+    }
+
+    /// The worker of the running configuration: the newest that answers.
+    fn worker(&self) -> Option<Peer> {
+        let workers = lock(&self.workers);
+        workers
+            .iter()
+            .rev()
+            .find(|worker| worker.proven.load(Ordering::Relaxed))
+            .or(workers.last())
+            .cloned()
+    }
+
+    /// Numbers an event, keeps it and logs it.
+    pub fn record(&self, event: Event) {
+        let event = self.history.record(event);
+        log_event(&event);
+        if event.source != EventSource::Supervisor {
+            return;
+        }
+        if event.kind == EventKind::ProcessDied && event.subject == Role::Worker.as_str() {
+            *lock(&self.worker_detail) = format!("{}: {}", event.change, event.reason);
+        }
+    }
+
+    /// A picture of the node as it is now.
+    pub async fn snapshot(&self) -> Snapshot {
+        let setup = self.setup();
+        let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.instances());
+        let at_ms = now_ms();
+        let current = worker.as_ref().map(|worker| worker.process.pid);
+        let newest = self.worker().map(|worker| worker.pid).or(current);
+        let draining_workers = lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .take_while(|pid| Some(*pid) != newest)
+            .collect();
+        let worker_detail = match (&worker, setup.proxy_configured) {
+            (Some(_), _) => String::new(),
+            (None, false) => "no proxy is configured".to_owned(),
+            (None, true) => lock(&self.worker_detail).clone(),
+        };
+        if let Some(worker) = &worker {
+            *lock(&self.last_worker) = Some(worker.clone());
+        }
+        let vrrp_running = vrrp.is_some();
+        let snapshot = Snapshot {
+            at_ms,
+            node: setup.node.clone(),
+            version: setup.version.clone(),
+            supervisor_pid: setup.supervisor_pid,
+            uptime_seconds: at_ms.saturating_sub(setup.started_at_ms) / 1_000,
+            worker,
+            proxy_configured: setup.proxy_configured,
+            worker_detail,
+            vrrp: vrrp.unwrap_or_default(),
+            vrrp_configured: setup.vrrp_configured,
+            vrrp_running,
+            draining_workers,
+        };
+        self.picture.send_replace(Arc::new(snapshot.clone()));
+        snapshot
+    }
+
+    async fn worker_snapshot(&self) -> Option<WorkerSnapshot> {
+        match self.worker()?.ask(Ask::Worker(WorkerAsk::Snapshot)).await? {
+            Tell::Worker(WorkerTell::Snapshot { snapshot, .. }) => Some(*snapshot),
+            _ => None,
+        }
+    }
+
+    async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
+        let peer = lock(&self.vrrp).clone()?;
+        match peer.ask(Ask::Vrrp(VrrpAsk::Show)).await? {
+            Tell::Vrrp(VrrpTell::Instances { instances, .. }) => Some(instances),
+            _ => None,
+        }
+    }
+
+    /// `show sess`.
+    pub async fn sessions(&self) -> Option<Vec<SessionInfo>> {
+        match self.worker()?.ask(Ask::Worker(WorkerAsk::Sessions)).await? {
+            Tell::Worker(WorkerTell::Sessions { sessions, .. }) => Some(sessions),
+            _ => None,
+        }
+    }
+
+    /// `show errors`.
+    pub async fn errors(&self) -> Option<Vec<ErrorCapture>> {
+        match self.worker()?.ask(Ask::Worker(WorkerAsk::Errors)).await? {
+            Tell::Worker(WorkerTell::Errors { errors, .. }) => Some(errors),
+            _ => None,
+        }
+    }
+
+    /// Gives the supervisor the worker's figures whenever operators have changed something, so that a worker that dies is
+    /// replaced by one that knows.
+    async fn hand_over_state(&self, snapshot: &Snapshot) {
+        let Some(worker) = &snapshot.worker else {
+            return;
+        };
+        let servers = worker.proxies.iter().flat_map(|proxy| &proxy.servers);
+        let wishes: Vec<ServerWish> = servers
+            .map(|server| (server.admin, server.user_weight, server.address.clone()))
+            .collect();
+        if *lock(&self.told_state) == wishes {
+            return;
+        }
+        *lock(&self.told_state) = wishes;
+        if let Ok(state) = wire::encode(worker) {
+            // The supervisor's end is noticed elsewhere.
+            let _ = self.tell_supervisor(&FromChild::WorkerState(state)).await;
+        }
+    }
+
+    /// The processes as the master of HAProxy lists them (`show proc`).
+    pub fn processes(&self) -> String {
+        let setup = self.setup();
+        let uptime = now_ms().saturating_sub(setup.started_at_ms) / 1_000;
+        let current = self.worker().map(|worker| worker.pid);
+        let line = |pid: u32, kind: &str| {
+            let version = crate::version::compatible_version();
+            format!(
+                "{pid:<15} {kind:<15} {:<15} {:<15} {version}\n",
+                0,
+                format!("{uptime}s")
+            )
+        };
+        let mut text = format!(
+            "{:<15} {:<15} {:<15} {:<15} <version>\n",
+            "#<PID>", "<type>", "<reloads>", "<uptime>"
+        );
+        text.push_str(&line(setup.supervisor_pid, "master"));
+        text.push_str("# workers\n");
+        for pid in lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .filter(|pid| Some(*pid) == current)
+        {
+            text.push_str(&line(pid, "worker"));
+        }
+        text.push_str("# old workers\n");
+        for pid in lock(&self.workers)
+            .iter()
+            .map(|worker| worker.pid)
+            .filter(|pid| Some(*pid) != current)
+        {
+            text.push_str(&line(pid, "worker"));
+        }
+        text.push_str("# programs\n");
+        if let Some(vrrp) = lock(&self.vrrp).as_ref() {
+            text.push_str(&line(vrrp.pid, "vrrp"));
+        }
+        text
+    }
+
+    /// The encoded figures of the worker as they are, or as they were last.
+    pub async fn worker_state(&self) -> Vec<u8> {
+        let now = self.worker_snapshot().await;
+        let state = now.or_else(|| lock(&self.last_worker).clone());
+        state
+            .and_then(|state| wire::encode(&state).ok())
+            .unwrap_or_default()
+    }
+
+    /// Does what an operator asks; the caller has checked the level. `who` goes into the history.
+    pub async fn operate(&self, operation: Operation, who: &str) -> Result<String, Refusal> {
+        let result = match &operation {
+            Operation::Reload => self.reload().await,
+            Operation::VrrpFailover { .. } | Operation::VrrpFailback { .. } => {
+                let peer = lock(&self.vrrp).clone();
+                match peer {
+                    None => Err(Refusal::NotRunning(role_name(Role::Vrrp).to_owned())),
+                    Some(peer) => match peer.ask(Ask::Vrrp(VrrpAsk::Do(operation.clone()))).await {
+                        Some(Tell::Vrrp(VrrpTell::Done { result, .. })) => result,
+                        _ => Err(no_answer(Role::Vrrp)),
+                    },
+                }
+            }
+            _ => match self.worker() {
+                None => Err(Refusal::NotRunning(role_name(Role::Worker).to_owned())),
+                Some(peer) => match peer
+                    .ask(Ask::Worker(WorkerAsk::Do(operation.clone())))
+                    .await
+                {
+                    Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
+                    _ => Err(no_answer(Role::Worker)),
+                },
+            },
+        };
+        if result.is_ok() {
+            // The next poll hands the change to the supervisor; it need not wait for its turn.
+            self.faster.notify_one();
+            let (subject, change) = super::views::describe_operation(&operation);
+            self.record(Event::now(
+                EventSource::Operator,
+                EventSeverity::Notice,
+                EventKind::Operation,
+                subject,
+                change,
+                format!("asked on {who}"),
+            ));
+        }
+        result
+    }
+
+    async fn reload(&self) -> Result<String, Refusal> {
+        let id = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        lock(&self.reloads).insert(id, sender);
+        let told = self.tell_supervisor(&FromChild::Reload { id }).await;
+        let answer = match told {
+            Ok(()) => tokio::time::timeout(RELOAD_LIMIT, answer)
+                .await
+                .ok()
+                .and_then(Result::ok),
+            Err(_) => None,
+        };
+        lock(&self.reloads).remove(&id);
+        match answer {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(reason)) => Err(Refusal::Invalid(format!("Success=0\n{reason}"))),
+            None => Err(Refusal::NotRunning("The supervisor".to_owned())),
+        }
+    }
+
+    /// The supervisor has done what it was asked.
+    pub fn operation_done(&self, id: u64, result: Result<String, String>) {
+        if let Some(answer) = lock(&self.reloads).remove(&id) {
+            // Who asked may have gone.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// The latest picture, renewed at the shortest interval of all subscribers.
+    pub fn subscribe(self: &Arc<Self>, interval_ms: u64) -> Subscription {
+        let id = self.numbers.fetch_add(1, Ordering::Relaxed);
+        lock(&self.intervals).insert(id, interval_ms);
+        self.faster.notify_one();
+        Subscription {
+            id,
+            hub: Arc::clone(self),
+            pictures: self.picture.subscribe(),
+        }
+    }
+}
+
+fn no_answer(role: Role) -> Refusal {
+    Refusal::NotRunning(format!("{} does not answer; it", role_name(role)))
+}
+
+/// A client's share in the common poll.
+pub struct Subscription {
+    id: u64,
+    hub: Arc<Hub>,
+    /// The latest picture.
+    pub pictures: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        lock(&self.hub.intervals).remove(&self.id);
+    }
+}
+
+/// Renews the picture for all subscribers at once; a task of its own.
+pub(super) async fn poll(hub: Arc<Hub>) {
+    loop {
+        let snapshot = hub.snapshot().await;
+        hub.hand_over_state(&snapshot).await;
+        let interval_ms = lock(&hub.intervals)
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(IDLE_POLL_MS)
+            .min(IDLE_POLL_MS);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(interval_ms)) => {}
+            () = hub.faster.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! Snapshots, sessions, events and instances as lines of text.
+
+use protocol::event::now_ms;
+use protocol::operation::{ForcedHealth, ServerAdmin, WeightChange};
+use protocol::snapshot::{AdminCause, Operational, ProxySnapshot, ServerStats};
+use protocol::vrrp::{Effect, InstanceSnapshot};
+use protocol::worker::{ErrorCapture, SessionInfo};
+use protocol::{Event, Operation, Snapshot};
+
+/// Year, month (1 to 12) and day of a count of days since 1970, in the proleptic Gregorian calendar.
+pub fn civil_date(days: u64) -> (u64, u64, u64) {
+    // Counted from 1 March of year 0, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// A moment in UTC: `2026-11-23T01:58:34.123Z`.
+pub fn timestamp(at_ms: u64) -> String {
+    let seconds = at_ms / 1_000;
+    let (year, month, day) = civil_date(seconds / 86_400);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+        at_ms % 1_000
+    )
+}
+
+/// `show backend`.
+pub fn backends(snapshot: &Snapshot) -> String {
+    let mut text = "# name\n".to_owned();
+    for proxy in proxies(snapshot).filter(|proxy| proxy.backend.is_some()) {
+        text.push_str(&proxy.name);
+        text.push('\n');
+    }
+    text
+}
+
+/// All proxies of the worker.
+pub fn proxies(snapshot: &Snapshot) -> impl Iterator<Item = &ProxySnapshot> {
+    snapshot.worker.iter().flat_map(|worker| &worker.proxies)
+}
+
+/// Address and port of a server, apart; `-` and 0 where there is none.
+fn address(server: &ServerStats) -> (String, String) {
+    match server.address.rsplit_once(':') {
+        Some((address, port)) => (address.trim_matches(['[', ']']).to_owned(), port.to_owned()),
+        None if server.address.is_empty() => ("-".to_owned(), "0".to_owned()),
+        None => (server.address.clone(), "0".to_owned()),
+    }
+}
+
+/// `show servers state`: also the state file's format.
+pub fn servers_state<'a>(proxies: impl Iterator<Item = &'a ProxySnapshot>) -> String {
+    let mut text = String::from(
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+         srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state \
+         bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr \
+         srv_agent_addr srv_agent_port\n",
+    );
+    for proxy in proxies.filter(|proxy| proxy.backend.is_some()) {
+        for server in &proxy.servers {
+            text.push_str(&server_state(proxy, server));
+        }
+    }
+    text
+}
+
+/// HAProxy's numbers for the words of a check, in the order of its management manual's state file.
+fn check_number(status: &str) -> u32 {
+    match status.trim_start_matches("* ") {
+        "UNK" => 0,
+        "INI" | "" => 1,
+        "SOCKERR" => 4,
+        "L4OK" => 6,
+        "L4TOUT" => 7,
+        "L4CON" => 8,
+        "L6OK" => 9,
+        "L6TOUT" => 10,
+        "L6RSP" => 11,
+        "L7TOUT" => 12,
+        "L7RSP" => 13,
+        "L7OK" => 15,
+        "L7OKC" => 16,
+        "L7STS" => 17,
+        _ => 1,
+    }
+}
+
+fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
+    let (address, port) = address(server);
+    // Bits and numbers as the management manual lists them for `show servers state`.
+    let operational = match server.operational {
+        Operational::Down => 0,
+        Operational::GoingUp => 0,
+        Operational::Up | Operational::GoingDown | Operational::NoCheck => 2,
+    };
+    let admin = match (server.admin, server.admin_cause) {
+        (ServerAdmin::Ready, _) => 0,
+        (ServerAdmin::Maint, AdminCause::Configuration) => 0x04,
+        (ServerAdmin::Maint, AdminCause::Resolution) => 0x20,
+        (ServerAdmin::Maint, AdminCause::Operator | AdminCause::None) => 0x01,
+        (ServerAdmin::Drain, _) => 0x08,
+    };
+    let (status, result, health, state) = match &server.check {
+        None => (1, 0, 2, 0),
+        Some(check) => {
+            let good = matches!(server.operational, Operational::Up | Operational::GoingDown);
+            let result = match (check.status.as_str(), good) {
+                ("INI" | "", _) => 0,
+                (_, true) => 3,
+                (_, false) => 2,
+            };
+            (check_number(&check.status), result, check.health, 6)
+        }
+    };
+    let fqdn = if server.fqdn.is_empty() {
+        "-"
+    } else {
+        &server.fqdn
+    };
+    format!(
+        "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} 0 0 0 {fqdn} {port} - 0 0 - - 0\n",
+        proxy.id,
+        proxy.name,
+        server.id,
+        server.name,
+        server.user_weight,
+        server.initial_weight,
+        server.last_change_ms / 1_000,
+    )
+}
+
+/// `show servers conn`.
+pub fn servers_connections<'a>(proxies: impl Iterator<Item = &'a ProxySnapshot>) -> String {
+    let mut text = String::from(
+        "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur \
+         idle_per_thr[1]\n",
+    );
+    for proxy in proxies.filter(|proxy| proxy.backend.is_some()) {
+        for server in &proxy.servers {
+            let (address, port) = address(server);
+            let idle = server.idle_connections;
+            text.push_str(&format!(
+                "{}/{} {}/{} {address} {port} - 5000 {} {} {} 0 {idle} -1 {idle} {idle}\n",
+                proxy.name,
+                server.name,
+                proxy.id,
+                server.id,
+                server.sessions.current,
+                server.sessions.maximum,
+                server.sessions.current,
+            ));
+        }
+    }
+    text
+}
+
+fn or_none<'a>(name: &'a str, none: &'a str) -> &'a str {
+    if name.is_empty() { none } else { name }
+}
+
+/// `show sess`; with `details`, all that is known.
+pub fn sessions(sessions: &[SessionInfo], details: bool) -> String {
+    let mut text = String::new();
+    for session in sessions {
+        let SessionInfo {
+            id,
+            protocol,
+            source,
+            frontend,
+            age_ms,
+            idle_ms,
+            requests,
+            stage,
+            ..
+        } = session;
+        text.push_str(&format!(
+            "{id:#x}: proto={protocol} src={source} fe={frontend} be={} srv={} ts=00 epoch=0 age={}s calls={requests} rate=0 \
+             cpu=0 lat=0 idle={}s stage={stage}\n",
+            or_none(&session.backend, "<NONE>"),
+            or_none(&session.server, "<none>"),
+            age_ms / 1_000,
+            idle_ms / 1_000,
+        ));
+        if details {
+            text.push_str(&format!(
+                "  age={age_ms}ms idle={idle_ms}ms requests={requests} waits for {stage}\n"
+            ));
+        }
+    }
+    text
+}
+
+/// `show errors`.
+pub fn errors(errors: &[ErrorCapture]) -> String {
+    let mut text = format!(
+        "Total events captured on [{}] : {}\n",
+        timestamp(now_ms()),
+        errors.len()
+    );
+    for (number, error) in errors.iter().enumerate() {
+        let (what, side) = if error.is_request {
+            ("request", "frontend")
+        } else {
+            ("response", "backend")
+        };
+        text.push_str(&format!(
+            "\n[{}] {side} {}: invalid {what}\n  backend {}, server {}, event #{number}, src {}\n  {}, at position {}:\n",
+            timestamp(error.at_ms),
+            error.proxy,
+            or_none(&error.backend, "<NONE>"),
+            or_none(&error.server, "<NONE>"),
+            error.source,
+            error.reason,
+            error.position,
+        ));
+        let mut offset = 0;
+        for line in error.bytes.split_inclusive(|byte| *byte == b'\n') {
+            text.push_str(&format!("  {offset:05}  {}\n", line.escape_ascii()));
+            offset += line.len();
+        }
+    }
+    text
+}
+
+/// `show events`.
+pub fn events(events: &[Event]) -> String {
+    let line = |event: &Event| {
+        let Event {
+            sequence,
+            at_ms,
+            source,
+            severity,
+            subject,
+            change,
+            reason,
+            ..
+        } = event;
+        let head =
+            format!("{sequence} {} {severity:?} {source:?}", timestamp(*at_ms)).to_lowercase();
+        format!(
+            "{} {subject}: {change} ({})\n",
+            head.replacen('t', "T", 1).replacen('z', "Z", 1),
+            reason.replace('\n', " ")
+        )
+    };
+    events.iter().map(line).collect()
+}
+
+/// `show vrrp`.
+pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
+    let mut text = String::new();
+    for instance in instances {
+        let age = now_ms.saturating_sub(instance.since_ms) / 1_000;
+        text.push_str(&format!(
+            "{}: {} for {age}s, since {}\n  interface {}, vrid {}, advert_int {} ms, source {}\n",
+            instance.name,
+            instance.state,
+            timestamp(instance.since_ms),
+            instance.interface,
+            instance.vrid,
+            instance.advert_interval_ms,
+            or_none(&instance.source, "-"),
+        ));
+        text.push_str(&format!(
+            "  priority {} = {} configured",
+            instance.effective_priority, instance.base_priority
+        ));
+        for share in &instance.shares {
+            match share.effect {
+                Effect::Priority(change) => text.push_str(&format!(" {change:+} {}", share.item)),
+                Effect::Fault => text.push_str(&format!(", FAULT by {}", share.item)),
+            }
+        }
+        text.push('\n');
+        for share in &instance.shares {
+            let word = if share.healthy { "well" } else { "failing" };
+            text.push_str(&format!("  {}: {word}, {}\n", share.item, share.detail));
+        }
+        text.push_str(&format!(
+            "  addresses {} ({})\n",
+            instance.addresses.join(", "),
+            if instance.addresses_present {
+                "on this node"
+            } else {
+                "not on this node"
+            }
+        ));
+        if let Some(master) = &instance.master {
+            text.push_str(&format!(
+                "  master {} priority {}, heard {} ms ago\n",
+                master.address, master.priority, master.age_ms
+            ));
+        }
+        for peer in &instance.peers {
+            text.push_str(&format!(
+                "  peer {} priority {}, heard {} ms ago, {} advertisements\n",
+                peer.address, peer.priority, peer.age_ms, peer.adverts
+            ));
+        }
+        if instance.held {
+            text.push_str("  held back by an operator (vrrp failback ends this)\n");
+        }
+        if instance.conflict {
+            text.push_str("  CONFLICT: another master is heard\n");
+        }
+        for transition in &instance.transitions {
+            text.push_str(&format!(
+                "  {} {} -> {}: {}\n",
+                timestamp(transition.at_ms),
+                transition.from,
+                transition.to,
+                transition.reason
+            ));
+        }
+    }
+    text
+}
+
+/// Subject and change of an operation, for the history.
+pub fn describe_operation(operation: &Operation) -> (String, String) {
+    match operation {
+        Operation::ServerState { server, state } => {
+            let word = match state {
+                ServerAdmin::Ready => "ready",
+                ServerAdmin::Drain => "drain",
+                ServerAdmin::Maint => "maint",
+            };
+            (server.to_string(), format!("set to {word}"))
+        }
+        Operation::ServerWeight {
+            server,
+            weight: WeightChange::Absolute(weight),
+        } => (server.to_string(), format!("weight set to {weight}")),
+        Operation::ServerWeight {
+            server,
+            weight: WeightChange::Percent(weight),
+        } => (server.to_string(), format!("weight set to {weight}%")),
+        Operation::ServerAddress {
+            server,
+            address,
+            port,
+        } => {
+            let address = address
+                .map(|address| format!(" {address}"))
+                .unwrap_or_default();
+            let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
+            (server.to_string(), format!("address set to{address}{port}"))
+        }
+        Operation::ServerHealth { server, health } => {
+            let word = match health {
+                ForcedHealth::Up => "up",
+                ForcedHealth::Stopping => "stopping",
+                ForcedHealth::Down => "down",
+            };
+            (server.to_string(), format!("health forced to {word}"))
+        }
+        Operation::ServerChecks { server, enabled } => (
+            server.to_string(),
+            if *enabled {
+                "checks enabled"
+            } else {
+                "checks disabled"
+            }
+            .to_owned(),
+        ),
+        Operation::ServerMaxconn { server, maxconn } => {
+            (server.to_string(), format!("maxconn set to {maxconn}"))
+        }
+        Operation::ShutdownServerSessions { server } => {
+            (server.to_string(), "sessions shut down".to_owned())
+        }
+        Operation::ShutdownSession { id } => (format!("session {id:#x}"), "shut down".to_owned()),
+        Operation::FrontendEnabled { frontend, enabled } => (
+            frontend.clone(),
+            if *enabled { "enabled" } else { "disabled" }.to_owned(),
+        ),
+        Operation::FrontendMaxconn { frontend, maxconn } => {
+            (frontend.clone(), format!("maxconn set to {maxconn}"))
+        }
+        Operation::GlobalMaxconn { maxconn } => {
+            ("process".to_owned(), format!("maxconn set to {maxconn}"))
+        }
+        Operation::ClearCounters { all } => (
+            "counters".to_owned(),
+            if *all {
+                "all cleared"
+            } else {
+                "maxima cleared"
+            }
+            .to_owned(),
+        ),
+        Operation::VrrpFailover { instance, force } => (
+            instance.clone(),
+            if *force {
+                "failover forced"
+            } else {
+                "failover"
+            }
+            .to_owned(),
+        ),
+        Operation::VrrpFailback { instance } => (instance.clone(), "failback".to_owned()),
+        Operation::Reload => ("configuration".to_owned(), "reload".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        assert_eq!(timestamp(1_795_399_114_666), "2026-11-23T01:58:34.666Z");
+        assert_eq!(civil_date(0), (1970, 1, 1));
+        assert_eq!(civil_date(19_782), (2024, 2, 29));
+        assert_eq!(civil_date(19_783), (2024, 3, 1));
+    }
+
+    #[test]
+    fn a_server_of_the_state_file_has_25_fields() {
+        let server = ServerStats {
+            name: "s".to_owned(),
+            address: "[::1]:80".to_owned(),
+            ..ServerStats::empty()
+        };
+        let line = server_state(
+            &ProxySnapshot {
+                name: "b".to_owned(),
+                ..ProxySnapshot::default()
+            },
+            &server,
+        );
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(
+            (words.len(), words[4], words[18]),
+            (25, "::1", "80"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = Event {
+            sequence: 3,
+            at_ms: 1_795_399_114_666,
+            reason: "a\nb".to_owned(),
+            ..Event::now(
+                protocol::EventSource::Worker,
+                protocol::EventSeverity::Alert,
+                protocol::EventKind::ServerDown,
+                "nginx/web1",
+                "UP -> DOWN",
+                "",
+            )
+        };
+        assert_eq!(
+            events(&[event]),
+            "3 2026-11-23T01:58:34.666Z alert worker nginx/web1: UP -> DOWN (a b)\n"
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! What each child is born with: its setup, its sockets, and its channels to the others.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use protocol::process::{Role, ToChild};
+use protocol::wire;
+
+use super::child::Child;
+use super::listeners::{self, FileAccess, Listeners, describe};
+use super::{DEFAULT_SOCKET, Supervisor};
+use crate::configuration::Configuration;
+use crate::{control, version};
+
+impl Supervisor {
+    /// Starts a worker or vrrp with a channel to control.
+    pub(super) fn start_peer(
+        &mut self,
+        role: Role,
+        setup: Vec<u8>,
+        listeners: Vec<Arc<OwnedFd>>,
+    ) -> std::io::Result<u32> {
+        let (theirs, for_control) = sys::channel::pair()?;
+        let mut descriptors = vec![Arc::new(theirs)];
+        descriptors.extend(listeners);
+        let child = Child::start(
+            role,
+            setup,
+            descriptors,
+            &self.happenings,
+            &self.environment,
+        )?;
+        let pid = child.pid;
+        self.children.insert(pid, child);
+        if let Some(control) = self.current(Role::Control) {
+            control.tell_with(&ToChild::Peer { role, pid }, vec![Arc::new(for_control)]);
+        }
+        Ok(pid)
+    }
+
+    pub(super) fn start_worker(
+        &mut self,
+        configuration: &Configuration,
+        listeners: &Listeners,
+    ) -> std::io::Result<Option<u32>> {
+        let Some(haproxy) = &configuration.haproxy else {
+            return Ok(None);
+        };
+        let setup = proxy::Setup {
+            config: haproxy.clone(),
+            node: self.node.clone(),
+            pid_for_logs: std::process::id(),
+            listeners: proxy::listener_keys(haproxy),
+            servers_state: self.worker_state.clone(),
+        };
+        let setup = wire::encode(&setup).map_err(std::io::Error::other)?;
+        self.start_peer(Role::Worker, setup, listeners.descriptors())
+            .map(Some)
+    }
+
+    pub(super) fn start_control(&mut self) -> std::io::Result<u32> {
+        let setup = wire::encode(&self.control_setup()).map_err(std::io::Error::other)?;
+        let child = Child::start(
+            Role::Control,
+            setup,
+            self.stats_descriptors(),
+            &self.happenings,
+            &self.environment,
+        )?;
+        // All others get a new channel to it.
+        for peer in self
+            .children
+            .values()
+            .filter(|peer| peer.role != Role::Control)
+        {
+            let (theirs, for_control) = sys::channel::pair()?;
+            peer.tell_with(
+                &ToChild::Peer {
+                    role: Role::Control,
+                    pid: child.pid,
+                },
+                vec![Arc::new(theirs)],
+            );
+            child.tell_with(
+                &ToChild::Peer {
+                    role: peer.role,
+                    pid: peer.pid,
+                },
+                vec![Arc::new(for_control)],
+            );
+        }
+        let pid = child.pid;
+        self.children.insert(pid, child);
+        Ok(pid)
+    }
+
+    pub(super) fn stats_descriptors(&self) -> Vec<Arc<OwnedFd>> {
+        self.stats
+            .iter()
+            .map(|(_, descriptor)| Arc::clone(descriptor))
+            .collect()
+    }
+
+    pub(super) fn vrrp_setup(&self, configuration: &Configuration) -> Option<Vec<u8>> {
+        let setup = vrrp::Setup {
+            config: configuration.keepalived.clone()?,
+            proxy_configured: configuration.haproxy.is_some(),
+            node: self.node.clone(),
+        };
+        wire::encode(&setup)
+            .inspect_err(|error| tracing::error!("no setup for vrrp: {error}"))
+            .ok()
+    }
+
+    pub(super) fn control_setup(&self) -> control::Setup {
+        let global = self
+            .configuration
+            .haproxy
+            .as_ref()
+            .map(|haproxy| &haproxy.global);
+        let mail = self
+            .configuration
+            .keepalived
+            .as_ref()
+            .and_then(|keepalived| control::MailSetup::new(&keepalived.global));
+        let identity = self.configuration.control_identity();
+        control::Setup {
+            node: self.node.clone(),
+            version: version::VERSION.to_owned(),
+            supervisor_pid: std::process::id(),
+            started_at_ms: self.started_at_ms,
+            sockets: self.stats.iter().map(|(setup, _)| setup.clone()).collect(),
+            timeout: global
+                .and_then(|global| global.stats_timeout)
+                .unwrap_or(control::DEFAULT_TIMEOUT),
+            max_clients: global
+                .and_then(|global| global.stats_maxconn)
+                .unwrap_or(control::DEFAULT_MAX_CLIENTS),
+            proxy_configured: self.configured(Role::Worker),
+            vrrp_configured: self.configured(Role::Vrrp),
+            mail,
+            description: global
+                .and_then(|global| global.description.clone())
+                .unwrap_or_default(),
+            uid: identity.uid,
+            gid: identity.gid,
+        }
+    }
+
+    /// Opens the configured stats sockets, or the default one; those already open are kept.
+    pub(super) fn open_stats_sockets(
+        &mut self,
+        configuration: &Configuration,
+    ) -> Result<Vec<(control::SocketSetup, Arc<OwnedFd>)>, String> {
+        let mut sockets = Vec::new();
+        let configured = configuration
+            .haproxy
+            .as_ref()
+            .map(|haproxy| haproxy.global.stats_sockets.as_slice());
+        for socket in configured.unwrap_or_default() {
+            let setup = control::SocketSetup {
+                name: describe(&socket.address),
+                level: control::level(socket.level),
+            };
+            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
+                sockets.push((setup, Arc::clone(open)));
+                continue;
+            }
+            let access = FileAccess {
+                mode: socket.mode,
+                user: socket.user.as_ref(),
+                group: socket.group.as_ref(),
+            };
+            match listeners::open_plain(&socket.address, &access) {
+                Ok(descriptor) => {
+                    if let config::haproxy::BindAddress::Unix(path) = &socket.address {
+                        self.own_files.push(PathBuf::from(path));
+                    }
+                    sockets.push((setup, Arc::new(descriptor)));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    tracing::warn!(
+                        "stats socket {}: taken by another process; this daemon does not answer there",
+                        setup.name
+                    );
+                }
+                Err(error) => {
+                    let place = configuration.sources.name(socket.span.file);
+                    return Err(format!(
+                        "{place}:{}: stats socket {}: {error}",
+                        socket.span.line, setup.name
+                    ));
+                }
+            }
+        }
+        let mut own = Vec::new();
+        if self.arguments.socket.is_some() || configured.unwrap_or_default().is_empty() {
+            let path = self.arguments.socket.clone();
+            own.push((path.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET)), 0o660));
+        }
+        own.extend(
+            self.arguments
+                .master_socket
+                .clone()
+                .map(|path| (path, 0o600)),
+        );
+        for (path, mode) in own {
+            let address = config::haproxy::BindAddress::Unix(path.to_string_lossy().into_owned());
+            let setup = control::SocketSetup {
+                name: describe(&address),
+                level: protocol::Level::Admin,
+            };
+            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
+                sockets.push((setup, Arc::clone(open)));
+                continue;
+            }
+            let access = FileAccess {
+                mode: Some(mode),
+                ..FileAccess::default()
+            };
+            match listeners::open_plain(&address, &access) {
+                Ok(descriptor) => {
+                    self.own_files.push(path);
+                    sockets.push((setup, Arc::new(descriptor)));
+                }
+                // Another daemon of this host has it, or we may not: the proxy works without.
+                Err(error) => tracing::warn!(
+                    "control socket {}: {error}; `--socket` names another",
+                    path.display()
+                ),
+            }
+        }
+        Ok(sockets)
+    }
+}

@@ -1,0 +1,177 @@
+//! One child process: starting it, talking to it, hearing of its end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::process::{FromChild, Role, ToChild};
+use protocol::wire;
+use sys::channel::{self, Channel};
+use tokio::sync::mpsc;
+
+use super::Happening;
+use super::listeners::borrowed;
+use crate::birth;
+use crate::logging::{LogTarget, TARGET_VARIABLE};
+
+/// Messages that may wait for a child; one that lets so many wait is held for hung.
+pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
+
+/// How a child ends that did what it was told.
+pub(super) const CLEAN_END: &str = "exit status 0";
+
+type Outgoing = (Vec<u8>, Vec<Arc<OwnedFd>>);
+
+/// A running child.
+pub(super) struct Child {
+    /// What it is.
+    pub role: Role,
+    /// Its process id.
+    pub pid: u32,
+    /// When it was started.
+    pub started: Instant,
+    /// It said so.
+    pub ready: bool,
+    /// When it last gave a sign of life.
+    pub heartbeat: Instant,
+    /// It was told to end.
+    pub leaving: bool,
+    /// Why it said that it cannot start.
+    pub failure: Option<String>,
+    outgoing: mpsc::Sender<Outgoing>,
+}
+
+impl Child {
+    /// Starts a process in a role and gives it its setup. `descriptors` follow its end of the supervisor's channel.
+    pub(super) fn start(
+        role: Role,
+        setup: Vec<u8>,
+        descriptors: Vec<Arc<OwnedFd>>,
+        happenings: &mpsc::Sender<Happening>,
+        environment: &[(String, String)],
+    ) -> std::io::Result<Self> {
+        let (birth_ours, birth_theirs) = channel::pair()?;
+        let (ours, theirs) = channel::pair()?;
+        let mut command = sys::spawn::again(&format!("tandemd: {}", role.as_str()), &birth_theirs);
+        command
+            .arg(format!("--role={}", role.as_str()))
+            .envs(environment.iter().cloned());
+        if environment
+            .iter()
+            .any(|(name, value)| name == TARGET_VARIABLE && value == LogTarget::Syslog.as_str())
+        {
+            // In the background nobody holds the terminal.
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        // The children tell systemd nothing.
+        command
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID");
+        let mut process = tokio::process::Command::from(command).spawn()?;
+        let pid = process
+            .id()
+            .ok_or_else(|| std::io::Error::other("it ended at once"))?;
+        drop(birth_theirs);
+
+        let channel = Channel::new(ours)?;
+        let birth_channel = Channel::new(birth_ours)?;
+        let (outgoing, mut queue) = mpsc::channel::<Outgoing>(MAX_QUEUED_MESSAGES);
+        let sender = channel.sender;
+        tokio::spawn(async move {
+            let mut all = vec![Arc::new(theirs)];
+            all.extend(descriptors);
+            // A child that is gone already is told of by its end.
+            let _ = birth::send(&birth_channel.sender, setup, &borrowed(&all)).await;
+            drop((birth_channel, all));
+            while let Some((payload, descriptors)) = queue.recv().await {
+                let borrowed: Vec<_> = descriptors
+                    .iter()
+                    .map(|descriptor| descriptor.as_fd())
+                    .collect();
+                if sender.send(&payload, &borrowed).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let told = happenings.clone();
+        let mut receiver = channel.receiver;
+        let reading = tokio::spawn(async move {
+            while let Ok(Some((frame, _))) = receiver.receive().await {
+                let Ok(message) = wire::decode::<FromChild>(&frame) else {
+                    tracing::error!("process {pid}: a message that cannot be read");
+                    continue;
+                };
+                if told.send(Happening::Told { pid, message }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let ended = happenings.clone();
+        tokio::spawn(async move {
+            let status = process.wait().await;
+            // What it said last comes before its end.
+            let _ = reading.await;
+            let reason = status.map_or_else(|error| error.to_string(), describe_status);
+            let _ = ended.send(Happening::Ended { pid, reason }).await;
+        });
+        let now = Instant::now();
+        Ok(Self {
+            role,
+            pid,
+            started: now,
+            ready: false,
+            heartbeat: now,
+            leaving: false,
+            failure: None,
+            outgoing,
+        })
+    }
+
+    /// Sends a message. A child that does not read is killed by the caller's next look at [`Child::hung`].
+    pub(super) fn tell(&self, message: &ToChild) {
+        self.tell_with(message, Vec::new());
+    }
+
+    /// Sends a message with descriptors.
+    pub(super) fn tell_with(&self, message: &ToChild, descriptors: Vec<Arc<OwnedFd>>) {
+        match wire::encode(message) {
+            Ok(payload) => {
+                if self.outgoing.try_send((payload, descriptors)).is_err() {
+                    tracing::warn!(
+                        "{} (process {}) does not read its messages",
+                        self.role.as_str(),
+                        self.pid
+                    );
+                }
+            }
+            Err(error) => tracing::error!("a message for {} is lost: {error}", self.role.as_str()),
+        }
+    }
+
+    /// Whether its queue of messages is full.
+    pub(super) fn hung(&self) -> bool {
+        self.outgoing.capacity() == 0
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {
+        if let Ok(pid) = i32::try_from(self.pid) {
+            // It is gone if this fails, and its end is told elsewhere.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+fn describe_status(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("signal {signal} ({})", name.as_str()),
+            Err(_) => format!("signal {signal}"),
+        },
+        (None, None) => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,298 @@
+//! Listening sockets: opened once by the supervisor, kept over reloads and over the death of their users.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use config::SourceMap;
+use config::haproxy::{Account, Bind, BindAddress, HaproxyConfig};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::configuration::{group_number, user_number};
+
+/// Connections that may wait for `accept` where nothing else is configured; the kernel cuts it at its own limit.
+pub const DEFAULT_BACKLOG: i32 = 4_096;
+
+/// What makes a socket the same one after a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SocketKey {
+    address: BindAddress,
+    interface: Option<String>,
+    transparent: bool,
+    v6only: Option<bool>,
+}
+
+/// An open socket.
+#[derive(Clone, Debug)]
+pub(super) struct ListeningSocket {
+    key: SocketKey,
+    descriptor: Arc<OwnedFd>,
+}
+
+/// All sockets of a configuration, in the order in which their user expects them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listeners {
+    sockets: Vec<ListeningSocket>,
+}
+
+/// How a socket in the file system is given away.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FileAccess<'a> {
+    /// Mode, octal.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub user: Option<&'a Account>,
+    /// Group.
+    pub group: Option<&'a Account>,
+}
+
+impl Listeners {
+    /// The descriptors in order.
+    pub(super) fn descriptors(&self) -> Vec<Arc<OwnedFd>> {
+        self.sockets
+            .iter()
+            .map(|socket| Arc::clone(&socket.descriptor))
+            .collect()
+    }
+
+    /// Opens the sockets of all `bind` lines; those that `kept` holds stay as they are. All failures are told.
+    pub(super) fn open(
+        config: &HaproxyConfig,
+        sources: &SourceMap,
+        kept: &Self,
+    ) -> Result<Self, Vec<String>> {
+        let mut opened = Self::default();
+        let mut failures = Vec::new();
+        for key in proxy::listener_keys(config) {
+            let Some((proxy, bind)) = config
+                .proxies
+                .get(key.proxy)
+                .and_then(|proxy| Some((proxy, proxy.binds.get(key.bind)?)))
+            else {
+                failures.push("a bind line is not where it was".to_owned());
+                continue;
+            };
+            let backlog = bind
+                .backlog
+                .or(proxy.backlog)
+                .and_then(|backlog| i32::try_from(backlog).ok());
+            match opened.open_one(bind, backlog, kept) {
+                Ok(socket) => opened.sockets.push(socket),
+                Err(error) => failures.push(format!(
+                    "{}:{}: {} '{}': cannot bind to {}: {}",
+                    sources.name(bind.span.file),
+                    bind.span.line,
+                    if proxy.kind == config::haproxy::ProxyKind::Listen {
+                        "listen"
+                    } else {
+                        "frontend"
+                    },
+                    proxy.name.text,
+                    describe(&bind.address),
+                    plain(&error)
+                )),
+            }
+        }
+        if failures.is_empty() {
+            Ok(opened)
+        } else {
+            Err(failures)
+        }
+    }
+
+    fn open_one(
+        &self,
+        bind: &Bind,
+        backlog: Option<i32>,
+        kept: &Self,
+    ) -> io::Result<ListeningSocket> {
+        let key = SocketKey {
+            address: bind.address.clone(),
+            interface: bind.interface.clone(),
+            transparent: bind.transparent,
+            v6only: bind.v6only,
+        };
+        if let Some(socket) = kept.sockets.iter().find(|socket| socket.key == key) {
+            return Ok(socket.clone());
+        }
+        // The same address twice in one configuration: both frontends accept from one socket.
+        if let Some(socket) = self.sockets.iter().find(|socket| socket.key == key) {
+            return Ok(socket.clone());
+        }
+        let access = FileAccess {
+            mode: bind.mode,
+            user: bind.user.as_ref(),
+            group: bind.group.as_ref(),
+        };
+        let descriptor = open_address(&key, &access, backlog.unwrap_or(DEFAULT_BACKLOG))?;
+        Ok(ListeningSocket {
+            key,
+            descriptor: Arc::new(descriptor),
+        })
+    }
+}
+
+/// The borrowed form of descriptors, for a frame.
+pub(super) fn borrowed(descriptors: &[Arc<OwnedFd>]) -> Vec<BorrowedFd<'_>> {
+    descriptors
+        .iter()
+        .map(|descriptor| descriptor.as_fd())
+        .collect()
+}
+
+/// An address as an operator writes it.
+pub fn describe(address: &BindAddress) -> String {
+    match address {
+        BindAddress::Tcp {
+            address: Some(address),
+            port,
+        } => SocketAddr::new(*address, *port).to_string(),
+        BindAddress::Tcp {
+            address: None,
+            port,
+        } => format!("*:{port}"),
+        BindAddress::Unix(path) => format!("unix@{path}"),
+        BindAddress::Abstract(name) => format!("abns@{name}"),
+        BindAddress::Fd(number) => format!("fd@{number}"),
+    }
+}
+
+/// An error without "(os error N)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Opens a socket for a stats socket or a `bind` line without special wishes.
+pub(super) fn open_plain(address: &BindAddress, access: &FileAccess<'_>) -> io::Result<OwnedFd> {
+    let key = SocketKey {
+        address: address.clone(),
+        interface: None,
+        transparent: false,
+        v6only: None,
+    };
+    open_address(&key, access, DEFAULT_BACKLOG)
+}
+
+fn open_address(key: &SocketKey, access: &FileAccess<'_>, backlog: i32) -> io::Result<OwnedFd> {
+    match &key.address {
+        BindAddress::Tcp { address, port } => open_tcp(
+            SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), *port),
+            key,
+            backlog,
+        ),
+        BindAddress::Unix(path) => open_unix(Path::new(path), access, backlog),
+        BindAddress::Abstract(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            Ok(std::os::unix::net::UnixListener::bind_addr(&address)?.into())
+        }
+        BindAddress::Fd(number) => sys::spawn::inherited(*number),
+    }
+}
+
+fn open_tcp(address: SocketAddr, key: &SocketKey, backlog: i32) -> io::Result<OwnedFd> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if let Some(interface) = &key.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    if address.is_ipv6() {
+        if let Some(only) = key.v6only {
+            socket.set_only_v6(only)?;
+        }
+        if key.transparent {
+            socket.set_freebind_v6(true)?;
+        }
+    } else if key.transparent {
+        socket.set_freebind_v4(true)?;
+    }
+    if key.transparent {
+        // IP_TRANSPARENT wants CAP_NET_ADMIN; free binding alone serves addresses that are not there yet.
+        let _ = if address.is_ipv6() {
+            socket.set_ip_transparent_v6(true)
+        } else {
+            socket.set_ip_transparent_v4(true)
+        };
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<OwnedFd> {
+    if let Some(parent) = path.parent()
+        && !parent.as_os_str().is_empty()
+        && !parent.exists()
+    {
+        std::fs::create_dir_all(parent)?;
+    }
+    if path.exists() {
+        // A file that nobody answers on was left behind by a daemon that is gone.
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "Address already in use",
+            ));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let uid = access
+        .user
+        .map(user_number)
+        .transpose()
+        .map_err(io::Error::other)?;
+    let gid = access
+        .group
+        .map(group_number)
+        .transpose()
+        .map_err(io::Error::other)?;
+    if uid.is_some() || gid.is_some() {
+        std::os::unix::fs::chown(path, uid, gid)?;
+    }
+    if let Some(mode) = access.mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("new/s.sock");
+        let access = FileAccess {
+            mode: Some(0o600),
+            ..FileAccess::default()
+        };
+        let first = open_unix(&path, &access, 1).expect("fresh, with its folder");
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let refused = open_unix(&path, &access, 1).expect_err("taken");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        open_unix(&path, &access, 1).expect("stale");
+    }
+}

@@ -1,0 +1,214 @@
+//! Runs track and notify scripts: as their user, without a shell, bounded in time and number.
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use protocol::process::ScriptOutcome;
+use tokio::sync::Semaphore;
+
+/// Scripts that run at a time.
+pub(super) const MAX_RUNNING_SCRIPTS: usize = 32;
+/// Scripts that run or wait; more are refused.
+pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
+/// The user that keepalived takes when none is configured, if the system has it.
+const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
+
+/// Runs scripts; clones share the limits.
+#[derive(Clone)]
+pub(super) struct ScriptRunner {
+    turns: Arc<Semaphore>,
+    pending: Arc<AtomicUsize>,
+    default_user: Option<(String, Option<String>)>,
+    security: bool,
+}
+
+impl ScriptRunner {
+    /// A runner with the configuration's `script_user` and `enable_script_security`.
+    pub(super) fn new(default_user: Option<(String, Option<String>)>, security: bool) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(MAX_RUNNING_SCRIPTS)),
+            pending: Arc::new(AtomicUsize::new(0)),
+            default_user,
+            security,
+        }
+    }
+
+    /// Runs one script to its end, or to the end of its time.
+    pub(super) async fn run(
+        &self,
+        argv: Vec<String>,
+        user: Option<(String, Option<String>)>,
+        timeout: Duration,
+    ) -> ScriptOutcome {
+        if self.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING_SCRIPTS {
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            return ScriptOutcome::Failed(format!("{MAX_PENDING_SCRIPTS} scripts wait already"));
+        }
+        let outcome = match self.turns.acquire().await {
+            Ok(_turn) => self.run_now(argv, user, timeout).await,
+            Err(_) => ScriptOutcome::Failed("scripts are no longer run".to_owned()),
+        };
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        outcome
+    }
+
+    async fn run_now(
+        &self,
+        argv: Vec<String>,
+        user: Option<(String, Option<String>)>,
+        timeout: Duration,
+    ) -> ScriptOutcome {
+        let Some((program, rest)) = argv.split_first() else {
+            return ScriptOutcome::Failed("an empty command".to_owned());
+        };
+        let identity = match self.identity(user) {
+            Ok(identity) => identity,
+            Err(reason) => return ScriptOutcome::Failed(reason),
+        };
+        if self.security
+            && identity.is_none_or(|(uid, _)| uid == 0)
+            && let Some(path) = writable_component(Path::new(program))
+        {
+            return ScriptOutcome::Failed(format!(
+                "enable_script_security: {} can be changed by others than root",
+                path.display()
+            ));
+        }
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(rest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        if let Some((uid, gid)) = identity {
+            command.gid(gid).uid(uid);
+        }
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return ScriptOutcome::Failed(format!("cannot run '{program}': {error}")),
+        };
+        let group = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .map(Pid::from_raw);
+        match tokio::time::timeout(timeout, child.wait()).await {
+            Ok(Ok(status)) => match (status.code(), status.signal()) {
+                (Some(code), _) => ScriptOutcome::Exited(code),
+                (None, signal) => ScriptOutcome::Signaled(signal.unwrap_or_default()),
+            },
+            Ok(Err(error)) => ScriptOutcome::Failed(error.to_string()),
+            Err(_elapsed) => {
+                if let Some(group) = group {
+                    // The group is gone if the script ended this moment.
+                    let _ = killpg(group, Signal::SIGKILL);
+                }
+                // Killed above; waiting only reaps it.
+                let _ = child.wait().await;
+                ScriptOutcome::TimedOut
+            }
+        }
+    }
+
+    /// User and group of a script; `None` stays what the daemon is.
+    fn identity(
+        &self,
+        user: Option<(String, Option<String>)>,
+    ) -> Result<Option<(u32, u32)>, String> {
+        if !sys::privileges::is_root() {
+            return Ok(None);
+        }
+        let (name, group) = match user.or_else(|| self.default_user.clone()) {
+            Some(named) => named,
+            None if sys::privileges::user_id(DEFAULT_SCRIPT_USER).is_ok() => {
+                (DEFAULT_SCRIPT_USER.to_owned(), None)
+            }
+            None => return Ok(None),
+        };
+        let uid = sys::privileges::user_id(&name).map_err(|error| error.to_string())?;
+        let gid = match group {
+            Some(group) => sys::privileges::group_id(&group),
+            None => sys::privileges::primary_group_of(&name),
+        };
+        Ok(Some((uid, gid.map_err(|error| error.to_string())?)))
+    }
+}
+
+/// The first component of a program's path that others than root may change.
+fn writable_component(program: &Path) -> Option<PathBuf> {
+    const OTHERS_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let resolved = program.canonicalize().ok()?;
+    resolved.ancestors().map(Path::to_owned).find(|path| {
+        std::fs::metadata(path).is_ok_and(|data| {
+            data.uid() != 0 || (data.mode() & OTHERS_WRITE != 0 && data.mode() & STICKY == 0)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(argv: &[&str], timeout_ms: u64, expected: ScriptOutcome) {
+        let runner = ScriptRunner::new(Some(("root".to_owned(), None)), false);
+        let argv = argv.iter().map(|&word| word.to_owned()).collect();
+        assert_eq!(
+            runner
+                .run(argv, None, Duration::from_millis(timeout_ms))
+                .await,
+            expected
+        );
+    }
+
+    #[tokio::test]
+    async fn a_script_ends_as_it_ends_or_at_its_timeout() {
+        check(
+            &["/bin/sh", "-c", "exit 3"],
+            5_000,
+            ScriptOutcome::Exited(3),
+        )
+        .await;
+        check(
+            &["/bin/sh", "-c", "kill -9 $$"],
+            5_000,
+            ScriptOutcome::Signaled(9),
+        )
+        .await;
+        check(&["/bin/sleep", "60"], 50, ScriptOutcome::TimedOut).await;
+        check(
+            &[],
+            50,
+            ScriptOutcome::Failed("an empty command".to_owned()),
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn no_shell_reads_the_words() {
+        check(
+            &["/bin/true", "|", "false"],
+            5_000,
+            ScriptOutcome::Exited(0),
+        )
+        .await;
+        let runner = ScriptRunner::new(None, false);
+        let outcome = runner
+            .run(
+                vec!["/no/such/program".to_owned()],
+                None,
+                Duration::from_secs(1),
+            )
+            .await;
+        assert!(
+            matches!(outcome, ScriptOutcome::Failed(reason) if reason.contains("/no/such/program"))
+        );
+    }
+}

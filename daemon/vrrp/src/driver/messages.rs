@@ -1,0 +1,238 @@
+//! What other processes say to us: the supervisor, and the control process with its requests.
+
+use std::os::fd::OwnedFd;
+
+use protocol::operation::Operation;
+use protocol::process::{ProxyHealth, Role, ScriptOutcome, ToChild};
+use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
+use protocol::{EventKind, EventSeverity, Refusal};
+use sys::channel::{Channel, Receiver};
+use tokio::sync::mpsc;
+
+use super::outbox::Outbox;
+use super::unit::Asked;
+use super::{Control, Driver};
+use crate::Setup;
+use crate::core::tracking::{MAX_PROXY_GRACE, Report};
+
+/// A message of another process.
+pub(super) enum Message {
+    Supervisor(ToChild, Vec<OwnedFd>),
+    SupervisorGone,
+    Control {
+        generation: u64,
+        request: VrrpRequest,
+    },
+    ControlGone {
+        generation: u64,
+    },
+}
+
+impl Driver {
+    /// Takes a message; the reason to stop, if it is one.
+    pub(super) async fn message(&mut self, message: Message) -> Option<&'static str> {
+        match message {
+            Message::SupervisorGone => {
+                self.supervisor_gone = true;
+                return Some("the supervisor is gone");
+            }
+            Message::Supervisor(ToChild::Stop, _) => return Some("the daemon stops"),
+            Message::Supervisor(message, descriptors) => {
+                self.supervised(message, descriptors).await
+            }
+            Message::Control {
+                generation,
+                request,
+            } => self.asked(generation, request).await,
+            Message::ControlGone { generation } => {
+                self.control
+                    .take_if(|control| control.generation == generation);
+            }
+        }
+        None
+    }
+
+    async fn supervised(&mut self, message: ToChild, descriptors: Vec<OwnedFd>) {
+        match message {
+            ToChild::ProxyHealth(health) => self.proxy_told(&health).await,
+            ToChild::ScriptDone { id, outcome } => {
+                if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
+                    self.script_ended(at, &outcome).await;
+                } else if !self.notifications.values_mut().any(|queue| queue.done(id)) {
+                    tracing::debug!("vrrp: script run {id} ended after it was given up");
+                }
+            }
+            ToChild::NewVrrpConfig(bytes) => match protocol::wire::decode::<Setup>(&bytes) {
+                Ok(setup) => self.apply(setup, "reloaded").await,
+                Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
+            },
+            ToChild::Peer {
+                role: Role::Control,
+                ..
+            } => {
+                let channel = descriptors
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| std::io::Error::other("no descriptor"));
+                match channel.and_then(Channel::new) {
+                    Ok(channel) => self.attach(channel),
+                    Err(error) => {
+                        tracing::error!("vrrp: new control process not reachable: {error}")
+                    }
+                }
+            }
+            ToChild::PeerGone {
+                role: Role::Control,
+                ..
+            } => {
+                // The end of its channel says so more exactly: a successor may be attached already.
+            }
+            other => tracing::debug!("vrrp: not for us: {other:?}"),
+        }
+    }
+
+    pub(super) fn attach(&mut self, channel: Channel) {
+        self.generation += 1;
+        let generation = self.generation;
+        tokio::spawn(read_control(
+            channel.receiver,
+            generation,
+            self.messages.clone(),
+        ));
+        self.control = Some(Control {
+            generation,
+            outbox: Outbox::new("control", channel.sender),
+        });
+    }
+
+    async fn proxy_told(&mut self, health: &ProxyHealth) {
+        let now = self.now();
+        let shortest = self
+            .units
+            .iter()
+            .map(|unit| unit.config.advert_int / 2)
+            .min();
+        let grace = shortest.unwrap_or(MAX_PROXY_GRACE).min(MAX_PROXY_GRACE);
+        if self.proxy.told(now, health.alive, &health.detail, grace) {
+            let cause = if health.alive {
+                "the proxy is alive"
+            } else {
+                health.detail.as_str()
+            };
+            self.judge_all(cause).await;
+        }
+    }
+
+    pub(super) async fn script_ended(&mut self, at: usize, outcome: &ScriptOutcome) {
+        let script = &mut self.scripts[at];
+        let first = matches!(script.track.report(), Report::Unknown(_));
+        let changed = script.track.ended(outcome);
+        let (severity, change, detail) = match script.track.report() {
+            Report::Up(detail) => (EventSeverity::Notice, "succeeds", detail),
+            Report::Down(detail) => (EventSeverity::Warning, "fails", detail),
+            Report::Unknown(_) => return,
+        };
+        let name = script.config.name.as_str().to_owned();
+        if changed && !(first && severity == EventSeverity::Notice) {
+            self.event(severity, EventKind::VrrpTracking, &name, change, &detail);
+        }
+        // Also when nothing changed: the shares show the last result.
+        self.judge_all(&format!("script {name}: {detail}")).await;
+    }
+
+    async fn asked(&mut self, generation: u64, request: VrrpRequest) {
+        let id = request.id;
+        match request.ask {
+            VrrpAsk::Show => {
+                let now = self.now();
+                let instances = self
+                    .units
+                    .iter()
+                    .map(|unit| unit.snapshot(now, &self.network))
+                    .collect();
+                self.tell(&VrrpTell::Instances { id, instances });
+            }
+            VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
+                let Some(at) = self.find(&instance) else {
+                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
+                };
+                let now = self.now();
+                match self.units[at].core.failover(now, force) {
+                    Ok(actions) => {
+                        self.units[at].asked = Some(Asked { generation, id });
+                        self.perform(at, actions).await;
+                    }
+                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
+                }
+            }
+            VrrpAsk::Do(Operation::VrrpFailback { instance }) => {
+                let Some(at) = self.find(&instance) else {
+                    return self.done(id, Err(Refusal::NoSuchInstance(instance)));
+                };
+                let now = self.now();
+                match self.units[at].core.failback(now) {
+                    Ok((text, actions)) => {
+                        self.perform(at, actions).await;
+                        self.done(id, Ok(format!("{instance}: {text}")));
+                    }
+                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
+                }
+            }
+            VrrpAsk::Do(other) => {
+                self.done(
+                    id,
+                    Err(Refusal::Invalid(format!(
+                        "not an operation of VRRP: {other:?}"
+                    ))),
+                );
+            }
+        }
+    }
+
+    fn find(&self, instance: &str) -> Option<usize> {
+        self.units.iter().position(|unit| unit.name() == instance)
+    }
+}
+
+pub(super) async fn read_supervisor(mut receiver: Receiver, messages: mpsc::Sender<Message>) {
+    while let Ok(Some((bytes, descriptors))) = receiver.receive().await {
+        match protocol::wire::decode(&bytes) {
+            Ok(message) => {
+                if messages
+                    .send(Message::Supervisor(message, descriptors))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!("vrrp: message of the supervisor not understood: {error}")
+            }
+        }
+    }
+    let _ = messages.send(Message::SupervisorGone).await;
+}
+
+async fn read_control(mut receiver: Receiver, generation: u64, messages: mpsc::Sender<Message>) {
+    while let Ok(Some((bytes, _))) = receiver.receive().await {
+        match protocol::wire::decode(&bytes) {
+            Ok(request) => {
+                if messages
+                    .send(Message::Control {
+                        generation,
+                        request,
+                    })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!("vrrp: message of the control process not understood: {error}")
+            }
+        }
+    }
+    let _ = messages.send(Message::ControlGone { generation }).await;
+}

@@ -1,0 +1,562 @@
+//! Virtual routers against each other and against Debian's keepalived, in network namespaces.
+//!
+//! `cargo test -p tandem-vrrp --test namespaces -- [NAME…]` runs the scenarios whose names contain one of the words.
+
+#[allow(dead_code)]
+#[path = "../../examples/vrrp_alone.rs"]
+mod alone;
+mod lab;
+
+use std::net::Ipv4Addr;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use lab::{Lab, VIP, run, stays, wait};
+use tandem_vrrp::packet::{Form, encode};
+
+/// Three intervals and the longest skew, and some for a busy machine.
+const MASTER_DOWN: Duration = Duration::from_millis(4_300);
+/// The skew of priority 99 or 100, and some for a busy machine.
+const SKEW: Duration = Duration::from_millis(900);
+/// An election at the start, with preemption of who was first.
+const ELECTION: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(2);
+
+const A: &str = "priority=100 state=MASTER pass=passwd";
+const B: &str = "priority=99 pass=passwd";
+
+const SCENARIOS: [(&str, fn()); 16] = [
+    ("a_backup_that_was_frozen_hears_its_master_first", frozen),
+    ("a_control_process_is_replaced", control),
+    (
+        "a_failover_goes_to_the_peer_and_a_failback_returns",
+        failover,
+    ),
+    ("a_failover_without_a_peer_is_taken_back", failover_alone),
+    ("a_fault_of_a_script_moves_the_addresses", script),
+    (
+        "a_healed_network_has_one_master_and_its_clients_know",
+        healed,
+    ),
+    (
+        "a_killed_master_is_succeeded_and_its_address_reclaimed",
+        killed,
+    ),
+    ("a_lost_link_is_a_fault", link),
+    ("a_missing_interface_is_a_fault_until_it_appears", missing),
+    ("a_proxy_that_dies_is_a_fault_after_its_grace", proxy),
+    ("a_reload_leaves_what_did_not_change", reload),
+    ("an_address_that_somebody_removes_is_put_back", removed),
+    ("forged_advertisements_silence_nobody", forged),
+    ("keepalived_follows_ours", keepalived_backup),
+    ("ours_follows_keepalived", keepalived_master),
+    ("unicast_works_with_keepalived", unicast),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("node") => return alone::node(arguments[1..].to_vec()),
+        Some("forge") => return forge(),
+        _ => {}
+    }
+    let able = Command::new("ip")
+        .args(["netns", "add", "tandem-probe"])
+        .output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: network namespaces need root and iproute2");
+        return ExitCode::SUCCESS;
+    }
+    run("ip netns del tandem-probe");
+    let wanted: Vec<_> = arguments
+        .iter()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word)));
+    // Each has namespaces of its own and mostly waits: all at once.
+    let running: Vec<_> = chosen
+        .map(|(name, scenario)| (name, std::thread::spawn(scenario)))
+        .collect();
+    let mut failures = 0;
+    for (name, scenario) in running {
+        let outcome = scenario.join();
+        println!(
+            "{name} ... {}",
+            if outcome.is_ok() { "ok" } else { "FAILED" }
+        );
+        failures += u8::from(outcome.is_err());
+    }
+    ExitCode::from(failures)
+}
+
+fn has_keepalived() -> bool {
+    let found = Command::new("keepalived").arg("--version").output().is_ok();
+    if !found {
+        println!("SKIPPED in part: keepalived is not installed");
+    }
+    found
+}
+
+fn killed() {
+    let lab = Lab::new();
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.forget();
+    a.signal("KILL");
+    let took = b.hears("BACKUP -> MASTER", MASTER_DOWN);
+    println!("  kill -9 to takeover: {took:?}");
+    assert!(
+        lab.has("a"),
+        "a killed process cannot take its address away"
+    );
+    let a = lab.ours("a", A);
+    a.hears("AddressReclaimed", SOON);
+    assert!(!lab.has("a"));
+    wait("a is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+    b.forget();
+    assert_eq!(a.stop(), Some(0));
+    let took = b.hears("BACKUP -> MASTER", SKEW);
+    println!("  SIGTERM to takeover: {took:?}");
+    assert_eq!(b.stop(), Some(0));
+    assert!(
+        !lab.has("a") && !lab.has("b"),
+        "a stop leaves no address behind"
+    );
+}
+
+fn keepalived_backup() {
+    if !has_keepalived() {
+        return;
+    }
+    let lab = Lab::new();
+    let (mut a, _b) = (lab.ours("a", A), lab.keepalived("b", "BACKUP", 99, ""));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    a.signal("KILL");
+    let took = wait("keepalived took over", MASTER_DOWN, || lab.has("b"));
+    println!("  kill -9 of ours to keepalived's takeover: {took:?}");
+    let a = lab.ours("a", A);
+    wait("a is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+    assert_eq!(a.stop(), Some(0));
+    let took = wait("keepalived took over", SKEW, || lab.has("b"));
+    println!("  SIGTERM of ours to keepalived's takeover: {took:?}");
+    assert!(!lab.has("a"));
+}
+
+fn keepalived_master() {
+    if !has_keepalived() {
+        return;
+    }
+    let lab = Lab::new();
+    let (mut a, b) = (lab.keepalived("a", "MASTER", 100, ""), lab.ours("b", B));
+    wait("keepalived is master", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+    b.forget();
+    a.signal("KILL");
+    let took = b.hears("BACKUP -> MASTER", MASTER_DOWN);
+    println!("  kill -9 of keepalived to takeover: {took:?}");
+    let mut a = lab.keepalived("a", "MASTER", 100, "");
+    wait("keepalived is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+    b.forget();
+    a.signal("TERM");
+    let took = b.hears("BACKUP -> MASTER", SKEW);
+    println!("  SIGTERM of keepalived to takeover: {took:?}");
+    assert!(lab.has("b") && !lab.has("a"));
+}
+
+fn unicast() {
+    if !has_keepalived() {
+        return;
+    }
+    let lab = Lab::new();
+    let more = "unicast_src_ip 10.230.137.2\n unicast_peer {\n 10.230.137.1\n }";
+    let a = lab.ours("a", &format!("{A} source=10.230.137.1 peers=10.230.137.2"));
+    let _b = lab.keepalived("b", "BACKUP", 99, more);
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    stays("one master", MASTER_DOWN, || lab.has("a") && !lab.has("b"));
+    a.stop();
+    wait("keepalived took over", SKEW, || {
+        lab.has("b") && !lab.has("a")
+    });
+    let _a = lab.ours("a", &format!("{A} source=10.230.137.1 peers=10.230.137.2"));
+    wait("a is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+}
+
+fn failover() {
+    let lab = Lab::new();
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.tell("failover");
+    b.hears("DONE Err(Unsafe(\"R1: this node is not master", SOON);
+    a.tell("failover");
+    let took = a.hears("DONE Ok(\"R1: 10.230.137.2 (priority 99) took over", SOON);
+    println!("  failover: {took:?}");
+    stays("the addresses are with b", MASTER_DOWN * 2, || {
+        lab.has("b") && !lab.has("a")
+    });
+    a.forget();
+    a.tell("failback");
+    a.hears("DONE Ok(\"R1: taken from 10.230.137.2", SOON);
+    wait("a is master again", SOON, || lab.has("a") && !lab.has("b"));
+}
+
+fn failover_alone() {
+    let lab = Lab::new();
+    let mut a = lab.ours("a", A);
+    wait("a is master", ELECTION, || lab.has("a"));
+    a.tell("failover");
+    a.hears("DONE Err(Unsafe(\"R1: nobody took over", SOON);
+    assert!(lab.has("a"));
+}
+
+fn script() {
+    let lab = Lab::new();
+    let (good, notes) = (lab.folder.join("good"), lab.folder.join("notes"));
+    std::fs::write(&good, "").expect("a file");
+    let note = lab.folder.join("note.sh");
+    std::fs::write(
+        &note,
+        format!("#!/bin/sh\necho \"$*\" >> {}\n", notes.display()),
+    )
+    .expect("a file");
+    run(&format!("chmod +x {}", note.display()));
+    let own = std::env::current_exe().expect("this program");
+    let space = lab.space("a");
+    // `ours` splits words at blanks; these have some.
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", &space])
+        .arg(own)
+        .arg("node")
+        .args(A.split(' '));
+    command
+        .arg(format!("script=test -e {}", good.display()))
+        .args(["fall=2", "mail"]);
+    command.arg(format!("notify={}", note.display()));
+    let a = lab::Node::start(command);
+    let b = lab.ours("b", B);
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.forget();
+    std::fs::remove_file(&good).expect("it was there");
+    a.hears(
+        "MASTER -> FAULT: script chk: exit status 1, 2 of 2 failures",
+        Duration::from_secs(4),
+    );
+    b.hears("BACKUP -> MASTER: 10.230.137.1 resigned", SKEW);
+    std::fs::write(&good, "").expect("a file");
+    a.hears(
+        "FAULT -> BACKUP: script chk: exit status 0, 1 of 1 successes",
+        SOON,
+    );
+    wait("a is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+    a.hears("MAIL [alone] VRRP Instance R1 - Entering FAULT state", SOON);
+    assert_eq!(a.stop(), Some(0));
+    let expected = ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP"]
+        .iter()
+        .flat_map(|state| {
+            [
+                format!("own-{}", state.to_lowercase()),
+                format!("INSTANCE R1 {state} 100"),
+            ]
+        })
+        .collect::<Vec<_>>();
+    let noted = std::fs::read_to_string(&notes).expect("notes");
+    assert_eq!(
+        noted.lines().collect::<Vec<_>>(),
+        expected,
+        "notifications come in order, also at the end"
+    );
+}
+
+fn healed() {
+    let lab = Lab::new();
+    let (a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    // Isolated ports of a bridge reach all others but each other: the client sees both.
+    let isolate = |word: &str| {
+        for port in ["va", "vb"] {
+            run(&format!(
+                "bridge -n {} link set dev {port} isolated {word}",
+                lab.space("sw")
+            ));
+        }
+    };
+    isolate("on");
+    wait("both are master", ELECTION, || lab.has("a") && lab.has("b"));
+    wait("the client believes b", SOON, || {
+        let _ = Command::new("ip")
+            .args(["netns", "exec", &lab.space("c"), "ping", "-c1", "-W1", VIP])
+            .output();
+        lab.client_goes_to("b")
+    });
+    a.forget();
+    isolate("off");
+    b.hears(
+        "MASTER -> BACKUP: advertisement from 10.230.137.1 with higher priority",
+        SOON,
+    );
+    let took = wait("the client believes a", SOON, || lab.client_goes_to("a"));
+    println!("  healed: the client knows the winner after {took:?}");
+    stays("one master", MASTER_DOWN, || lab.has("a") && !lab.has("b"));
+    assert_eq!(a.count("->"), 0, "the winner never changed");
+}
+
+fn link() {
+    let lab = Lab::new();
+    let (a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.forget();
+    lab.ip("sw", "link set va down");
+    a.hears("MASTER -> FAULT: interface eth0: it has no carrier", SOON);
+    assert!(!lab.has("a"));
+    let took = b.hears("BACKUP -> MASTER", MASTER_DOWN);
+    println!("  link cut to takeover: {took:?}");
+    lab.ip("sw", "link set va up");
+    a.hears("FAULT -> BACKUP: its interface is well again", SOON);
+    wait("a is master again", ELECTION, || {
+        lab.has("a") && !lab.has("b")
+    });
+}
+
+fn missing() {
+    let lab = Lab::new();
+    let a = lab.ours("a", &format!("{A} interface=eth7"));
+    a.hears(
+        "Alert VrrpTransition R1: INIT -> FAULT: interface eth7: it does not exist",
+        SOON,
+    );
+    lab.ip("a", "link add eth7 type veth peer name eth8");
+    lab.ip("a", "link set eth8 up");
+    lab.ip("a", "addr add 10.1.1.1/24 dev eth7");
+    lab.ip("a", "link set eth7 up");
+    a.hears("FAULT -> BACKUP", SOON);
+    a.hears("BACKUP -> MASTER", MASTER_DOWN);
+    lab.ip("a", "link del eth7");
+    a.hears("MASTER -> FAULT: interface eth7: it does not exist", SOON);
+}
+
+fn proxy() {
+    let lab = Lab::new();
+    let own = std::env::current_exe().expect("this program");
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", &lab.space("a")])
+        .arg(own)
+        .arg("node")
+        .args(A.split(' '));
+    command.args(["script=killall -0 haproxy", "weight=-2", "proxy"]);
+    let mut a = lab::Node::start(command);
+    a.hears(
+        "VrrpScriptNative chk: answered by the worker's heartbeat",
+        SOON,
+    );
+    a.hears("READY", SOON);
+    assert_eq!(
+        a.count("->"),
+        0,
+        "nothing happens before the proxy is ready"
+    );
+    a.tell("proxy up");
+    a.hears("BACKUP -> MASTER", MASTER_DOWN);
+    a.forget();
+    a.tell("proxy down");
+    a.tell("show");
+    a.hears("its successor has a moment", SOON);
+    a.tell("proxy up");
+    stays("no transition", Duration::from_secs(1), || {
+        a.count("->") == 0
+    });
+    a.tell("proxy down");
+    let took = a.hears(
+        "MASTER -> FAULT: script chk: the proxy is dead (the worker was killed by signal 9)",
+        SOON,
+    );
+    println!("  dead proxy to FAULT: {took:?}");
+    assert!(!lab.has("a"));
+    a.tell("proxy up");
+    a.hears("FAULT -> BACKUP: the proxy is alive", SOON);
+    a.hears("BACKUP -> MASTER", MASTER_DOWN);
+}
+
+fn reload() {
+    let lab = Lab::new();
+    let mut a = lab.ours("a", A);
+    wait("a is master", ELECTION, || lab.has("a"));
+    a.forget();
+    a.tell("set priority=100");
+    a.tell("show");
+    a.hears("SHOW", SOON);
+    assert_eq!(a.count("->"), 0, "the same configuration changes nothing");
+    a.tell("set also=2");
+    a.hears("also2: BACKUP -> MASTER", MASTER_DOWN);
+    assert_eq!(a.count("R1: "), 0, "a new instance leaves the others alone");
+    assert!(lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
+    a.tell("set also=1");
+    a.hears(
+        "also2: MASTER -> INIT: its configuration changed or is gone",
+        SOON,
+    );
+    assert_eq!(a.count("R1: ") + a.count("also1: MASTER ->"), 0);
+    assert!(!lab.ip("a", "-4 -o addr show").contains("10.231.0.2/32"));
+    a.forget();
+    a.tell("set vip=10.230.137.101/24");
+    a.hears(
+        "R1: MASTER -> INIT: its configuration changed or is gone",
+        SOON,
+    );
+    wait("the old address is gone", SOON, || !lab.has("a"));
+    a.hears("R1: BACKUP -> MASTER", MASTER_DOWN);
+    assert!(lab.ip("a", "-4 -o addr show").contains("10.230.137.101/24"));
+    assert_eq!(a.stop(), Some(0));
+    assert!(!lab.ip("b", "-4 -o addr show").contains("10.230.137.101"));
+}
+
+fn frozen() {
+    let lab = Lab::new();
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    a.forget();
+    b.forget();
+    b.signal("STOP");
+    stays("a is master", MASTER_DOWN * 2, || lab.has("a"));
+    b.signal("CONT");
+    b.tell("show");
+    b.hears("SHOW", SOON);
+    stays("a alone is master", SOON, || lab.has("a") && !lab.has("b"));
+    assert_eq!((a.count("->"), b.count("->")), (0, 0));
+    // The other way round: a frozen master keeps its address, and must not lose its clients when it wakes.
+    a.signal("STOP");
+    b.hears("BACKUP -> MASTER", MASTER_DOWN);
+    a.signal("CONT");
+    wait("a is master again", SOON, || lab.has("a") && !lab.has("b"));
+}
+
+fn control() {
+    let lab = Lab::new();
+    let mut a = lab.ours("a", A);
+    a.hears("EVENT Notice VrrpTransition R1: INIT -> BACKUP", SOON);
+    a.tell("control");
+    a.hears(
+        "EVENT Warning VrrpTransition R1: BACKUP -> MASTER",
+        MASTER_DOWN,
+    );
+    a.forget();
+    a.tell("show");
+    a.hears("SHOW", SOON);
+}
+
+fn removed() {
+    let lab = Lab::new();
+    let a = lab.ours("a", A);
+    wait("a is master", ELECTION, || lab.has("a"));
+    for _ in 0..2 {
+        a.forget();
+        lab.ip("a", &format!("addr del {VIP}/32 dev eth0"));
+        a.hears("addresses put back", SOON);
+        assert!(lab.has("a"));
+    }
+}
+
+fn forged() {
+    let lab = Lab::new();
+    let (mut a, b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    a.forget();
+    b.forget();
+    let own = std::env::current_exe().expect("this program");
+    let forger = Command::new("ip")
+        .args(["netns", "exec", &lab.space("c")])
+        .arg(own)
+        .arg("forge")
+        .status();
+    assert!(forger.is_ok_and(|status| status.success()));
+    assert_eq!(
+        (a.count("->"), b.count("->")),
+        (0, 0),
+        "nobody changed its state"
+    );
+    assert!(lab.has("a") && !lab.has("b"));
+    assert_eq!(
+        a.count("EVENT Warning VrrpPacketRefused"),
+        3,
+        "one report for each reason"
+    );
+    a.tell("show");
+    a.hears(
+        "refused: [(\"authentication\", 120), (\"checksum\", 120), (\"interval\", 120)]",
+        SOON,
+    );
+}
+
+/// Sends what must not count, 60 times a second for six seconds.
+fn forge() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let index = std::fs::read_to_string("/sys/class/net/eth0/ifindex")
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        let index = index.unwrap_or_else(|| {
+            run("ip -o link show eth0")
+                .split(':')
+                .next()
+                .expect("a number")
+                .parse()
+                .expect("a number")
+        });
+        let socket = sys::packet::VrrpSocket::open("eth0", index, None).expect("a raw socket");
+        let right = Form {
+            vrid: 50,
+            interval_s: 1,
+            password: Some(*b"passwd\0\0"),
+            addresses: vec![VIP.parse().expect("an address")],
+        };
+        let mut damaged = encode(&right, 200);
+        damaged[6] ^= 0x55;
+        let packets = [
+            encode(
+                &Form {
+                    password: Some(*b"letmein\0"),
+                    ..right.clone()
+                },
+                200,
+            ),
+            damaged,
+            encode(
+                &Form {
+                    interval_s: 3,
+                    ..right
+                },
+                0,
+            ),
+        ];
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..120 {
+            tick.tick().await;
+            for packet in &packets {
+                socket
+                    .send(
+                        Ipv4Addr::new(10, 230, 137, 9),
+                        Ipv4Addr::new(224, 0, 0, 18),
+                        packet,
+                    )
+                    .expect("sent");
+            }
+        }
+    });
+    ExitCode::SUCCESS
+}

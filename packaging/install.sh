@@ -1,0 +1,46 @@
+#!/bin/sh
+# install.sh [--remove] DESTDIR PREFIX [FOLDER-OF-PROGRAMS]: puts programs, unit and manuals below DESTDIR/PREFIX.
+# Configuration in /etc is never touched.
+set -eu
+
+remove=no
+if [ "${1:-}" = --remove ]; then
+	remove=yes
+	shift
+fi
+destdir=${1-} prefix=${2:-/usr/local} programs=${3:-target/release}
+here=$(cd "$(dirname "$0")" && pwd)
+# A unit below /usr/local is not read by every systemd; this place is.
+case $prefix in
+/usr) units=/usr/lib/systemd/system ;;
+*) units=/etc/systemd/system ;;
+esac
+
+if [ "$remove" = yes ]; then
+	if [ -z "$destdir" ] && command -v systemctl >/dev/null 2>&1; then
+		systemctl disable --now tandem.service >/dev/null 2>&1 || true
+	fi
+	rm -f "$destdir$prefix/sbin/tandemd" "$destdir$prefix/bin/tandem" "$destdir$units/tandem.service"
+	rm -f "$destdir$prefix/share/man/man8/tandemd.8" "$destdir$prefix/share/man/man1/tandem.1"
+else
+	for program in tandemd tandem; do
+		if [ ! -x "$programs/$program" ]; then
+			echo "install.sh: $programs/$program is missing; 'make build' makes it" >&2
+			exit 1
+		fi
+	done
+	install -D -m 0755 "$programs/tandemd" "$destdir$prefix/sbin/tandemd"
+	install -D -m 0755 "$programs/tandem" "$destdir$prefix/bin/tandem"
+	mkdir -p "$destdir$units"
+	sed "s|/usr/local/sbin/|$prefix/sbin/|g" "$here/tandem.service" >"$destdir$units/tandem.service"
+	chmod 0644 "$destdir$units/tandem.service"
+	for manual in "$here"/*.[18]; do
+		[ -f "$manual" ] || continue
+		section=${manual##*.}
+		install -D -m 0644 "$manual" "$destdir$prefix/share/man/man$section/$(basename "$manual")"
+	done
+fi
+
+if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
+	systemctl daemon-reload
+fi
