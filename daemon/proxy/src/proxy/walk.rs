@@ -234,9 +234,6 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     let Some(back) = x.back.clone() else {
         return Ok(());
     };
-    if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
-        persistence.response(&mut x.txn, &server);
-    }
     let now_us = c.now_us();
     let front = Arc::clone(&c.front);
     for rules in back.rules.iter().chain([&front.rules]) {
@@ -248,6 +245,10 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
         };
         let verdict = rules.response(&mut context);
         settle(c, x, verdict).await?;
+    }
+    // After the rules, as HAProxy does: captures and rules see the server's own cookies.
+    if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
+        persistence.response(&mut x.txn, &server);
     }
     c.entry.active_ms.store(now_us / 1_000, Relaxed);
     Ok(())
