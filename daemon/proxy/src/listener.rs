@@ -32,7 +32,8 @@ impl Socket {
         let socket = socket2::Socket::from(descriptor);
         socket.set_nonblocking(true)?;
         if socket.local_addr()?.is_unix() {
-            let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
+            let listener =
+                std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
             return Ok(Self::Unix(UnixListener::from_std(listener)?));
         }
         Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
@@ -46,7 +47,10 @@ impl Socket {
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Accepted::Unix(stream), SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
+                Ok((
+                    Accepted::Unix(stream),
+                    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+                ))
             }
         }
     }
@@ -65,10 +69,17 @@ enum Accepted {
 }
 
 /// Accepts connections until the worker drains; then the socket is closed.
-pub async fn accept(app: Arc<App>, listener: Arc<ListenerRuntime>, socket: Socket, mut draining: watch::Receiver<bool>) {
+pub async fn accept(
+    app: Arc<App>,
+    listener: Arc<ListenerRuntime>,
+    socket: Socket,
+    mut draining: watch::Receiver<bool>,
+) {
     let front = Arc::clone(&app.frontends[listener.frontend.0 as usize]);
     // A socket of one address needs no system call to know where a client came.
-    let address = socket.address().filter(|address| !address.ip().is_unspecified());
+    let address = socket
+        .address()
+        .filter(|address| !address.ip().is_unspecified());
     loop {
         tokio::select! {
             biased;
@@ -82,7 +93,8 @@ pub async fn accept(app: Arc<App>, listener: Arc<ListenerRuntime>, socket: Socke
         };
         match accepted {
             Ok((stream, source)) => {
-                let entered = Entered::new(Arc::clone(&app), Arc::clone(&front), Arc::clone(&listener));
+                let entered =
+                    Entered::new(Arc::clone(&app), Arc::clone(&front), Arc::clone(&listener));
                 tokio::task::spawn_local(session(entered, stream, source, address));
             }
             Err(_) => {
@@ -100,7 +112,10 @@ async fn room(app: &App, front: &FrontendRuntime, listener: &ListenerRuntime) {
         let process = &app.shared.process;
         let frontend = &front.frontend;
         if below(process.connections.current(), process.maxconn.load(Relaxed))
-            && below(frontend.counters.sessions.current(), u64::from(frontend.maxconn.load(Relaxed)))
+            && below(
+                frontend.counters.sessions.current(),
+                u64::from(frontend.maxconn.load(Relaxed)),
+            )
             && below(listener.connections.current(), listener.maxconn)
             && frontend.enabled.load(Relaxed)
         {
@@ -136,7 +151,12 @@ impl Entered {
         counters.connections_total.increment();
         counters.connection_rate.tick(now_ms);
         listener.connections.enter();
-        Self { app, front, listener, now_us }
+        Self {
+            app,
+            front,
+            listener,
+            now_us,
+        }
     }
 }
 
@@ -162,14 +182,26 @@ impl Drop for Listed {
     }
 }
 
-async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address: Option<SocketAddr>) {
-    let Entered { app, front, listener, now_us } = &entered;
+async fn session(
+    entered: Entered,
+    stream: Accepted,
+    source: SocketAddr,
+    address: Option<SocketAddr>,
+) {
+    let Entered {
+        app,
+        front,
+        listener,
+        now_us,
+    } = &entered;
     let shared = &app.shared;
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let (stream, destination) = match stream {
         Accepted::Unix(stream) => (Stream::Unix(stream), unknown),
         Accepted::Tcp(stream) => {
-            let destination = address.or_else(|| stream.local_addr().ok()).unwrap_or(unknown);
+            let destination = address
+                .or_else(|| stream.local_addr().ok())
+                .unwrap_or(unknown);
             // Without it small answers would wait for acknowledgements; a socket that is gone shows it at the first read.
             let _ = stream.set_nodelay(true);
             if listener.keepalive {
@@ -180,8 +212,13 @@ async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address
     };
     let id = shared.sessions.next_id();
     let is_unix = matches!(stream, Stream::Unix(_));
-    let entry = shared.sessions.enter(id, front.frontend.id, source, is_unix, now_us / 1_000);
-    let _listed = Listed { app: Arc::clone(app), id };
+    let entry = shared
+        .sessions
+        .enter(id, front.frontend.id, source, is_unix, now_us / 1_000);
+    let _listed = Listed {
+        app: Arc::clone(app),
+        id,
+    };
     std::future::poll_fn(|context| {
         entry.set_waker(context.waker());
         Poll::Ready(())
@@ -197,7 +234,10 @@ async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address
         accepted_us: *now_us,
         tls: None,
     };
-    if !front.rules.tcp_connection(&session, &app.environment, *now_us) {
+    if !front
+        .rules
+        .tcp_connection(&session, &app.environment, *now_us)
+    {
         front.frontend.counters.denied_connections.increment();
         stream.reset_on_close();
         return;
@@ -213,6 +253,7 @@ async fn session(entered: Entered, stream: Accepted, source: SocketAddr, address
         requests: 0,
         since_us: *now_us,
         private: None,
+        source_text: None,
         watched: None,
     };
     let _tls = match &listener.tls {
@@ -243,13 +284,20 @@ impl Drop for TlsEntered {
 }
 
 /// The TLS handshake, within the time of a request's head. A failed one is counted and logged.
-async fn handshake(mut c: Connection, acceptor: &tokio_rustls::TlsAcceptor) -> Option<(Connection, TlsEntered)> {
+async fn handshake(
+    mut c: Connection,
+    acceptor: &tokio_rustls::TlsAcceptor,
+) -> Option<(Connection, TlsEntered)> {
     let limit = c.front.timeouts.http_request.or(c.front.timeouts.client);
-    let Stream::Tcp(stream) = c.client else { return None };
+    let Stream::Tcp(stream) = c.client else {
+        return None;
+    };
     // The handshake's state is large and short-lived: it lives on the heap.
     let shaking = Box::pin(acceptor.accept(stream));
     let outcome = match limit {
-        Some(limit) => tokio::time::timeout(limit, shaking).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
+        Some(limit) => tokio::time::timeout(limit, shaking)
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
         None => shaking.await,
     };
     let process = &c.app.shared.process;
@@ -267,9 +315,20 @@ async fn handshake(mut c: Connection, acceptor: &tokio_rustls::TlsAcceptor) -> O
             c.front.frontend.counters.request_errors.increment();
             let silent = c.front.dontlognull && error.kind() == std::io::ErrorKind::UnexpectedEof;
             if !silent {
-                let reason = if error.kind() == std::io::ErrorKind::TimedOut { "Timeout during SSL handshake" } else { "SSL handshake failure" };
-                let text = format!("{} {}/{}: {reason}", c.session.source, c.front.frontend.name, c.session.listener);
-                c.front.log.message(&c.app.shared.reports.sockets, config::haproxy::LogLevel::Info, &text);
+                let reason = if error.kind() == std::io::ErrorKind::TimedOut {
+                    "Timeout during SSL handshake"
+                } else {
+                    "SSL handshake failure"
+                };
+                let text = format!(
+                    "{} {}/{}: {reason}",
+                    c.session.source, c.front.frontend.name, c.session.listener
+                );
+                c.front.log.message(
+                    &c.app.shared.reports.sockets,
+                    config::haproxy::LogLevel::Info,
+                    &text,
+                );
             }
             None
         }

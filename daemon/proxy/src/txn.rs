@@ -144,7 +144,14 @@ impl Termination {
             (Cause::Server, _) => Some(502),
             (Cause::Down | Cause::Killed, _) => Some(503),
             (Cause::Resource | Cause::Internal, _) => Some(500),
-            (Cause::Client | Cause::ClientTimeout | Cause::Normal | Cause::Local | Cause::ServerTimeout, _) => None,
+            (
+                Cause::Client
+                | Cause::ClientTimeout
+                | Cause::Normal
+                | Cause::Local
+                | Cause::ServerTimeout,
+                _,
+            ) => None,
         }
     }
 }
@@ -231,7 +238,15 @@ pub struct Transaction {
 impl Transaction {
     /// Back to the beginning; the memory is kept.
     pub fn clear(&mut self) {
-        let Self { request, response, request_line, captured_request, captured_response, variables, .. } = self;
+        let Self {
+            request,
+            response,
+            request_line,
+            captured_request,
+            captured_response,
+            variables,
+            ..
+        } = self;
         request.clear();
         response.clear();
         request_line.clear();

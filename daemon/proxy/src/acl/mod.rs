@@ -71,7 +71,16 @@ const PREDEFINED: &[(&str, &[&str])] = &[
 
 /// Criteria that carry a match suffix (`path_beg`), by the fetch that they stand on, sorted.
 const SUFFIXED: &[&str] = &[
-    "base", "cook", "hdr", "path", "scook", "shdr", "ssl_fc_sni", "url", "url_param", "urlp",
+    "base",
+    "cook",
+    "hdr",
+    "path",
+    "scook",
+    "shdr",
+    "ssl_fc_sni",
+    "url",
+    "url_param",
+    "urlp",
 ];
 
 impl Acls {
@@ -195,7 +204,12 @@ impl Condition {
                 let end = words[at..]
                     .iter()
                     .position(|word| word.text == "}")
-                    .ok_or_else(|| syntax(word.span, "missing '}' after '{'; blanks around both are needed"))?;
+                    .ok_or_else(|| {
+                        syntax(
+                            word.span,
+                            "missing '}' after '{'; blanks around both are needed",
+                        )
+                    })?;
                 let test = compile_test(&words[at..at + end], word.span, scope)?;
                 at += end + 1;
                 Arc::new(Acl { tests: vec![test] })
@@ -210,7 +224,10 @@ impl Condition {
             }
         }
         if groups.last().is_none_or(Vec::is_empty) || negate_next {
-            return Err(syntax(last, "an ACL is missing at the end of the condition"));
+            return Err(syntax(
+                last,
+                "an ACL is missing at the end of the condition",
+            ));
         }
         Ok(Self { negated, groups })
     }
@@ -325,7 +342,8 @@ fn compile_criterion(
     if !sample::is_fetch(name)
         && let Some((base, suffix)) = name.rsplit_once('_')
         && SUFFIXED.binary_search(&base).is_ok()
-        && let Some(method) = Method::parse(suffix).filter(|method| method.is_text() || *method == Method::Len)
+        && let Some(method) =
+            Method::parse(suffix).filter(|method| method.is_text() || *method == Method::Len)
     {
         let word = Word::new(format!("{base}{rest}"), criterion.span);
         return Ok((Expression::compile(&word, scope)?, Some(method)));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
-    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, ProxyConfig, ServerAddress,
-    ServerConfig, Timeouts,
+    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, ProxyConfig,
+    ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,9 @@ use crate::persistence::CookiePersistence;
 use crate::rules::{CompiledRules, ErrorPages};
 use crate::sample::{Environment, Names};
 use crate::server::{Admission, Connector};
-use crate::state::{Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId};
+use crate::state::{
+    Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId,
+};
 use crate::stats::StatsService;
 
 /// Default of `tune.http.maxhdr`.
@@ -157,7 +159,11 @@ pub fn listener_keys(config: &HaproxyConfig) -> Vec<ListenerKey> {
         .filter(|(_, proxy)| proxy.kind.is_frontend() && !proxy.disabled)
         .flat_map(|(index, proxy)| {
             let binds = proxy.binds.iter().enumerate();
-            binds.map(move |(bind, found)| ListenerKey { proxy: index, bind, address: found.address.clone() })
+            binds.map(move |(bind, found)| ListenerKey {
+                proxy: index,
+                bind,
+                address: found.address.clone(),
+            })
         })
         .collect()
 }
@@ -182,9 +188,21 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         frontends: state.frontends.clone(),
         backends: state.backends.clone(),
     };
-    let shared = Arc::new(Shared::new(config, state.frontends.clone(), state.backends.clone(), node, pid));
+    let shared = Arc::new(Shared::new(
+        config,
+        state.frontends.clone(),
+        state.backends.clone(),
+        node,
+        pid,
+    ));
     let config = &shared.config;
-    let own_backend = |index: usize| state.backends.iter().find(|backend| backend.config_index == index).map(|backend| backend.id);
+    let own_backend = |index: usize| {
+        state
+            .backends
+            .iter()
+            .find(|backend| backend.config_index == index)
+            .map(|backend| backend.id)
+    };
     let frontends = state
         .frontends
         .iter()
@@ -209,20 +227,45 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
     let backends = state
         .backends
         .iter()
-        .map(|backend| Arc::new(backend_runtime(config, backend, &names, &mut servers, diagnostics)))
+        .map(|backend| {
+            Arc::new(backend_runtime(
+                config,
+                backend,
+                &names,
+                &mut servers,
+                diagnostics,
+            ))
+        })
         .collect();
     let mut listeners = Vec::new();
     for key in listener_keys(config) {
         let proxy = &config.proxies[key.proxy];
         let bind = &proxy.binds[key.bind];
         if bind.accept_proxy {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::NotSupportedYet, bind.span, "'accept-proxy' is not supported yet"));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::NotSupportedYet,
+                bind.span,
+                "'accept-proxy' is not supported yet",
+            ));
         }
-        let tls = bind.tls.as_ref().and_then(|tls| crate::tls::acceptor(tls, bind.span, diagnostics));
-        let Some(frontend) = state.frontends.iter().find(|frontend| frontend.config_index == key.proxy) else { continue };
+        let tls = bind
+            .tls
+            .as_ref()
+            .and_then(|tls| crate::tls::acceptor(tls, bind.span, diagnostics));
+        let Some(frontend) = state
+            .frontends
+            .iter()
+            .find(|frontend| frontend.config_index == key.proxy)
+        else {
+            continue;
+        };
         listeners.push(Arc::new(ListenerRuntime {
             frontend: frontend.id,
-            name: bind.name.clone().unwrap_or_else(|| (key.bind + 1).to_string()).into(),
+            name: bind
+                .name
+                .clone()
+                .unwrap_or_else(|| (key.bind + 1).to_string())
+                .into(),
             tls,
             maxconn: u64::from(bind.maxconn.unwrap_or(0)),
             connections: MaxGauge::default(),
@@ -238,7 +281,16 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             .max(1_024) as usize,
         fields: usize::from(config.global.max_headers.unwrap_or(DEFAULT_MAX_HEADERS)),
     };
-    App { shared: Arc::clone(&shared), frontends, backends, listeners, servers, environment, limits, room: tokio::sync::Notify::new() }
+    App {
+        shared: Arc::clone(&shared),
+        frontends,
+        backends,
+        listeners,
+        servers,
+        environment,
+        limits,
+        room: tokio::sync::Notify::new(),
+    }
 }
 
 #[derive(Default)]
@@ -248,7 +300,13 @@ struct States {
 }
 
 impl States {
-    fn add(&mut self, index: usize, proxy: &ProxyConfig, config: &HaproxyConfig, diagnostics: &mut Diagnostics) {
+    fn add(
+        &mut self,
+        index: usize,
+        proxy: &ProxyConfig,
+        config: &HaproxyConfig,
+        diagnostics: &mut Diagnostics,
+    ) {
         if proxy.kind.is_frontend() {
             // HAProxy's default for a frontend is the process's limit.
             let maxconn = proxy.maxconn.or(config.global.maxconn).unwrap_or(0);
@@ -271,31 +329,61 @@ impl States {
                 .enumerate()
                 .map(|(at, server)| {
                     let address = resolve(server, diagnostics);
-                    Arc::new(Server::new(ServerId(at as u32), name.clone(), server.clone(), address, 0))
+                    Arc::new(Server::new(
+                        ServerId(at as u32),
+                        name.clone(),
+                        server.clone(),
+                        address,
+                        0,
+                    ))
                 })
                 .collect();
             let id = BackendId(self.backends.len() as u32);
-            self.backends.push(Arc::new(Backend::new(id, index, proxy.id, name, proxy.mode == Mode::Http, servers)));
+            self.backends.push(Arc::new(Backend::new(
+                id,
+                index,
+                proxy.id,
+                name,
+                proxy.mode == Mode::Http,
+                servers,
+            )));
         }
     }
 }
 
 /// A server's address as `init-addr` says. Without one it is an error, or with `none` a server in maintenance.
 fn resolve(server: &ServerConfig, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
-    let ServerAddress::Host { host, port, relative } = &server.address else { return None };
+    let ServerAddress::Host {
+        host,
+        port,
+        relative,
+    } = &server.address
+    else {
+        return None;
+    };
     let port = if *relative { 0 } else { *port };
     let default = [InitAddr::Last, InitAddr::Libc];
-    let methods = if server.init_addr.is_empty() { &default[..] } else { &server.init_addr };
+    let methods = if server.init_addr.is_empty() {
+        &default[..]
+    } else {
+        &server.init_addr
+    };
     for method in methods {
         match method {
             InitAddr::Last => {}
             InitAddr::Ip(address) => return Some(SocketAddr::new(*address, port)),
             InitAddr::None => return None,
             InitAddr::Libc => {
-                let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|found| {
-                    let all: Vec<SocketAddr> = found.collect();
-                    all.iter().find(|address| address.is_ipv4()).or(all.first()).copied()
-                });
+                let found = (host.as_str(), port)
+                    .to_socket_addrs()
+                    .ok()
+                    .and_then(|found| {
+                        let all: Vec<SocketAddr> = found.collect();
+                        all.iter()
+                            .find(|address| address.is_ipv4())
+                            .or(all.first())
+                            .copied()
+                    });
                 if found.is_some() {
                     return found;
                 }
@@ -306,7 +394,10 @@ fn resolve(server: &ServerConfig, diagnostics: &mut Diagnostics) -> Option<Socke
         Diagnostic::error(
             DiagnosticKind::UnknownName,
             server.address_span,
-            format!("the address of server '{}' cannot be resolved: '{host}'", server.name.text),
+            format!(
+                "the address of server '{}' cannot be resolved: '{host}'",
+                server.name.text
+            ),
         )
         .with_help("'init-addr last,libc,none' lets it start without an address"),
     );
@@ -331,7 +422,10 @@ fn backend_runtime(
                 ServerAddress::Host { host, .. } => host.as_str(),
                 ServerAddress::Unix(_) => "localhost",
             };
-            let tls = server.config.tls.as_ref().and_then(|tls| crate::tls::connector(tls, host, server.config.span, diagnostics));
+            let tls =
+                server.config.tls.as_ref().and_then(|tls| {
+                    crate::tls::connector(tls, host, server.config.span, diagnostics)
+                });
             if server.config.send_proxy.is_some_and(|version| version != 1) {
                 diagnostics.push(Diagnostic::error(
                     DiagnosticKind::NotSupportedYet,
@@ -340,13 +434,20 @@ fn backend_runtime(
                 ));
             }
             if server.config.minconn.is_some() {
-                diagnostics.push(Diagnostic::error(DiagnosticKind::NotSupportedYet, server.config.span, "'minconn' is not supported yet"));
+                diagnostics.push(Diagnostic::error(
+                    DiagnosticKind::NotSupportedYet,
+                    server.config.span,
+                    "'minconn' is not supported yet",
+                ));
             }
             all_servers.push(Arc::clone(server));
             ServerRuntime {
                 server: Arc::clone(server),
                 index: all_servers.len() - 1,
-                connector: Connector { tls, keepalive: proxy.server_tcp_keepalive },
+                connector: Connector {
+                    tls,
+                    keepalive: proxy.server_tcp_keepalive,
+                },
             }
         })
         .collect();
@@ -366,7 +467,11 @@ fn backend_runtime(
     BackendRuntime {
         backend: Arc::clone(backend),
         rules: (!is_listen).then(|| crate::rules::compile(config, index, names, diagnostics)),
-        stats: if is_listen { None } else { crate::stats::service(config, index, names, diagnostics) },
+        stats: if is_listen {
+            None
+        } else {
+            crate::stats::service(config, index, names, diagnostics)
+        },
         pages: crate::rules::error_pages(proxy),
         balancer: Balancer::new(proxy),
         admission: Admission::new(Arc::clone(backend)),

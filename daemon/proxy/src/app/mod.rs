@@ -2,9 +2,15 @@
 
 mod build;
 mod run;
-mod takeover;
 pub mod shared;
+mod takeover;
 
-pub use build::{App, BackendRuntime, FrontendRuntime, ListenerKey, ListenerRuntime, ServerRuntime, build, check, listener_keys};
+pub use build::{
+    App, BackendRuntime, FrontendRuntime, ListenerKey, ListenerRuntime, ServerRuntime, build,
+    check, listener_keys,
+};
 pub use run::{Setup, run};
-pub use shared::{Clock, ErrorCaptures, EventSink, ProcessCounters, SessionEntry, SessionStage, SessionTable, Shared};
+pub use shared::{
+    Clock, ErrorCaptures, EventSink, ProcessCounters, SessionEntry, SessionStage, SessionTable,
+    Shared,
+};

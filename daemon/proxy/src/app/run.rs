@@ -45,7 +45,12 @@ pub struct Setup {
 }
 
 /// Runs the worker until it is told to end. `supervisor` and `control` are ends of channels.
-pub fn run(setup: Setup, listeners: Vec<OwnedFd>, supervisor: OwnedFd, control: OwnedFd) -> ExitCode {
+pub fn run(
+    setup: Setup,
+    listeners: Vec<OwnedFd>,
+    supervisor: OwnedFd,
+    control: OwnedFd,
+) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,7 +77,9 @@ pub fn run(setup: Setup, listeners: Vec<OwnedFd>, supervisor: OwnedFd, control: 
 }
 
 fn runtime() -> std::io::Result<LocalRuntime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
 }
 
 struct Prepared {
@@ -87,27 +94,46 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         return Err("the listening sockets are not those of the configuration".to_owned());
     }
     let mut diagnostics = Diagnostics::default();
-    let pid = if setup.pid_for_logs == 0 { std::process::id() } else { setup.pid_for_logs };
+    let pid = if setup.pid_for_logs == 0 {
+        std::process::id()
+    } else {
+        setup.pid_for_logs
+    };
     let app = build(setup.config, setup.node, pid, &mut diagnostics);
     if diagnostics.has_errors() {
-        let errors = diagnostics.0.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-        return Err(errors.map(|error| error.message).collect::<Vec<_>>().join("; "));
+        let errors = diagnostics
+            .0
+            .into_iter()
+            .filter(|diagnostic| diagnostic.severity == Severity::Error);
+        return Err(errors
+            .map(|error| error.message)
+            .collect::<Vec<_>>()
+            .join("; "));
     }
     super::takeover::apply(&app.shared, &setup.servers_state);
     let config = &app.shared.config;
-    let threads = config.global.nbthread.map_or_else(cores, usize::from).max(1);
+    let threads = config
+        .global
+        .nbthread
+        .map_or_else(cores, usize::from)
+        .max(1);
     app.shared.process.threads.store(threads as u32, Relaxed);
     let connections = app.shared.process.maxconn.load(Relaxed).max(2_000);
     // Fewer descriptors than wished make accepts fail one day, not the start.
     let _ = sys::privileges::raise_descriptor_limit(connections * 2 + SPARE_DESCRIPTORS);
     let mut sockets = Vec::new();
     for _ in 1..threads {
-        let copies: std::io::Result<Vec<OwnedFd>> = listeners.iter().map(OwnedFd::try_clone).collect();
-        sockets.push(copies.map_err(|error| format!("a listening socket cannot be shared: {error}"))?);
+        let copies: std::io::Result<Vec<OwnedFd>> =
+            listeners.iter().map(OwnedFd::try_clone).collect();
+        sockets
+            .push(copies.map_err(|error| format!("a listening socket cannot be shared: {error}"))?);
     }
     sockets.insert(0, listeners);
     give_up_rights(config)?;
-    Ok(Prepared { app: Arc::new(app), sockets })
+    Ok(Prepared {
+        app: Arc::new(app),
+        sockets,
+    })
 }
 
 fn cores() -> usize {
@@ -116,14 +142,22 @@ fn cores() -> usize {
 
 fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
     let global = &config.global;
-    if global.chroot.is_none() && global.user.is_none() && global.group.is_none() && !sys::privileges::is_root() {
+    if global.chroot.is_none()
+        && global.user.is_none()
+        && global.group.is_none()
+        && !sys::privileges::is_root()
+    {
         return Ok(());
     }
     let number = |account: &Account, find: fn(&str) -> std::io::Result<u32>| match account {
         Account::Id(id) => Ok(*id),
         Account::Name(name) => find(&name.text).map_err(|error| error.to_string()),
     };
-    let uid = global.user.as_ref().map(|user| number(user, sys::privileges::user_id)).transpose()?;
+    let uid = global
+        .user
+        .as_ref()
+        .map(|user| number(user, sys::privileges::user_id))
+        .transpose()?;
     let gid = match (&global.group, &global.user) {
         (Some(group), _) => Some(number(group, sys::privileges::group_id)?),
         (None, _) => None,
@@ -136,8 +170,12 @@ fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
     if !sys::privileges::is_root() && restriction.chroot.is_some() {
         tracing::warn!("worker: chroot is left out: it takes root");
     }
-    let restriction = Restriction { chroot: restriction.chroot.filter(|_| sys::privileges::is_root()), ..restriction };
-    sys::privileges::restrict(&restriction).map_err(|error| format!("rights cannot be given up: {error}"))
+    let restriction = Restriction {
+        chroot: restriction.chroot.filter(|_| sys::privileges::is_root()),
+        ..restriction
+    };
+    sys::privileges::restrict(&restriction)
+        .map_err(|error| format!("rights cannot be given up: {error}"))
 }
 
 async fn tell(sender: &Sender, message: &FromChild) -> bool {
@@ -163,28 +201,36 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
     for (index, sockets) in sockets {
         let (app, pulses, ready) = (Arc::clone(&app), Arc::clone(&pulses), ready.clone());
         let (draining, mut stopping) = (draining.clone(), stopping.clone());
-        let thread = std::thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
-            let outcome = runtime().and_then(|runtime| {
-                runtime.block_on(async {
-                    work(&app, index, sockets, &pulses, draining)?;
-                    let _ = ready.send(Ok(()));
-                    let _ = stopping.wait_for(|stopping| *stopping).await;
-                    Ok(())
-                })
+        let thread = std::thread::Builder::new()
+            .name(format!("proxy-{index}"))
+            .spawn(move || {
+                let outcome = runtime().and_then(|runtime| {
+                    runtime.block_on(async {
+                        work(&app, index, sockets, &pulses, draining)?;
+                        let _ = ready.send(Ok(()));
+                        let _ = stopping.wait_for(|stopping| *stopping).await;
+                        Ok(())
+                    })
+                });
+                if let Err(error) = outcome {
+                    let _ = ready.send(Err(error));
+                }
             });
-            if let Err(error) = outcome {
-                let _ = ready.send(Err(error));
-            }
-        });
         match thread {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                tell(&channel.sender, &FromChild::Failed(format!("a thread cannot be started: {error}"))).await;
+                tell(
+                    &channel.sender,
+                    &FromChild::Failed(format!("a thread cannot be started: {error}")),
+                )
+                .await;
                 return;
             }
         }
     }
-    let mut outcome = own.map_or(Ok(()), |(index, sockets)| work(&app, index, sockets, &pulses, draining));
+    let mut outcome = own.map_or(Ok(()), |(index, sockets)| {
+        work(&app, index, sockets, &pulses, draining)
+    });
     for _ in &threads {
         outcome = match (outcome, ready_count.recv().await) {
             (Ok(()), Some(Err(error))) => Err(error),
@@ -192,7 +238,11 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
         };
     }
     if let Err(error) = outcome {
-        tell(&channel.sender, &FromChild::Failed(format!("a listening socket cannot be used: {error}"))).await;
+        tell(
+            &channel.sender,
+            &FromChild::Failed(format!("a listening socket cannot be used: {error}")),
+        )
+        .await;
         return;
     }
     services(&app, control);
@@ -220,7 +270,12 @@ fn work(
     }
     for (socket, listener) in sockets.into_iter().zip(&app.listeners) {
         let socket = Socket::new(socket)?;
-        tokio::task::spawn_local(listener::accept(Arc::clone(app), Arc::clone(listener), socket, draining.clone()));
+        tokio::task::spawn_local(listener::accept(
+            Arc::clone(app),
+            Arc::clone(listener),
+            socket,
+            draining.clone(),
+        ));
     }
     let (app, pulses) = (Arc::clone(app), Arc::clone(pulses));
     tokio::task::spawn_local(async move {
@@ -265,7 +320,11 @@ fn services(app: &Arc<App>, control: OwnedFd) {
     let all = Arc::clone(app);
     let tls_for = move |backend: &crate::state::Backend, server: &crate::state::Server| {
         let back = all.backends.get(backend.id.0 as usize)?;
-        back.servers.get(server.id.0 as usize)?.connector.tls.clone()
+        back.servers
+            .get(server.id.0 as usize)?
+            .connector
+            .tls
+            .clone()
     };
     crate::health::start(&app.shared, &tls_for);
     serve_control(app, control);

@@ -16,16 +16,24 @@ pub(super) fn apply(shared: &Shared, state: &[u8]) {
     let snapshot: WorkerSnapshot = match wire::decode(state) {
         Ok(snapshot) => snapshot,
         Err(error) => {
-            tracing::warn!("worker: the state of the one before is not understood and left aside: {error}");
+            tracing::warn!(
+                "worker: the state of the one before is not understood and left aside: {error}"
+            );
             return;
         }
     };
     for backend in &shared.backends {
-        let Some(old) = snapshot.proxies.iter().find(|proxy| proxy.name == backend.name && proxy.backend.is_some()) else {
+        let Some(old) = snapshot
+            .proxies
+            .iter()
+            .find(|proxy| proxy.name == backend.name && proxy.backend.is_some())
+        else {
             continue;
         };
         for server in &backend.servers {
-            let Some(before) = old.servers.iter().find(|before| before.name == server.name) else { continue };
+            let Some(before) = old.servers.iter().find(|before| before.name == server.name) else {
+                continue;
+            };
             // A weight that the operator changed stays; one that the file changed wins.
             if before.initial_weight == u32::from(server.config.weight) {
                 server.user_weight.store(before.user_weight, Relaxed);
@@ -39,7 +47,11 @@ pub(super) fn apply(shared: &Shared, state: &[u8]) {
                 let is_up = matches!(before.operational, Operational::Up | Operational::GoingDown);
                 health.operational = before.operational;
                 let most = check.rise + check.fall - 1;
-                let count = if is_up { checked.health.clamp(check.rise, most) } else { checked.health.min(check.rise.saturating_sub(1)) };
+                let count = if is_up {
+                    checked.health.clamp(check.rise, most)
+                } else {
+                    checked.health.min(check.rise.saturating_sub(1))
+                };
                 health.health = count;
             }
             drop(health);

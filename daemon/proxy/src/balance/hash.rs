@@ -4,17 +4,18 @@ use std::net::IpAddr;
 
 /// The sdbm function (public domain, from the sdbm database library): `hash * 65599 + byte`.
 pub(super) fn sdbm(text: &[u8]) -> u32 {
-    text.iter().fold(0u32, |hash, byte| hash.wrapping_mul(65_599).wrapping_add(u32::from(*byte)))
+    text.iter().fold(0u32, |hash, byte| {
+        hash.wrapping_mul(65_599).wrapping_add(u32::from(*byte))
+    })
 }
 
 /// `balance source`: the address in words of 32 bits, one upon the other.
 pub(super) fn source(address: IpAddr) -> u32 {
     match address.to_canonical() {
         IpAddr::V4(address) => u32::from(address),
-        IpAddr::V6(address) => address
-            .octets()
-            .chunks_exact(4)
-            .fold(0, |hash, word| hash ^ u32::from_be_bytes([word[0], word[1], word[2], word[3]])),
+        IpAddr::V6(address) => address.octets().chunks_exact(4).fold(0, |hash, word| {
+            hash ^ u32::from_be_bytes([word[0], word[1], word[2], word[3]])
+        }),
     }
 }
 
@@ -73,7 +74,11 @@ mod tests {
     #[test]
     fn what_is_hashed_ends_where_the_options_say() {
         let check = |target: &str, whole, length, depth, same: &str| {
-            assert_eq!(uri(target.as_bytes(), whole, length, depth), sdbm(same.as_bytes()), "{target}");
+            assert_eq!(
+                uri(target.as_bytes(), whole, length, depth),
+                sdbm(same.as_bytes()),
+                "{target}"
+            );
         };
         check("/a/b/c?d=e", false, 0, 0, "/a/b/c");
         check("/a/b/c?d=e", true, 0, 0, "/a/b/c?d=e");
@@ -81,6 +86,9 @@ mod tests {
         check("/a/b/c?d=e", false, 0, 2, "/a/b");
         assert_eq!(url_param(b"x=1&user=joe&y=", b"user"), Some(sdbm(b"joe")));
         assert_eq!(url_param(b"x=1&y=", b"y"), None);
-        assert_eq!(header(b"www.example.com", true), header(b"example.com:80", true));
+        assert_eq!(
+            header(b"www.example.com", true),
+            header(b"example.com:80", true)
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
-use protocol::operation::{ForcedHealth, Operation, Refusal, ServerAdmin, ServerName, WeightChange};
+use protocol::operation::{
+    ForcedHealth, Operation, Refusal, ServerAdmin, ServerName, WeightChange,
+};
 use protocol::snapshot::{AdminCause, Operational};
 
 use crate::app::Shared;
@@ -36,7 +38,9 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
             let (backend, server) = find(shared, server)?;
             let before = server.address.load().as_deref().copied();
             let ip = address.or(before.map(|found| found.ip())).ok_or_else(|| {
-                Refusal::Invalid("the server has no address to which a port could be set.".to_owned())
+                Refusal::Invalid(
+                    "the server has no address to which a port could be set.".to_owned(),
+                )
             })?;
             let new = SocketAddr::new(ip, port.unwrap_or(before.map_or(0, |found| found.port())));
             Ok(set_address(shared, backend, server, before, new))
@@ -108,10 +112,7 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
             Ok(String::new())
         }
         Operation::GlobalMaxconn { maxconn } => {
-            let before = shared
-                .process
-                .maxconn
-                .swap(u64::from(*maxconn), Relaxed);
+            let before = shared.process.maxconn.swap(u64::from(*maxconn), Relaxed);
             tell_operation(shared, "worker", &format!("maxconn {before} -> {maxconn}"));
             Ok(String::new())
         }
@@ -131,17 +132,21 @@ fn find<'s>(
 ) -> Result<(&'s Arc<Backend>, &'s Arc<Server>), Refusal> {
     let backend = shared
         .backend(&name.backend)
-        .or_else(|| by_number(&name.backend, |id| {
-            shared.backends.iter().find(|backend| backend.iid == id)
-        }))
+        .or_else(|| {
+            by_number(&name.backend, |id| {
+                shared.backends.iter().find(|backend| backend.iid == id)
+            })
+        })
         .ok_or(Refusal::NoSuchBackend)?;
     let server = backend
         .servers
         .iter()
         .find(|server| server.name == name.server)
-        .or_else(|| by_number(&name.server, |id| {
-            backend.servers.iter().find(|server| server.sid == id)
-        }))
+        .or_else(|| {
+            by_number(&name.server, |id| {
+                backend.servers.iter().find(|server| server.sid == id)
+            })
+        })
         .ok_or(Refusal::NoSuchServer)?;
     Ok((backend, server))
 }
@@ -295,9 +300,10 @@ fn is_static(shared: &Shared, backend: &Backend) -> bool {
     };
     match proxy.balance {
         Balance::StaticRr => true,
-        Balance::Source | Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Header { .. } => {
-            proxy.hash_method == HashMethod::MapBased
-        }
+        Balance::Source
+        | Balance::Uri { .. }
+        | Balance::UrlParam { .. }
+        | Balance::Header { .. } => proxy.hash_method == HashMethod::MapBased,
         _ => false,
     }
 }

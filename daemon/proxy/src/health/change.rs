@@ -102,8 +102,20 @@ pub(crate) fn record(
         return;
     }
     let detail = event_reason(outcome);
-    let told = if logs_checks { None } else { Some(reason.as_str()) };
-    changed(shared, backend, server, is_up, told, &detail, EventSource::Worker);
+    let told = if logs_checks {
+        None
+    } else {
+        Some(reason.as_str())
+    };
+    changed(
+        shared,
+        backend,
+        server,
+        is_up,
+        told,
+        &detail,
+        EventSource::Worker,
+    );
 }
 
 /// After a server's operational state has changed: publishes it, logs it, tells it.

@@ -31,12 +31,7 @@ pub fn start(shared: &Arc<Shared>, tls_for: &TlsFor) {
     let checked: Vec<_> = shared
         .backends
         .iter()
-        .flat_map(|backend| {
-            backend
-                .servers
-                .iter()
-                .map(move |server| (backend, server))
-        })
+        .flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)))
         .filter(|(_, server)| server.config.check.is_some())
         .collect();
     let shortest = checked
@@ -47,7 +42,8 @@ pub fn start(shared: &Arc<Shared>, tls_for: &TlsFor) {
         .unwrap_or_default();
     let count = u32::try_from(checked.len()).unwrap_or(u32::MAX).max(1);
     for (position, (backend, server)) in checked.into_iter().enumerate() {
-        let Some(probe) = probe::Probe::of(shared, backend, server, tls_for(backend, server)) else {
+        let Some(probe) = probe::Probe::of(shared, backend, server, tls_for(backend, server))
+        else {
             continue;
         };
         let delay = shortest * u32::try_from(position).unwrap_or(0) / count;

@@ -126,7 +126,9 @@ impl Probe {
             return (Outcome::new("SOCKERR", "the server has no address"), false);
         };
         let target = SocketAddr::new(
-            check.and_then(|check| check.address).unwrap_or(address.ip()),
+            check
+                .and_then(|check| check.address)
+                .unwrap_or(address.ip()),
             check.and_then(|check| check.port).unwrap_or(address.port()),
         );
         let stream = match timeout_at(connect_until, TcpStream::connect(target)).await {
@@ -196,7 +198,10 @@ impl Probe {
     fn verdict(&self, answer: &[u8], at_end: bool) -> Option<(Outcome, bool)> {
         let Some(head) = parse_status(answer) else {
             if at_end || !b"HTTP/1.".starts_with(&answer[..answer.len().min(7)]) {
-                return Some((Outcome::new("L7RSP", "invalid answer: no HTTP/1 status line"), false));
+                return Some((
+                    Outcome::new("L7RSP", "invalid answer: no HTTP/1 status line"),
+                    false,
+                ));
             }
             return None;
         };
@@ -252,10 +257,9 @@ impl Probe {
             Judge::StatusRegex(regex, negated) => {
                 by_status(regex.is_match(code.to_string().as_bytes()) != *negated)
             }
-            Judge::Text(text, negated) => by_text(
-                memchr::memmem::find(body(answer), text).is_some(),
-                *negated,
-            ),
+            Judge::Text(text, negated) => {
+                by_text(memchr::memmem::find(body(answer), text).is_some(), *negated)
+            }
             Judge::TextRegex(regex, negated) => by_text(regex.is_match(body(answer)), *negated),
         }
     }
@@ -337,7 +341,9 @@ mod tests {
         };
         let found = probe.verdict(answer.as_bytes(), at_end);
         assert_eq!(
-            found.as_ref().map(|(outcome, good)| (outcome.status, *good)),
+            found
+                .as_ref()
+                .map(|(outcome, good)| (outcome.status, *good)),
             expected,
             "{answer}"
         );
@@ -347,15 +353,50 @@ mod tests {
     fn answers_are_judged_as_haproxy_does() {
         let ok = "HTTP/1.1 200 OK\r\n\r\nhello";
         check(Judge::AnyGoodStatus, ok, false, Some(("L7OK", true)));
-        check(Judge::AnyGoodStatus, "HTTP/1.1 503 No\r\n", false, Some(("L7STS", false)));
+        check(
+            Judge::AnyGoodStatus,
+            "HTTP/1.1 503 No\r\n",
+            false,
+            Some(("L7STS", false)),
+        );
         check(Judge::AnyGoodStatus, "HTTP/1.1 30", false, None);
-        check(Judge::AnyGoodStatus, "SSH-2.0-x\r\n", false, Some(("L7RSP", false)));
+        check(
+            Judge::AnyGoodStatus,
+            "SSH-2.0-x\r\n",
+            false,
+            Some(("L7RSP", false)),
+        );
         check(Judge::AnyGoodStatus, "", true, Some(("L7RSP", false)));
-        check(Judge::Status(vec![(200, 204)], true), ok, false, Some(("L7STS", false)));
-        check(Judge::Text(b"hello".to_vec(), false), ok, false, Some(("L7OK", true)));
+        check(
+            Judge::Status(vec![(200, 204)], true),
+            ok,
+            false,
+            Some(("L7STS", false)),
+        );
+        check(
+            Judge::Text(b"hello".to_vec(), false),
+            ok,
+            false,
+            Some(("L7OK", true)),
+        );
         check(Judge::Text(b"nope".to_vec(), false), ok, false, None);
-        check(Judge::Text(b"nope".to_vec(), false), ok, true, Some(("L7RSP", false)));
-        check(Judge::Text(b"nope".to_vec(), true), ok, true, Some(("L7OK", true)));
-        check(Judge::Text(b"hello".to_vec(), true), ok, false, Some(("L7RSP", false)));
+        check(
+            Judge::Text(b"nope".to_vec(), false),
+            ok,
+            true,
+            Some(("L7RSP", false)),
+        );
+        check(
+            Judge::Text(b"nope".to_vec(), true),
+            ok,
+            true,
+            Some(("L7OK", true)),
+        );
+        check(
+            Judge::Text(b"hello".to_vec(), true),
+            ok,
+            false,
+            Some(("L7RSP", false)),
+        );
     }
 }

@@ -14,7 +14,10 @@ pub struct Text {
 
 impl Text {
     fn of(range: Range<usize>) -> Self {
-        Self { start: range.start as u32, end: range.end as u32 }
+        Self {
+            start: range.start as u32,
+            end: range.end as u32,
+        }
     }
 
     /// The piece as a range of the head's buffer.
@@ -72,7 +75,13 @@ impl Head {
     }
 
     /// Starts a request from its raw bytes: one copy; the ranges point into `raw`. Fields follow by [`Head::push_range`].
-    pub fn load_request(&mut self, raw: &[u8], method: Range<usize>, target: Range<usize>, minor_version: u8) {
+    pub fn load_request(
+        &mut self,
+        raw: &[u8],
+        method: Range<usize>,
+        target: Range<usize>,
+        minor_version: u8,
+    ) {
         self.clear();
         self.bytes.extend_from_slice(raw);
         self.first = Text::of(method);
@@ -81,7 +90,13 @@ impl Head {
     }
 
     /// Starts an answer from its raw bytes, as [`Head::load_request`] does for a request.
-    pub fn load_response(&mut self, raw: &[u8], status: u16, reason: Range<usize>, minor_version: u8) {
+    pub fn load_response(
+        &mut self,
+        raw: &[u8],
+        status: u16,
+        reason: Range<usize>,
+        minor_version: u8,
+    ) {
         self.clear();
         self.bytes.extend_from_slice(raw);
         self.status = status;
@@ -91,7 +106,10 @@ impl Head {
 
     /// Appends a field that lies in the loaded bytes. Ranges must lie within them.
     pub fn push_range(&mut self, name: Range<usize>, value: Range<usize>) {
-        self.fields.push(Field { name: Text::of(name), value: Text::of(value) });
+        self.fields.push(Field {
+            name: Text::of(name),
+            value: Text::of(value),
+        });
     }
 
     fn append(&mut self, text: &[u8]) -> Text {

@@ -91,10 +91,16 @@ impl BodyDecoder {
                     return Ok((end, at..end));
                 }
                 State::ChunkSize => {
-                    let Some(end) = line_end(rest, MAX_SIZE_LINE)? else { return Ok((at, 0..0)) };
+                    let Some(end) = line_end(rest, MAX_SIZE_LINE)? else {
+                        return Ok((at, 0..0));
+                    };
                     let size = chunk_size(&rest[..end])?;
                     at += end + 2;
-                    self.state = if size == 0 { State::Trailers(0) } else { State::ChunkData(size) };
+                    self.state = if size == 0 {
+                        State::Trailers(0)
+                    } else {
+                        State::ChunkData(size)
+                    };
                 }
                 State::ChunkEnd => {
                     if rest[0] != b'\r' || rest.get(1).is_some_and(|byte| *byte != b'\n') {
@@ -107,7 +113,9 @@ impl BodyDecoder {
                     self.state = State::ChunkSize;
                 }
                 State::Trailers(seen) => {
-                    let Some(end) = line_end(rest, MAX_TRAILERS)? else { return Ok((at, 0..0)) };
+                    let Some(end) = line_end(rest, MAX_TRAILERS)? else {
+                        return Ok((at, 0..0));
+                    };
                     let line = &rest[..end];
                     at += end + 2;
                     if line.is_empty() {
@@ -137,20 +145,30 @@ fn line_end(bytes: &[u8], limit: usize) -> Result<Option<usize>, BodyError> {
             Err(BodyError("a bare CR in the framing of a body"))
         }
         Some(at) => Ok(Some(at - 1)),
-        None if bytes.len() > limit => Err(BodyError("a line in the framing of a body is too long")),
+        None if bytes.len() > limit => {
+            Err(BodyError("a line in the framing of a body is too long"))
+        }
         None => Ok(None),
     }
 }
 
 fn chunk_size(line: &[u8]) -> Result<u64, BodyError> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     // RFC 9112 7.1: 1*HEXDIG, then nothing or extensions. 15 digits cannot overflow.
     if digits == 0 || digits > 15 {
         return Err(BodyError("invalid chunk size"));
     }
     let tail = &line[digits..];
-    let blank = tail.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    if !(tail.is_empty() || tail.get(blank) == Some(&b';')) || tail.iter().any(|byte| *byte < 0x20 && *byte != b'\t') {
+    let blank = tail
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    if !(tail.is_empty() || tail.get(blank) == Some(&b';'))
+        || tail.iter().any(|byte| *byte < 0x20 && *byte != b'\t')
+    {
         return Err(BodyError("invalid chunk extension"));
     }
     Ok(line[..digits].iter().fold(0, |size, digit| {
@@ -208,7 +226,11 @@ mod tests {
     fn chunks_are_decoded_however_they_are_cut() {
         let input = b"5\r\nhello\r\n1;x=y\r\n \r\n00A\r\n0123456789\r\n0\r\nx: y\r\n\r\nGET";
         for step in 1..input.len() {
-            assert_eq!(check(input, step), Ok((b"hello 0123456789".to_vec(), input.len() - 3, true)), "step {step}");
+            assert_eq!(
+                check(input, step),
+                Ok((b"hello 0123456789".to_vec(), input.len() - 3, true)),
+                "step {step}"
+            );
         }
     }
 
@@ -226,8 +248,16 @@ mod tests {
             b"0\r\nno colon\r\n\r\n",
             b"\n",
         ] {
-            assert!(check(input, 1).is_err(), "{:?}", String::from_utf8_lossy(input));
-            assert!(check(input, 99).is_err(), "{:?}", String::from_utf8_lossy(input));
+            assert!(
+                check(input, 1).is_err(),
+                "{:?}",
+                String::from_utf8_lossy(input)
+            );
+            assert!(
+                check(input, 99).is_err(),
+                "{:?}",
+                String::from_utf8_lossy(input)
+            );
         }
     }
 }

@@ -7,5 +7,7 @@ mod parse;
 mod write;
 
 pub use body::{BodyDecoder, BodyError, BodyLength, end_chunks, push_chunk};
-pub use parse::{Limits, ParseError, Parsed, RequestFacts, ResponseFacts, parse_request, parse_response};
+pub use parse::{
+    Limits, ParseError, Parsed, RequestFacts, ResponseFacts, parse_request, parse_response,
+};
 pub use write::{ClientPersistence, Framing, write_request_head, write_response_head};

@@ -17,7 +17,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head_bytes: (16 << 10) - 1024, fields: 101 }
+        Self {
+            head_bytes: (16 << 10) - 1024,
+            fields: 101,
+        }
     }
 }
 
@@ -81,7 +84,10 @@ fn head_end(bytes: &[u8]) -> Result<Option<usize>, ParseError> {
     let mut line_start = 0;
     for at in memchr::memchr_iter(b'\n', bytes) {
         if at == 0 || bytes[at - 1] != b'\r' {
-            return Err(ParseError { reason: "a line that ends with a bare LF", position: at });
+            return Err(ParseError {
+                reason: "a line that ends with a bare LF",
+                position: at,
+            });
         }
         if at == line_start + 1 && line_start > 0 {
             return Ok(Some(at + 1));
@@ -113,14 +119,24 @@ fn why(error: httparse::Error) -> &'static str {
 
 /// Position of the first byte that no head may hold, for a capture.
 fn bad_byte(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| *byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t') || *byte == 0x7f).unwrap_or(0)
+    bytes
+        .iter()
+        .position(|byte| *byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t') || *byte == 0x7f)
+        .unwrap_or(0)
 }
 
 /// Parses a request's head. Empty lines before it are to be consumed by the caller first.
-pub fn parse_request(bytes: &[u8], limits: Limits, head: &mut Head) -> Result<Parsed<RequestFacts>, ParseError> {
+pub fn parse_request(
+    bytes: &[u8],
+    limits: Limits,
+    head: &mut Head,
+) -> Result<Parsed<RequestFacts>, ParseError> {
     let end = head_end(bytes)?;
     if end.unwrap_or(bytes.len()) > limits.head_bytes {
-        return Err(ParseError { reason: "the head is too long", position: limits.head_bytes });
+        return Err(ParseError {
+            reason: "the head is too long",
+            position: limits.head_bytes,
+        });
     }
     let raw = &bytes[..end.unwrap_or(bytes.len())];
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
@@ -131,20 +147,38 @@ pub fn parse_request(bytes: &[u8], limits: Limits, head: &mut Head) -> Result<Pa
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) if end.is_none() => return Ok(Parsed::Partial),
         Ok(httparse::Status::Partial) => {
-            return Err(ParseError { reason: "incomplete request line", position: 0 });
+            return Err(ParseError {
+                reason: "incomplete request line",
+                position: 0,
+            });
         }
-        Err(error) => return Err(ParseError { reason: why(error), position: bad_byte(raw) }),
+        Err(error) => {
+            return Err(ParseError {
+                reason: why(error),
+                position: bad_byte(raw),
+            });
+        }
     }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(ParseError { reason: "incomplete request line", position: 0 });
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+    else {
+        return Err(ParseError {
+            reason: "incomplete request line",
+            position: 0,
+        });
     };
     let target_range = range_in(raw, target.as_bytes());
     if let Some(at) = target.bytes().position(|byte| !byte.is_ascii_graphic()) {
-        return Err(ParseError { reason: "invalid byte in the target", position: target_range.start + at });
+        return Err(ParseError {
+            reason: "invalid byte in the target",
+            position: target_range.start + at,
+        });
     }
     let is_connect = method == "CONNECT";
     if !(is_connect || target.starts_with('/') || target == "*" || target.contains("://")) {
-        return Err(ParseError { reason: "invalid target", position: target_range.start });
+        return Err(ParseError {
+            reason: "invalid target",
+            position: target_range.start,
+        });
     }
     head.load_request(raw, range_in(raw, method.as_bytes()), target_range, minor);
     let mut tally = Tally::default();
@@ -155,14 +189,23 @@ pub fn parse_request(bytes: &[u8], limits: Limits, head: &mut Head) -> Result<Pa
         head.push_range(name, value);
     }
     if tally.hosts > 1 {
-        return Err(ParseError { reason: "more than one Host", position: 0 });
+        return Err(ParseError {
+            reason: "more than one Host",
+            position: 0,
+        });
     }
     let body = match (tally.transfer_encoding, tally.length) {
         (true, Some(_)) => {
-            return Err(ParseError { reason: "both Content-Length and Transfer-Encoding", position: 0 });
+            return Err(ParseError {
+                reason: "both Content-Length and Transfer-Encoding",
+                position: 0,
+            });
         }
         (true, None) if minor == 0 => {
-            return Err(ParseError { reason: "Transfer-Encoding in HTTP/1.0", position: 0 });
+            return Err(ParseError {
+                reason: "Transfer-Encoding in HTTP/1.0",
+                position: 0,
+            });
         }
         (true, None) => BodyLength::Chunked,
         (false, Some(0) | None) => BodyLength::None,
@@ -176,7 +219,10 @@ pub fn parse_request(bytes: &[u8], limits: Limits, head: &mut Head) -> Result<Pa
         is_connect,
         expects_continue: tally.expects_continue && minor == 1,
     };
-    Ok(Parsed::Complete { length: raw.len(), facts })
+    Ok(Parsed::Complete {
+        length: raw.len(),
+        facts,
+    })
 }
 
 /// Parses an answer's head. `to_head` and `to_connect` say what the request's method was.
@@ -189,7 +235,10 @@ pub fn parse_response(
 ) -> Result<Parsed<ResponseFacts>, ParseError> {
     let end = head_end(bytes)?;
     if end.unwrap_or(bytes.len()) > limits.head_bytes {
-        return Err(ParseError { reason: "the head is too long", position: limits.head_bytes });
+        return Err(ParseError {
+            reason: "the head is too long",
+            position: limits.head_bytes,
+        });
     }
     let raw = &bytes[..end.unwrap_or(bytes.len())];
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
@@ -200,16 +249,35 @@ pub fn parse_response(
     match config.parse_response_with_uninit_headers(&mut response, raw, fields) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) if end.is_none() => return Ok(Parsed::Partial),
-        Ok(httparse::Status::Partial) => return Err(ParseError { reason: "incomplete status line", position: 0 }),
-        Err(error) => return Err(ParseError { reason: why(error), position: bad_byte(raw) }),
+        Ok(httparse::Status::Partial) => {
+            return Err(ParseError {
+                reason: "incomplete status line",
+                position: 0,
+            });
+        }
+        Err(error) => {
+            return Err(ParseError {
+                reason: why(error),
+                position: bad_byte(raw),
+            });
+        }
     }
     let (Some(status), Some(minor)) = (response.code, response.version) else {
-        return Err(ParseError { reason: "incomplete status line", position: 0 });
+        return Err(ParseError {
+            reason: "incomplete status line",
+            position: 0,
+        });
     };
     if !(100..1000).contains(&status) {
-        return Err(ParseError { reason: "invalid status", position: 9 });
+        return Err(ParseError {
+            reason: "invalid status",
+            position: 9,
+        });
     }
-    let reason = response.reason.filter(|reason| !reason.is_empty()).map_or(0..0, |reason| range_in(raw, reason.as_bytes()));
+    let reason = response
+        .reason
+        .filter(|reason| !reason.is_empty())
+        .map_or(0..0, |reason| range_in(raw, reason.as_bytes()));
     head.load_response(raw, status, reason, minor);
     let mut tally = Tally::default();
     for field in response.headers.iter() {
@@ -218,13 +286,21 @@ pub fn parse_response(
         tally.take(field.name.as_bytes(), &raw[value.clone()], name.start)?;
         head.push_range(name, value);
     }
-    let bodiless = to_head || matches!(status, 100..=199 | 204 | 304) || (to_connect && (200..300).contains(&status));
+    let bodiless = to_head
+        || matches!(status, 100..=199 | 204 | 304)
+        || (to_connect && (200..300).contains(&status));
     let body = match (bodiless, tally.transfer_encoding, tally.length) {
         (_, true, Some(_)) => {
-            return Err(ParseError { reason: "both Content-Length and Transfer-Encoding", position: 0 });
+            return Err(ParseError {
+                reason: "both Content-Length and Transfer-Encoding",
+                position: 0,
+            });
         }
         (_, true, _) if minor == 0 => {
-            return Err(ParseError { reason: "Transfer-Encoding in HTTP/1.0", position: 0 });
+            return Err(ParseError {
+                reason: "Transfer-Encoding in HTTP/1.0",
+                position: 0,
+            });
         }
         (true, ..) => BodyLength::None,
         (false, true, None) => BodyLength::Chunked,
@@ -237,7 +313,10 @@ pub fn parse_response(
         keep_alive: body != BodyLength::Close && tally.keep_alive(minor),
         has_length: tally.length.is_some(),
     };
-    Ok(Parsed::Complete { length: raw.len(), facts })
+    Ok(Parsed::Complete {
+        length: raw.len(),
+        facts,
+    })
 }
 
 fn room<'a, 'b>(
@@ -294,17 +373,25 @@ impl Tally {
                 }
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = content_length(value)
-                    .ok_or(ParseError { reason: "invalid Content-Length", position })?;
+                let length = content_length(value).ok_or(ParseError {
+                    reason: "invalid Content-Length",
+                    position,
+                })?;
                 // RFC 9112 6.3: the same value again is harmless, another is not.
                 if self.length.is_some_and(|before| before != length) {
-                    return Err(ParseError { reason: "different Content-Lengths", position });
+                    return Err(ParseError {
+                        reason: "different Content-Lengths",
+                        position,
+                    });
                 }
                 self.length = Some(length);
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if self.transfer_encoding || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(ParseError { reason: "unsupported Transfer-Encoding", position });
+                    return Err(ParseError {
+                        reason: "unsupported Transfer-Encoding",
+                        position,
+                    });
                 }
                 self.transfer_encoding = true;
             }
@@ -318,7 +405,11 @@ fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+    Some(
+        value
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+    )
 }
 
 #[cfg(test)]
@@ -339,8 +430,14 @@ mod tests {
     #[test]
     fn framing_of_requests() {
         assert_eq!(body("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), BodyLength::None);
-        assert_eq!(body("POST / HTTP/1.1\r\ncontent-length: 5\r\nContent-Length:5 \r\n\r\nhello"), BodyLength::Bytes(5));
-        assert_eq!(body("POST / HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n"), BodyLength::Chunked);
+        assert_eq!(
+            body("POST / HTTP/1.1\r\ncontent-length: 5\r\nContent-Length:5 \r\n\r\nhello"),
+            BodyLength::Bytes(5)
+        );
+        assert_eq!(
+            body("POST / HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n"),
+            BodyLength::Chunked
+        );
         assert_eq!(check("GET / HTTP/1.1\r\nhost: a\r\n"), Ok(Parsed::Partial));
     }
 
@@ -373,21 +470,48 @@ mod tests {
             assert!(check(text).is_err(), "{text:?}");
         }
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(16_000));
-        assert_eq!(check(&long).map_err(|error| error.reason), Err("the head is too long"));
+        assert_eq!(
+            check(&long).map_err(|error| error.reason),
+            Err("the head is too long")
+        );
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(102));
-        assert_eq!(check(&many).map_err(|error| error.reason), Err("too many headers"));
+        assert_eq!(
+            check(&many).map_err(|error| error.reason),
+            Err("too many headers")
+        );
     }
 
     #[test]
     fn framing_of_answers() {
-        let facts = |text: &str, to_head| match parse_response(text.as_bytes(), Limits::default(), to_head, false, &mut Head::default()) {
+        let facts = |text: &str, to_head| match parse_response(
+            text.as_bytes(),
+            Limits::default(),
+            to_head,
+            false,
+            &mut Head::default(),
+        ) {
             Ok(Parsed::Complete { facts, .. }) => (facts.body, facts.keep_alive),
             other => panic!("{text:?}: {other:?}"),
         };
-        assert_eq!(facts("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", false), (BodyLength::Bytes(3), true));
-        assert_eq!(facts("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", true), (BodyLength::None, true));
-        assert_eq!(facts("HTTP/1.1 304 \r\ncontent-length: 3\r\n\r\n", false), (BodyLength::None, true));
-        assert_eq!(facts("HTTP/1.1 200 OK\r\n\r\n", false), (BodyLength::Close, false));
-        assert_eq!(facts("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\n", false), (BodyLength::Bytes(3), false));
+        assert_eq!(
+            facts("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", false),
+            (BodyLength::Bytes(3), true)
+        );
+        assert_eq!(
+            facts("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", true),
+            (BodyLength::None, true)
+        );
+        assert_eq!(
+            facts("HTTP/1.1 304 \r\ncontent-length: 3\r\n\r\n", false),
+            (BodyLength::None, true)
+        );
+        assert_eq!(
+            facts("HTTP/1.1 200 OK\r\n\r\n", false),
+            (BodyLength::Close, false)
+        );
+        assert_eq!(
+            facts("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\n", false),
+            (BodyLength::Bytes(3), false)
+        );
     }
 }

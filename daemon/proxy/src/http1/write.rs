@@ -44,16 +44,30 @@ pub enum ClientPersistence {
 }
 
 /// Appends a request's head.
-pub fn write_request_head(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: ClientPersistence) {
+pub fn write_request_head(
+    out: &mut Vec<u8>,
+    head: &Head,
+    framing: Framing,
+    persistence: ClientPersistence,
+) {
     out.extend_from_slice(head.method());
     out.push(b' ');
     out.extend_from_slice(head.target());
-    out.extend_from_slice(if head.minor_version() == 0 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
+    out.extend_from_slice(if head.minor_version() == 0 {
+        b" HTTP/1.0\r\n"
+    } else {
+        b" HTTP/1.1\r\n"
+    });
     write_fields(out, head, framing, persistence);
 }
 
 /// Appends an answer's head.
-pub fn write_response_head(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: ClientPersistence) {
+pub fn write_response_head(
+    out: &mut Vec<u8>,
+    head: &Head,
+    framing: Framing,
+    persistence: ClientPersistence,
+) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(head.status()).as_bytes());
     out.push(b' ');
@@ -63,6 +77,7 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &Head, framing: Framing, per
 }
 
 fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: ClientPersistence) {
+    let fields_start = out.len();
     let mut nominated: Option<Vec<u8>> = None;
     for (name, value) in head.iter() {
         match name.len() {
@@ -80,21 +95,27 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
             10 if name.eq_ignore_ascii_case(b"keep-alive") => continue,
             16 if name.eq_ignore_ascii_case(b"proxy-connection") => continue,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => continue,
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if framing != Framing::Described {
-                    continue;
-                }
+            14 if framing != Framing::Described && name.eq_ignore_ascii_case(b"content-length") => {
+                continue;
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") && persistence != ClientPersistence::Upgrade => continue,
+            7 if name.eq_ignore_ascii_case(b"upgrade")
+                && persistence != ClientPersistence::Upgrade =>
+            {
+                continue;
+            }
             _ => {}
         }
         push_field(out, name, value);
     }
     if let Some(nominated) = nominated {
-        drop_nominated(out, head, &nominated, framing, persistence);
+        drop_nominated(out, fields_start, head, &nominated, framing, persistence);
     }
     match framing {
-        Framing::Length(count) => push_field(out, b"content-length", itoa::Buffer::new().format(count).as_bytes()),
+        Framing::Length(count) => push_field(
+            out,
+            b"content-length",
+            itoa::Buffer::new().format(count).as_bytes(),
+        ),
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::None | Framing::Described | Framing::Close => {}
     }
@@ -118,14 +139,30 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 fn is_own_token(token: &[u8]) -> bool {
     token.is_empty()
-        || [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|own| token.eq_ignore_ascii_case(own))
+        || [&b"close"[..], b"keep-alive", b"upgrade"]
+            .iter()
+            .any(|own| token.eq_ignore_ascii_case(own))
 }
 
 /// Fields that nobody may have removed by naming them in `Connection`.
-const PROTECTED: [&[u8]; 6] = [b"host", b"content-length", b"transfer-encoding", b"cookie", b"authorization", b"upgrade"];
+const PROTECTED: [&[u8]; 6] = [
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"cookie",
+    b"authorization",
+    b"upgrade",
+];
 
 /// The rare message that names further fields in `Connection`: its fields are written once more without them.
-fn drop_nominated(out: &mut Vec<u8>, head: &Head, nominated: &[u8], framing: Framing, persistence: ClientPersistence) {
+fn drop_nominated(
+    out: &mut Vec<u8>,
+    fields_start: usize,
+    head: &Head,
+    nominated: &[u8],
+    framing: Framing,
+    persistence: ClientPersistence,
+) {
     let mut rest = Head::default();
     let is_named = |name: &[u8]| {
         !PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected))
@@ -139,10 +176,15 @@ fn drop_nominated(out: &mut Vec<u8>, head: &Head, nominated: &[u8], framing: Fra
             rest.add(name, value);
         }
     }
-    let line_end = memchr::memmem::find(out, b"\r\n").map_or(0, |at| at + 2);
-    out.truncate(line_end);
+    out.truncate(fields_start);
     for (name, value) in rest.iter() {
-        let own = [&b"keep-alive"[..], b"proxy-connection", b"transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own))
+        let own = [
+            &b"keep-alive"[..],
+            b"proxy-connection",
+            b"transfer-encoding",
+        ]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
             || (name.eq_ignore_ascii_case(b"content-length") && framing != Framing::Described)
             || (name.eq_ignore_ascii_case(b"upgrade") && persistence != ClientPersistence::Upgrade);
         if !own {
@@ -159,11 +201,20 @@ mod tests {
     fn framing_and_connection_are_written_anew() {
         let mut head = Head::default();
         head.start_request(b"POST", b"/", 1);
-        for (name, value) in [("Host", "a"), ("Connection", "close, X-Secret"), ("X-Secret", "1"), ("Content-Length", "9"), ("Keep-Alive", "5")] {
+        for (name, value) in [
+            ("Host", "a"),
+            ("Connection", "close, X-Secret"),
+            ("X-Secret", "1"),
+            ("Content-Length", "9"),
+            ("Keep-Alive", "5"),
+        ] {
             head.add(name.as_bytes(), value.as_bytes());
         }
         let mut out = Vec::new();
         write_request_head(&mut out, &head, Framing::Chunked, ClientPersistence::Silent);
-        assert_eq!(String::from_utf8_lossy(&out), "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
     }
 }

@@ -101,7 +101,14 @@ mod tests {
         for seconds in [0, 784_111_777, 951_782_400, 4_102_444_799, -1] {
             let date = Civil::of(seconds);
             assert_eq!(
-                seconds_of(date.year, date.month, date.day, date.hour, date.minute, date.second),
+                seconds_of(
+                    date.year,
+                    date.month,
+                    date.day,
+                    date.hour,
+                    date.minute,
+                    date.second
+                ),
                 seconds
             );
         }

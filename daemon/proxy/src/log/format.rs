@@ -227,7 +227,10 @@ impl Compiler<'_> {
             let Some(after) = after.trim_start().strip_prefix(']') else {
                 return Err(error(
                     DiagnosticKind::Syntax,
-                    format!("missing ']' after '%[{}' in a log format", expression.name()),
+                    format!(
+                        "missing ']' after '%[{}' in a log format",
+                        expression.name()
+                    ),
                 ));
             };
             self.flush();

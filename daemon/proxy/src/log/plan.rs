@@ -2,9 +2,7 @@
 
 use std::cell::RefCell;
 
-use config::haproxy::{
-    HaproxyConfig, LogLevel, LogLineFormat, LogTarget, ProxyConfig, TrafficLog,
-};
+use config::haproxy::{HaproxyConfig, LogLevel, LogLineFormat, LogTarget, ProxyConfig, TrafficLog};
 use config::{Diagnostics, Word};
 
 use super::format::{Gauges, Line, LogFormat, Purpose};
@@ -16,8 +14,7 @@ use crate::txn::{Cause, Session, Transaction};
 /// `option httplog` (manual 8.2.3).
 const HTTP_FORMAT: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
 /// `option tcplog` (manual 8.2.2).
-const TCP_FORMAT: &str =
-    "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
+const TCP_FORMAT: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 /// `option httpslog` (manual 8.2.4).
 const HTTPS_FORMAT: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
 /// `option httplog clf`.
@@ -130,7 +127,9 @@ impl LogPlan {
                 .iter()
                 .filter_map(|target| {
                     Some(PlanTarget {
-                        socket: positions.iter().position(|found| **found == target.address)?,
+                        socket: positions
+                            .iter()
+                            .position(|found| **found == target.address)?,
                         format: target.format,
                         max_length: target.max_length as usize,
                         facility: target.facility,

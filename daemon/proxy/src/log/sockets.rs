@@ -120,7 +120,11 @@ fn open(address: &LogAddress) -> std::io::Result<Socket> {
                 .to_socket_addrs()?
                 .next()
                 .ok_or_else(|| std::io::Error::other("the name has no address"))?;
-            let local = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let local = if target.is_ipv4() {
+                "0.0.0.0:0"
+            } else {
+                "[::]:0"
+            };
             let socket = UdpSocket::bind(local)?;
             socket.set_nonblocking(true)?;
             socket.connect(target)?;

@@ -110,9 +110,7 @@ fn milliseconds(out: &mut Vec<u8>, value_us: Option<u64>) {
 /// Between two moments; `None` unless both were reached. Both are cut to milliseconds first, as the sum of the
 /// timers must not exceed the total.
 fn between(start_us: u64, end_us: u64) -> Option<u64> {
-    (start_us != 0 && end_us != 0).then(|| {
-        end_us.saturating_sub(start_us)
-    })
+    (start_us != 0 && end_us != 0).then(|| end_us.saturating_sub(start_us))
 }
 
 fn request_time(timings: &Timings) -> Option<u64> {

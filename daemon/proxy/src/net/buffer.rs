@@ -83,7 +83,9 @@ impl Buffer {
         if self.bytes.len() >= LARGE_BUFFER_BYTES {
             return;
         }
-        let mut large = LARGE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; LARGE_BUFFER_BYTES]);
+        let mut large = LARGE
+            .with_borrow_mut(Vec::pop)
+            .unwrap_or_else(|| vec![0; LARGE_BUFFER_BYTES]);
         let length = self.len();
         large[..length].copy_from_slice(self.data());
         give_back(std::mem::replace(&mut self.bytes, large));
@@ -102,7 +104,11 @@ fn give_back(bytes: Vec<u8>) {
     if bytes.is_empty() {
         return;
     }
-    let (pool, limit) = if bytes.len() == LARGE_BUFFER_BYTES { (&LARGE, MAX_KEPT_LARGE) } else { (&ORDINARY, MAX_KEPT) };
+    let (pool, limit) = if bytes.len() == LARGE_BUFFER_BYTES {
+        (&LARGE, MAX_KEPT_LARGE)
+    } else {
+        (&ORDINARY, MAX_KEPT)
+    };
     // The pool is gone while the thread ends; then the memory is freed.
     let _ = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -129,7 +135,10 @@ mod tests {
         buffer.filled(5);
         buffer.consume(2);
         buffer.enlarge();
-        assert_eq!((buffer.data(), buffer.capacity()), (&b"llo"[..], LARGE_BUFFER_BYTES));
+        assert_eq!(
+            (buffer.data(), buffer.capacity()),
+            (&b"llo"[..], LARGE_BUFFER_BYTES)
+        );
         buffer.consume(3);
         buffer.release_if_empty();
         assert_eq!(buffer.capacity(), 0);

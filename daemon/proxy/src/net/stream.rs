@@ -36,7 +36,11 @@ macro_rules! each {
 impl Stream {
     /// Reads once; 0 is the end of the stream. A short read is trusted to mean "drained": the next read waits for
     /// the kernel's event without asking it first.
-    pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+    pub fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
         let mut space = ReadBuf::new(buffer.space());
         ready!(each!(self, stream => Pin::new(stream).poll_read(context, &mut space)))?;
         let count = space.filled().len();
@@ -45,7 +49,11 @@ impl Stream {
     }
 
     /// Writes some bytes.
-    pub fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         each!(self, stream => Pin::new(stream).poll_write(context, bytes))
     }
 

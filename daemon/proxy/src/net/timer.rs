@@ -22,11 +22,18 @@ pub struct Timer {
 impl Timer {
     /// A timer without a deadline.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, deadline_us: NEVER_US, armed_us: NEVER_US, sleep: None }
+        Self {
+            clock,
+            deadline_us: NEVER_US,
+            armed_us: NEVER_US,
+            sleep: None,
+        }
     }
     /// Sets the deadline to `after` from `now_us`; `None` is never.
     pub fn set(&mut self, now_us: u64, after: Option<std::time::Duration>) {
-        self.deadline_us = after.map_or(NEVER_US, |after| now_us.saturating_add(after.as_micros() as u64));
+        self.deadline_us = after.map_or(NEVER_US, |after| {
+            now_us.saturating_add(after.as_micros() as u64)
+        });
     }
     /// The deadline in microseconds of the worker's clock; [`u64::MAX`] is none.
     pub fn deadline_us(&self) -> u64 {
@@ -49,11 +56,15 @@ impl Timer {
             } else {
                 match &self.sleep {
                     None => return Poll::Pending,
-                    Some(sleep) if self.armed_us == NEVER_US || !sleep.is_elapsed() => return Poll::Pending,
+                    Some(sleep) if self.armed_us == NEVER_US || !sleep.is_elapsed() => {
+                        return Poll::Pending;
+                    }
                     Some(_) => {}
                 }
             }
-            let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+            let Some(sleep) = &mut self.sleep else {
+                return Poll::Pending;
+            };
             if sleep.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }

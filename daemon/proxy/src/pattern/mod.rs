@@ -159,7 +159,11 @@ impl Patterns {
         let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
         let range = match word.split_once(':') {
             Some((low, high)) if self.operator == Operator::Equal => (
-                if low.is_empty() { i64::MIN } else { number(low)? },
+                if low.is_empty() {
+                    i64::MIN
+                } else {
+                    number(low)?
+                },
                 if high.is_empty() {
                     i64::MAX
                 } else {
@@ -224,9 +228,12 @@ impl Patterns {
                 }
             }),
             Method::Int => value.as_int().is_some_and(|found| self.in_ranges(found)),
-            Method::Len => i64::try_from(value.as_bytes().len())
-                .is_ok_and(|length| self.in_ranges(length)),
-            Method::Ip => value.as_address().is_some_and(|found| self.in_networks(found)),
+            Method::Len => {
+                i64::try_from(value.as_bytes().len()).is_ok_and(|length| self.in_ranges(length))
+            }
+            Method::Ip => value
+                .as_address()
+                .is_some_and(|found| self.in_networks(found)),
             Method::Reg => {
                 let text = value.as_bytes();
                 self.regexes.iter().any(|regex| regex.is_match(&text))
@@ -347,7 +354,13 @@ mod tests {
         check(Method::Int, false, &["1:3", "9"], "9", true);
         check(Method::Int, false, &[":3"], "-1", true);
         check(Method::Ip, false, &["10.0.0.0/8"], "10.1.2.3", true);
-        check(Method::Ip, false, &["10.0.0.0/255.0.0.0"], "::ffff:10.1.2.3", true);
+        check(
+            Method::Ip,
+            false,
+            &["10.0.0.0/255.0.0.0"],
+            "::ffff:10.1.2.3",
+            true,
+        );
         check(Method::Ip, false, &["::1"], "127.0.0.1", false);
     }
 

@@ -84,9 +84,8 @@ impl CookiePersistence {
             }
         }
         if found {
-            txn.request.retain(|name, value| {
-                !(value.is_empty() && name.eq_ignore_ascii_case(b"cookie"))
-            });
+            txn.request
+                .retain(|name, value| !(value.is_empty() && name.eq_ignore_ascii_case(b"cookie")));
         }
         wanted
     }
@@ -189,7 +188,10 @@ impl CookiePersistence {
         let Some(key) = key else {
             // A server without a cookie: the client forgets the one that it has.
             if txn.cookie_letters[0] != b'N' {
-                let text = format!("{}=; Expires=Thu, 01-Jan-1970 00:00:01 GMT{}", self.config.name, self.tail);
+                let text = format!(
+                    "{}=; Expires=Thu, 01-Jan-1970 00:00:01 GMT{}",
+                    self.config.name, self.tail
+                );
                 txn.response.add(b"set-cookie", text.as_bytes());
                 txn.cookie_letters[1] = b'I';
             }
@@ -263,9 +265,7 @@ impl CookiePersistence {
         }
         let now = protocol::event::now_ms() / 1000;
         let renew_last = (self.config.maxidle.is_some() || state.last_date != 0)
-            && (state.last_date == 0
-                || state.last_date < now
-                || self.config.maxidle.is_none());
+            && (state.last_date == 0 || state.last_date < now || self.config.maxidle.is_none());
         let renew_first = (self.config.maxlife.is_some()) != (state.first_date != 0);
         renew_last || renew_first
     }

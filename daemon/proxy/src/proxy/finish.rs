@@ -9,7 +9,11 @@ use crate::txn::{Cause, Stage, Termination, Transaction};
 use super::{Connection, Exchange, forward};
 
 /// Finishes a transaction; says whether the connection goes on.
-pub(super) async fn finish(c: &mut Connection, x: &mut Exchange, end: Result<(), Termination>) -> bool {
+pub(super) async fn finish(
+    c: &mut Connection,
+    x: &mut Exchange,
+    end: Result<(), Termination>,
+) -> bool {
     x.server = None;
     x.txn.termination = end.err().unwrap_or_default();
     if x.is_null {
@@ -20,11 +24,17 @@ pub(super) async fn finish(c: &mut Connection, x: &mut Exchange, end: Result<(),
     }
     x.slot = None;
     c.watched = None;
-    let now_us = c.now_us();
-    x.txn.timings.end_us = now_us;
-    c.since_us = now_us;
+    if x.txn.timings.end_us == 0 {
+        x.txn.timings.end_us = c.now_us();
+    }
+    c.since_us = x.txn.timings.end_us;
     count(c, x);
-    let Connection { app, front, session, .. } = c;
+    let Connection {
+        app,
+        front,
+        session,
+        ..
+    } = c;
     log_transaction(app, front, session, &x.txn);
     leave_backend(x);
     c.entry.set_target(None, None);
@@ -40,12 +50,17 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
         x.txn.response = answer.head;
         body = answer.body;
     } else {
-        let Some(status) = x.txn.termination.error_status() else { return };
+        let Some(status) = x.txn.termination.error_status() else {
+            return;
+        };
         // The backend's pages if there is one, else the frontend's.
         let back = x.back.clone();
         let pages = back.as_ref().map_or(&c.front.pages, |back| &back.pages);
         let page = pages.page(status);
-        let is_servers = matches!(x.txn.termination.cause, Cause::Server | Cause::ServerTimeout);
+        let is_servers = matches!(
+            x.txn.termination.cause,
+            Cause::Server | Cause::ServerTimeout
+        );
         let keeps = is_servers && !page.close && x.facts.keep_alive;
         x.txn.response = page.head.clone();
         body = page.body.clone();
@@ -54,7 +69,14 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
     x.txn.status = x.txn.response.status();
     let is_bodiless = x.txn.status == 204 || x.txn.status == 304;
     x.txn.response.remove(b"content-length");
-    forward::begin_answer(x, if is_bodiless { Framing::None } else { Framing::Length(body.len() as u64) });
+    forward::begin_answer(
+        x,
+        if is_bodiless {
+            Framing::None
+        } else {
+            Framing::Length(body.len() as u64)
+        },
+    );
     if !x.facts.is_head && !is_bodiless {
         x.down.extend_from_slice(&body);
     }
@@ -68,7 +90,10 @@ async fn send(c: &mut Connection, x: &mut Exchange) {
     if forward::write_down(c, x).await.is_err() {
         x.keep_client = false;
     }
-    if x.txn.timings.response_us == 0 && x.txn.bytes_out > before && x.txn.termination.cause == Cause::Local {
+    if x.txn.timings.response_us == 0
+        && x.txn.bytes_out > before
+        && x.txn.termination.cause == Cause::Local
+    {
         x.txn.timings.response_us = c.now_us();
     }
 }
@@ -115,13 +140,20 @@ pub(crate) fn account(app: &App, front: &FrontendRuntime, txn: &Transaction) {
     counters.bytes_in.add(txn.bytes_in);
     counters.bytes_out.add(txn.bytes_out);
     let times = &txn.timings;
-    counters.last_session_ms.store(times.end_us / 1_000, std::sync::atomic::Ordering::Relaxed);
+    counters
+        .last_session_ms
+        .store(times.end_us / 1_000, std::sync::atomic::Ordering::Relaxed);
     let Some(server) = &txn.server else { return };
     let own = &server.counters;
     own.bytes_in.add(txn.bytes_in);
     own.bytes_out.add(txn.bytes_out);
-    own.last_session_ms.store(times.end_us / 1_000, std::sync::atomic::Ordering::Relaxed);
-    let begin = if times.request_us > 0 { times.request_us } else { times.start_us };
+    own.last_session_ms
+        .store(times.end_us / 1_000, std::sync::atomic::Ordering::Relaxed);
+    let begin = if times.request_us > 0 {
+        times.request_us
+    } else {
+        times.start_us
+    };
     let span_ms = |from: u64, to: u64| to.saturating_sub(from) / 1_000;
     let spans = [
         (times.dequeued_us > 0).then(|| span_ms(begin, times.dequeued_us)),
@@ -153,12 +185,29 @@ fn leave_backend(x: &mut Exchange) {
 }
 
 /// Writes the log line. The gauges count this one too, as HAProxy's do, except at the server, whose place is free by now.
-pub(crate) fn log_transaction(app: &App, front: &FrontendRuntime, session: &crate::txn::Session, txn: &Transaction) {
+pub(crate) fn log_transaction(
+    app: &App,
+    front: &FrontendRuntime,
+    session: &crate::txn::Session,
+    txn: &Transaction,
+) {
     let gauges = Gauges {
         process: app.shared.process.connections.current(),
         frontend: front.frontend.counters.sessions.current(),
-        backend: txn.backend.as_ref().map_or(0, |back| back.counters.sessions.current().saturating_sub(1)),
-        server: txn.server.as_ref().map_or(0, |server| server.counters.sessions.current()),
+        backend: txn
+            .backend
+            .as_ref()
+            .map_or(0, |back| back.counters.sessions.current().saturating_sub(1)),
+        server: txn
+            .server
+            .as_ref()
+            .map_or(0, |server| server.counters.sessions.current()),
     };
-    front.log.transaction(&app.shared.reports.sockets, session, txn, &gauges, &app.environment);
+    front.log.transaction(
+        &app.shared.reports.sockets,
+        session,
+        txn,
+        &gauges,
+        &app.environment,
+    );
 }

@@ -9,8 +9,8 @@ use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 use super::{Connection, Exchange};
 use crate::app::SessionStage;
 use crate::http1::{
-    BodyDecoder, BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks, parse_response, push_chunk,
-    write_request_head, write_response_head,
+    BodyDecoder, BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts,
+    end_chunks, parse_response, push_chunk, write_request_head, write_response_head,
 };
 use crate::net::poll_write_all;
 use crate::server::put_idle;
@@ -31,7 +31,10 @@ pub(super) enum Failure {
 }
 
 /// Sends the request and receives the head of its final answer. Interim answers are passed on.
-pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<ResponseFacts, Failure> {
+pub(super) async fn request(
+    c: &mut Connection,
+    x: &mut Exchange,
+) -> Result<ResponseFacts, Failure> {
     begin_request(c, x);
     loop {
         let outcome = c.wait(|c, context| poll_response_head(c, x, context)).await;
@@ -39,9 +42,21 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<Resp
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
             Err(interrupt) => {
-                let waiting_for_client = !x.request_done() && !x.up_broken && x.up_written == x.up.len();
-                let cause = if waiting_for_client { Cause::ClientTimeout } else { Cause::ServerTimeout };
-                let end = interrupt.end(cause, if waiting_for_client { Stage::Data } else { Stage::Headers });
+                let waiting_for_client =
+                    !x.request_done() && !x.up_broken && x.up_written == x.up.len();
+                let cause = if waiting_for_client {
+                    Cause::ClientTimeout
+                } else {
+                    Cause::ServerTimeout
+                };
+                let end = interrupt.end(
+                    cause,
+                    if waiting_for_client {
+                        Stage::Data
+                    } else {
+                        Stage::Headers
+                    },
+                );
                 return Err(timed_out(x, end));
             }
         };
@@ -54,15 +69,25 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<Resp
         if x.txn.request.minor_version() == 1 {
             x.down.clear();
             x.down_written = 0;
-            write_response_head(&mut x.down, &x.txn.response, Framing::None, ClientPersistence::Silent);
+            write_response_head(
+                &mut x.down,
+                &x.txn.response,
+                Framing::None,
+                ClientPersistence::Silent,
+            );
             write_down(c, x).await.map_err(Failure::End)?;
         }
     }
 }
 
 fn begin_request(c: &mut Connection, x: &mut Exchange) {
-    let back_mode = x.back.as_ref().map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
-    let closes = [back_mode, c.front.connection_mode].iter().any(|mode| *mode != ConnectionMode::KeepAlive);
+    let back_mode = x
+        .back
+        .as_ref()
+        .map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
+    let closes = [back_mode, c.front.connection_mode]
+        .iter()
+        .any(|mode| *mode != ConnectionMode::KeepAlive);
     let persistence = match (x.facts.upgrade, closes, x.txn.request.minor_version()) {
         (true, ..) => ClientPersistence::Upgrade,
         (_, true, _) => ClientPersistence::Close,
@@ -71,16 +96,23 @@ fn begin_request(c: &mut Connection, x: &mut Exchange) {
     };
     let framing = match x.facts.body {
         // A request that usually has a body says that it has none (RFC 9110 8.6).
-        BodyLength::None if matches!(x.txn.request.method(), b"POST" | b"PUT" | b"PATCH") => Framing::Length(0),
+        BodyLength::None if matches!(x.txn.request.method(), b"POST" | b"PUT" | b"PATCH") => {
+            Framing::Length(0)
+        }
         length => Framing::of(length),
     };
     x.up.clear();
     x.up_written = 0;
     x.up_broken = false;
+    x.upload_waited = !x.request_done();
     write_request_head(&mut x.up, &x.txn.request, framing, persistence);
     c.entry.set_stage(SessionStage::Response);
     let timeouts = &c.front.timeouts;
-    let waits_for = if x.request_done() { x.back.as_ref().and_then(|back| back.timeouts.server) } else { timeouts.client };
+    let waits_for = if x.request_done() {
+        x.back.as_ref().and_then(|back| back.timeouts.server)
+    } else {
+        timeouts.client
+    };
     c.timer.set(x.txn.timings.connected_us, waits_for);
 }
 
@@ -96,7 +128,11 @@ enum Broken {
     Body,
 }
 
-fn poll_response_head(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) -> Poll<Result<ResponseFacts, Broken>> {
+fn poll_response_head(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Poll<Result<ResponseFacts, Broken>> {
     loop {
         let mut progress = false;
         match poll_upload(c, x, context) {
@@ -104,10 +140,18 @@ fn poll_response_head(c: &mut Connection, x: &mut Exchange, context: &mut Contex
             Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
             Poll::Pending => {}
         }
-        let Some(server) = &mut x.server else { return Poll::Ready(Err(Broken::Server { received: false })) };
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Err(Broken::Server { received: false }));
+        };
         match server.stream.poll_read(context, &mut server.input) {
             Poll::Ready(Ok(count)) if count > 0 => {
-                match parse_response(server.input.data(), c.app.limits, x.facts.is_head, x.facts.is_connect, &mut x.txn.response) {
+                match parse_response(
+                    server.input.data(),
+                    c.app.limits,
+                    x.facts.is_head,
+                    x.facts.is_connect,
+                    &mut x.txn.response,
+                ) {
                     Ok(Parsed::Complete { length, facts }) => {
                         server.input.consume(length);
                         return Poll::Ready(Ok(facts));
@@ -116,7 +160,11 @@ fn poll_response_head(c: &mut Connection, x: &mut Exchange, context: &mut Contex
                     Err(error) => return Poll::Ready(Err(Broken::Answer(error))),
                 }
             }
-            Poll::Ready(_) => return Poll::Ready(Err(Broken::Server { received: !server.input.is_empty() })),
+            Poll::Ready(_) => {
+                return Poll::Ready(Err(Broken::Server {
+                    received: !server.input.is_empty(),
+                }));
+            }
             Poll::Pending => {}
         }
         if !progress {
@@ -127,7 +175,11 @@ fn poll_response_head(c: &mut Connection, x: &mut Exchange, context: &mut Contex
 
 /// Moves the request on: what is framed goes to the server, then more of the body is taken from the client.
 /// Ready(true) after progress, Ready(false) when there is nothing to do.
-fn poll_upload(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
+fn poll_upload(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Poll<Result<bool, Broken>> {
     if x.up_broken {
         return Poll::Ready(Ok(false));
     }
@@ -137,7 +189,9 @@ fn poll_upload(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) 
     }
     let mut progress = false;
     if x.up_written < x.up.len() {
-        let Some(server) = &mut x.server else { return Poll::Ready(Ok(false)) };
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Ok(false));
+        };
         match poll_write_all(&mut server.stream, context, &x.up, &mut x.up_written) {
             Poll::Ready(Ok(())) => progress = true,
             Poll::Ready(Err(_)) => {
@@ -145,15 +199,23 @@ fn poll_upload(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) 
                 x.up_broken = true;
                 return Poll::Ready(Ok(true));
             }
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                x.upload_waited = true;
+                return Poll::Pending;
+            }
         }
-        if x.request_done() {
-            c.timer.set(c.now_us(), x.back.as_ref().and_then(|back| back.timeouts.server));
+        // At the first try the time limit has just been set; it starts anew when sending took longer.
+        if x.request_done() && x.upload_waited {
+            c.timer.set(
+                c.now_us(),
+                x.back.as_ref().and_then(|back| back.timeouts.server),
+            );
         }
     }
     if x.request_done() {
         return Poll::Ready(Ok(progress));
     }
+    x.upload_waited = true;
     x.up.clear();
     x.up_written = 0;
     if c.input.is_empty() {
@@ -165,7 +227,11 @@ fn poll_upload(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) 
             Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
             Poll::Pending => {
                 c.input.release_if_empty();
-                return if progress { Poll::Ready(Ok(true)) } else { Poll::Pending };
+                return if progress {
+                    Poll::Ready(Ok(true))
+                } else {
+                    Poll::Pending
+                };
             }
         }
         c.timer.set(c.now_us(), c.front.timeouts.client);
@@ -185,7 +251,10 @@ fn poll_upload(c: &mut Connection, x: &mut Exchange, context: &mut Context<'_>) 
 /// Frames what the client's buffer holds of the body for the server.
 fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
     loop {
-        let (used, data) = x.request_body.decode(c.input.data()).map_err(|_| Broken::Body)?;
+        let (used, data) = x
+            .request_body
+            .decode(c.input.data())
+            .map_err(|_| Broken::Body)?;
         let bytes = &c.input.data()[data];
         match x.facts.body {
             BodyLength::Chunked => push_chunk(&mut x.up, bytes),
@@ -209,16 +278,25 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
 /// What a failure before the answer's head means: another try, or the end.
 fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
     let replayable = !x.body_consumed;
-    let Some(back) = x.back.clone() else { return Failure::End(Termination::new(Cause::Internal, Stage::Headers)) };
+    let Some(back) = x.back.clone() else {
+        return Failure::End(Termination::new(Cause::Internal, Stage::Headers));
+    };
     let server = x.txn.server.clone();
     let connection = x.server.take();
     match broken {
-        Broken::Server { received: false } if replayable && connection.as_ref().is_some_and(|connection| connection.reused) => {
+        Broken::Server { received: false }
+            if replayable
+                && connection
+                    .as_ref()
+                    .is_some_and(|connection| connection.reused) =>
+        {
             // It was closed while it was kept: that says nothing about the server.
             x.may_reuse = false;
             Failure::Retry
         }
-        Broken::Server { received: false } if replayable && back.retry_empty_response && x.txn.retries < back.retries => {
+        Broken::Server { received: false }
+            if replayable && back.retry_empty_response && x.txn.retries < back.retries =>
+        {
             count_retry(x);
             Failure::Retry
         }
@@ -232,7 +310,9 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
         }
         Broken::Answer(error) => {
             count_response_error(x);
-            let bytes = connection.as_ref().map_or(&[][..], |connection| connection.input.data());
+            let bytes = connection
+                .as_ref()
+                .map_or(&[][..], |connection| connection.input.data());
             c.app.shared.errors.keep(ErrorCapture {
                 at_ms: c.app.shared.clock.wall_us() / 1_000,
                 proxy: back.backend.name.clone(),
@@ -260,7 +340,10 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
 fn timed_out(x: &mut Exchange, end: Termination) -> Failure {
     if end.cause == Cause::ServerTimeout {
         count_response_error(x);
-        let may_retry = x.back.as_ref().is_some_and(|back| back.retry_response_timeout && x.txn.retries < back.retries);
+        let may_retry = x
+            .back
+            .as_ref()
+            .is_some_and(|back| back.retry_response_timeout && x.txn.retries < back.retries);
         if may_retry && !x.body_consumed {
             x.server = None;
             count_retry(x);
@@ -306,7 +389,11 @@ struct Relay {
 }
 
 /// Sends the answer to the client, and returns the server's connection to the pool.
-pub(super) async fn answer(c: &mut Connection, x: &mut Exchange, facts: ResponseFacts) -> Result<(), Termination> {
+pub(super) async fn answer(
+    c: &mut Connection,
+    x: &mut Exchange,
+    facts: ResponseFacts,
+) -> Result<(), Termination> {
     let status = x.txn.response.status();
     if status == 101 || (x.facts.is_connect && (200..300).contains(&status)) {
         return tunnel(c, x).await;
@@ -334,8 +421,13 @@ pub(super) async fn answer(c: &mut Connection, x: &mut Exchange, facts: Response
     if framing == Framing::Chunked && relay.ended {
         end_chunks(&mut x.down);
     }
-    c.timer.set(x.txn.timings.response_us, x.back.as_ref().and_then(|back| back.timeouts.server));
-    let outcome = c.wait(|c, context| poll_answer(c, x, &mut relay, context)).await;
+    c.timer.set(
+        x.txn.timings.response_us,
+        x.back.as_ref().and_then(|back| back.timeouts.server),
+    );
+    let outcome = c
+        .wait(|c, context| poll_answer(c, x, &mut relay, context))
+        .await;
     let end = match outcome {
         Ok(Ok(())) => {
             release_server(c, x, facts.keep_alive);
@@ -363,8 +455,13 @@ pub(super) async fn answer(c: &mut Connection, x: &mut Exchange, facts: Response
 }
 
 fn may_keep_client(c: &Connection, x: &Exchange) -> bool {
-    let back_mode = x.back.as_ref().map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
-    ![back_mode, c.front.connection_mode].contains(&ConnectionMode::Close) && !c.is_draining() && !x.up_broken
+    let back_mode = x
+        .back
+        .as_ref()
+        .map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
+    ![back_mode, c.front.connection_mode].contains(&ConnectionMode::Close)
+        && !c.is_draining()
+        && !x.up_broken
 }
 
 /// Writes the answer's head into `down`.
@@ -379,7 +476,12 @@ pub(super) fn begin_answer(x: &mut Exchange, framing: Framing) {
     write_response_head(&mut x.down, &x.txn.response, framing, persistence);
 }
 
-fn poll_answer(c: &mut Connection, x: &mut Exchange, relay: &mut Relay, context: &mut Context<'_>) -> Poll<Result<(), Termination>> {
+fn poll_answer(
+    c: &mut Connection,
+    x: &mut Exchange,
+    relay: &mut Relay,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Termination>> {
     let client_gone = Termination::new(Cause::Client, Stage::Data);
     loop {
         // The rest of the request, if the server answers before it has it all. Its failures show in the answer.
@@ -406,9 +508,14 @@ fn poll_answer(c: &mut Connection, x: &mut Exchange, relay: &mut Relay, context:
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let Some(server) = &mut x.server else { return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data))) };
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
+        };
         while relay.direct > 0 {
-            match c.client.poll_write(context, &server.input.data()[..relay.direct]) {
+            match c
+                .client
+                .poll_write(context, &server.input.data()[..relay.direct])
+            {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     server.input.consume(count);
                     relay.direct -= count;
@@ -427,7 +534,10 @@ fn poll_answer(c: &mut Connection, x: &mut Exchange, relay: &mut Relay, context:
             return Poll::Ready(Ok(()));
         }
         relay.client_blocks = false;
-        if server.input.is_empty() && server.input.capacity() > 0 && relay.body.remaining_hint() > LARGE_BODY {
+        if server.input.is_empty()
+            && server.input.capacity() > 0
+            && relay.body.remaining_hint() > LARGE_BODY
+        {
             server.input.enlarge();
         }
         match server.stream.poll_read(context, &mut server.input) {
@@ -441,12 +551,19 @@ fn poll_answer(c: &mut Connection, x: &mut Exchange, relay: &mut Relay, context:
                 }
                 continue;
             }
-            Poll::Ready(_) => return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data))),
+            Poll::Ready(_) => {
+                return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
+            }
             Poll::Pending => return Poll::Pending,
         }
         let now_us = c.app.shared.clock.now_us();
-        c.timer.set(now_us, x.back.as_ref().and_then(|back| back.timeouts.server));
-        c.entry.active_ms.store(now_us / 1_000, std::sync::atomic::Ordering::Relaxed);
+        c.timer.set(
+            now_us,
+            x.back.as_ref().and_then(|back| back.timeouts.server),
+        );
+        c.entry
+            .active_ms
+            .store(now_us / 1_000, std::sync::atomic::Ordering::Relaxed);
         x.down.clear();
         x.down_written = 0;
         fill(x, relay)?;
@@ -455,9 +572,14 @@ fn poll_answer(c: &mut Connection, x: &mut Exchange, relay: &mut Relay, context:
 
 /// Takes data from the server's buffer: framed into `down`, or left where it is to be written directly.
 fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
-    let Some(server) = &mut x.server else { return Ok(()) };
+    let Some(server) = &mut x.server else {
+        return Ok(());
+    };
     while !relay.ended {
-        let (used, data) = relay.body.decode(server.input.data()).map_err(|_| Termination::new(Cause::Proxy, Stage::Data))?;
+        let (used, data) = relay
+            .body
+            .decode(server.input.data())
+            .map_err(|_| Termination::new(Cause::Proxy, Stage::Data))?;
         let is_whole = data.start == 0 && data.end == used;
         if relay.chunked {
             push_chunk(&mut x.down, &server.input.data()[data]);
@@ -483,8 +605,12 @@ fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
 
 /// The answer is complete: the server's connection goes to the pool if it may, and our place at the server is free.
 fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
-    let Some(connection) = x.server.take() else { return };
-    let (Some(back), Some(server)) = (&x.back, &x.txn.server) else { return };
+    let Some(connection) = x.server.take() else {
+        return;
+    };
+    let (Some(back), Some(server)) = (&x.back, &x.txn.server) else {
+        return;
+    };
     let modes = [back.connection_mode, c.front.connection_mode];
     let keeps = keep_alive
         && modes.iter().all(|mode| *mode == ConnectionMode::KeepAlive)
@@ -499,13 +625,17 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         c.private = Some((x.server_index, connection));
         return;
     }
-    put_idle(x.server_index, server, connection, c.now_us());
+    // This moment is the transaction's end too.
+    x.txn.timings.end_us = c.now_us();
+    put_idle(x.server_index, server, connection, x.txn.timings.end_us);
 }
 
 /// Writes `down` to the client.
 pub(super) async fn write_down(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let before = x.down_written;
-    let outcome = c.wait(|c, context| poll_write_all(&mut c.client, context, &x.down, &mut x.down_written)).await;
+    let outcome = c
+        .wait(|c, context| poll_write_all(&mut c.client, context, &x.down, &mut x.down_written))
+        .await;
     x.txn.bytes_out += (x.down_written - before) as u64;
     match outcome {
         Ok(Ok(())) => Ok(()),
@@ -518,15 +648,22 @@ pub(super) async fn write_down(c: &mut Connection, x: &mut Exchange) -> Result<(
 async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     x.keep_client = false;
     x.txn.status = x.txn.response.status();
-    let persistence = if x.txn.status == 101 { ClientPersistence::Upgrade } else { ClientPersistence::Silent };
+    let persistence = if x.txn.status == 101 {
+        ClientPersistence::Upgrade
+    } else {
+        ClientPersistence::Silent
+    };
     x.down.clear();
     x.down_written = 0;
     write_response_head(&mut x.down, &x.txn.response, Framing::None, persistence);
     x.answered = true;
-    x.in_tunnel = true;
     write_down(c, x).await?;
-    let Some(back) = x.back.clone() else { return Ok(()) };
-    let Some(mut server) = x.server.take() else { return Ok(()) };
+    let Some(back) = x.back.clone() else {
+        return Ok(());
+    };
+    let Some(mut server) = x.server.take() else {
+        return Ok(());
+    };
     c.entry.set_stage(SessionStage::Tunnel);
     crate::tcp::relay(c, &mut x.txn, &mut server, &back).await
 }
@@ -535,17 +672,22 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
 pub(super) async fn close(c: &mut Connection) {
     c.timer.set(c.now_us(), Some(LINGER));
     // Nothing can be done about a connection that cannot even be closed.
-    if !matches!(c.wait(|c, context| c.client.poll_shutdown(context)).await, Ok(Ok(()))) {
+    if !matches!(
+        c.wait(|c, context| c.client.poll_shutdown(context)).await,
+        Ok(Ok(()))
+    ) {
         return;
     }
     let mut drained = 0;
     while drained < MAX_DRAINED {
         let count = c.input.len();
         c.input.consume(count);
-        match c.wait(|c, context| c.client.poll_read(context, &mut c.input)).await {
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
             Ok(Ok(count)) if count > 0 => drained += count,
             _ => return,
         }
     }
 }
-

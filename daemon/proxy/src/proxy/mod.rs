@@ -10,6 +10,6 @@ mod walk;
 
 pub use connection::{Connection, Interrupt};
 pub use exchange::Exchange;
+pub(crate) use finish::{account, log_transaction};
 pub use reach::{Target, reach_server};
 pub use walk::serve;
-pub(crate) use finish::{account, log_transaction};

@@ -32,7 +32,11 @@ pub(super) async fn server(c: &mut Connection, x: &mut Exchange) -> Result<(), T
 }
 
 /// A server's connection, kept or new, in `x.server`, with a place at it in `x.slot`.
-pub async fn reach_server(c: &mut Connection, x: &mut Exchange, target: Target) -> Result<(), Termination> {
+pub async fn reach_server(
+    c: &mut Connection,
+    x: &mut Exchange,
+    target: Target,
+) -> Result<(), Termination> {
     let Some(back) = x.back.clone() else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
@@ -54,10 +58,17 @@ pub async fn reach_server(c: &mut Connection, x: &mut Exchange, target: Target) 
 }
 
 /// Waits for a place: at the server that persistence names, or at one that balancing chooses.
-async fn place(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, avoid: Option<ServerId>) -> Result<Slot, Termination> {
-    let waiting_since_us = c.now_us();
+async fn place(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &Arc<BackendRuntime>,
+    avoid: Option<ServerId>,
+) -> Result<Slot, Termination> {
+    let waiting_since_us = now(c, x);
     loop {
-        let wanted = x.wanted.filter(|id| Some(*id) != avoid && may_persist(back, *id));
+        let wanted = x
+            .wanted
+            .filter(|id| Some(*id) != avoid && may_persist(back, *id));
         let pick = match wanted {
             Some(id) => Pick::Server(id),
             None => back.balancer.pick(&back.backend, &c.session, &x.txn, avoid),
@@ -85,6 +96,16 @@ async fn place(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>,
     }
 }
 
+/// The time: a request that has not waited yet has come just now.
+fn now(c: &Connection, x: &Exchange) -> u64 {
+    let has_waited = x.txn.retries > 0 || x.waited || x.txn.timings.request_us == 0;
+    if has_waited {
+        c.now_us()
+    } else {
+        x.txn.timings.request_us
+    }
+}
+
 /// Stands in a queue until its turn; `None` means: choose again.
 async fn queued(
     c: &mut Connection,
@@ -96,9 +117,11 @@ async fn queued(
     let Some(mut ticket) = back.admission.wait(server) else {
         return Err(Termination::new(Cause::ServerTimeout, Stage::Queue));
     };
+    x.waited = true;
     x.txn.queue_positions = ticket.positions;
     c.entry.set_stage(SessionStage::Queue);
-    c.timer.set(since_us, back.timeouts.queue.or(back.timeouts.connect));
+    c.timer
+        .set(since_us, back.timeouts.queue.or(back.timeouts.connect));
     enum Turn {
         Mine(Option<Slot>),
         Gone,
@@ -126,14 +149,16 @@ async fn queued(
 
 /// Whether persistence may use a server now.
 fn may_persist(back: &BackendRuntime, id: ServerId) -> bool {
-    back.servers.get(id.0 as usize).is_some_and(|runtime| match runtime.server.usability() {
-        Usability::Up | Usability::PersistentOnly => true,
-        Usability::Down => back.persist_on_down && !is_full(&runtime.server),
-    })
+    back.servers
+        .get(id.0 as usize)
+        .is_some_and(|runtime| match runtime.server.usability() {
+            Usability::Up | Usability::PersistentOnly => true,
+            Usability::Down => back.persist_on_down && !is_full(&runtime.server),
+        })
 }
 
 fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, slot: Slot) {
-    let now_us = c.now_us();
+    let now_us = now(c, x);
     let server = Arc::clone(slot.server());
     server.counters.sessions_total.increment();
     server.counters.rate.tick(now_us / 1_000);
@@ -141,7 +166,8 @@ fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>
         x.txn.timings.dequeued_us = now_us;
     }
     x.server_index = back.servers[server.id.0 as usize].index;
-    c.entry.set_target(Some(back.backend.id.0), Some(server.id.0));
+    c.entry
+        .set_target(Some(back.backend.id.0), Some(server.id.0));
     c.watch(&server);
     if let Some(persistence) = &back.persistence {
         persistence.settle(&mut x.txn, x.wanted, &server);
@@ -151,8 +177,15 @@ fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>
 }
 
 /// A kept connection, or a new one. On failure: whether the server refused or was silent.
-async fn connection(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, target: Target) -> Result<ServerConnection, Failed> {
-    let Some(server) = x.txn.server.clone() else { return Err(Failed::Refused) };
+async fn connection(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &Arc<BackendRuntime>,
+    target: Target,
+) -> Result<ServerConnection, Failed> {
+    let Some(server) = x.txn.server.clone() else {
+        return Err(Failed::Refused);
+    };
     if target == Target::Http
         && let Some(connection) = kept(c, x, back, &server).await
     {
@@ -164,7 +197,13 @@ async fn connection(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRunt
     c.timer.set(c.now_us(), back.timeouts.connect);
     let connector = &back.servers[server.id.0 as usize].connector;
     let outcome = {
-        let Connection { session, timer, entry, watched, .. } = c;
+        let Connection {
+            session,
+            timer,
+            entry,
+            watched,
+            ..
+        } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
         let mut connecting = Box::pin(crate::server::connect(&server, connector, session));
         std::future::poll_fn(|context| {
@@ -175,7 +214,10 @@ async fn connection(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRunt
                 return Poll::Ready(Err(Interrupt::Killed));
             }
             if let Some((server, generation)) = watched
-                && server.shutdown_generation.load(std::sync::atomic::Ordering::Relaxed) != *generation
+                && server
+                    .shutdown_generation
+                    .load(std::sync::atomic::Ordering::Relaxed)
+                    != *generation
             {
                 return Poll::Ready(Err(Interrupt::ServerDown));
             }
@@ -200,14 +242,20 @@ enum Failed {
 }
 
 /// A kept connection if `http-reuse` allows one for this request.
-async fn kept(c: &mut Connection, x: &mut Exchange, back: &BackendRuntime, server: &Arc<crate::state::Server>) -> Option<ServerConnection> {
+async fn kept(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &BackendRuntime,
+    server: &Arc<crate::state::Server>,
+) -> Option<ServerConnection> {
     if !x.may_reuse {
         return None;
     }
     let index = x.server_index;
     if back.reuse == HttpReuse::Never {
         let (at, mut connection) = c.private.take()?;
-        let alive = std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
+        let alive =
+            std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
         return (at == index && alive).then(|| {
             connection.reused = true;
             connection
@@ -222,13 +270,22 @@ async fn kept(c: &mut Connection, x: &mut Exchange, back: &BackendRuntime, serve
 }
 
 /// After a failed connect: the end, or another try. Says which server to avoid.
-async fn again(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, failed: Failed) -> Result<Option<ServerId>, Termination> {
+async fn again(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &Arc<BackendRuntime>,
+    failed: Failed,
+) -> Result<Option<ServerId>, Termination> {
     let cause = match failed {
         Failed::Refused => Cause::Server,
         Failed::Interrupted(Interrupt::Timeout) => Cause::ServerTimeout,
-        Failed::Interrupted(interrupt) => return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect)),
+        Failed::Interrupted(interrupt) => {
+            return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect));
+        }
     };
-    let Some(server) = x.txn.server.clone() else { return Err(Termination::new(cause, Stage::Connect)) };
+    let Some(server) = x.txn.server.clone() else {
+        return Err(Termination::new(cause, Stage::Connect));
+    };
     if x.txn.retries >= back.retries {
         server.counters.connection_errors.increment();
         back.backend.counters.connection_errors.increment();
@@ -236,9 +293,14 @@ async fn again(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>,
     }
     x.txn.retries += 1;
     // A turn of round robin that met a dead server goes to the next one at once: nobody asked for this server.
-    let is_any = x.wanted != Some(server.id) && back.balancer.takes_turns() && active_servers(back) > 1;
+    let is_any =
+        x.wanted != Some(server.id) && back.balancer.takes_turns() && active_servers(back) > 1;
     let may_leave = back.redispatch.is_some_and(|interval| interval != 0);
-    if may_leave && (is_any || server.usability() == Usability::Down || redispatches(back.redispatch, x.txn.retries, back.retries)) {
+    if may_leave
+        && (is_any
+            || server.usability() == Usability::Down
+            || redispatches(back.redispatch, x.txn.retries, back.retries))
+    {
         server.counters.redispatches.increment();
         back.backend.counters.redispatches.increment();
         x.txn.redispatched = true;
@@ -248,7 +310,10 @@ async fn again(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>,
     }
     server.counters.retries.increment();
     back.backend.counters.retries.increment();
-    let pause = back.timeouts.connect.map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND));
+    let pause = back
+        .timeouts
+        .connect
+        .map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND));
     // A silent server has used up the time already.
     if cause == Cause::Server {
         c.timer.set(c.now_us(), Some(pause));
@@ -262,7 +327,9 @@ async fn again(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>,
 
 fn active_servers(back: &BackendRuntime) -> usize {
     let servers = back.servers.iter().map(|runtime| &runtime.server);
-    servers.filter(|server| !server.config.backup && server.usability() == Usability::Up).count()
+    servers
+        .filter(|server| !server.config.backup && server.usability() == Usability::Up)
+        .count()
 }
 
 /// `option redispatch N`: from every Nth retry on, or with a negative number counted from the last.
@@ -283,7 +350,11 @@ mod tests {
 
     #[test]
     fn redispatch_counts_from_the_first_or_the_last_retry() {
-        let which = |option| (1..=3).filter(|retry| redispatches(option, *retry, 3)).collect::<Vec<_>>();
+        let which = |option| {
+            (1..=3)
+                .filter(|retry| redispatches(option, *retry, 3))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(which(Some(-1)), [3]);
         assert_eq!(which(Some(-2)), [2]);
         assert_eq!(which(Some(1)), [1, 2, 3]);

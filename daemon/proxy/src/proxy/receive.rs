@@ -25,7 +25,10 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
         let (stage, wait) = if is_first {
             (SessionStage::Request, whole_head)
         } else {
-            (SessionStage::KeepAlive, timeouts.http_keep_alive.or(whole_head))
+            (
+                SessionStage::KeepAlive,
+                timeouts.http_keep_alive.or(whole_head),
+            )
         };
         c.entry.set_stage(stage);
         c.timer.set(c.since_us, wait);
@@ -37,7 +40,8 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
     let mut now_us = c.now_us();
     x.txn.timings.first_byte_us = now_us;
     c.entry.set_stage(SessionStage::Request);
-    c.timer.set(if is_first { c.since_us } else { now_us }, whole_head);
+    c.timer
+        .set(if is_first { c.since_us } else { now_us }, whole_head);
     loop {
         skip_empty_lines(c);
         if !c.input.is_empty() {
@@ -52,13 +56,18 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
                 Err(error) => return Err(refuse(c, x, error)),
             }
         }
-        match c.wait(|c, context| c.client.poll_read(context, &mut c.input)).await {
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
             Ok(Ok(0)) | Ok(Err(_)) => {
+                x.txn.bytes_in += c.input.len() as u64;
                 c.front.frontend.counters.request_errors.increment();
                 return Err(Termination::new(Cause::Client, Stage::Request));
             }
             Ok(Ok(_)) => now_us = c.now_us(),
             Err(interrupt) => {
+                x.txn.bytes_in += c.input.len() as u64;
                 c.front.frontend.counters.request_errors.increment();
                 return Err(interrupt.end(Cause::ClientTimeout, Stage::Request));
             }
@@ -99,7 +108,9 @@ fn skip_empty_lines(c: &mut Connection) {
 
 fn accept(c: &mut Connection, x: &mut Exchange, length: usize, now_us: u64) {
     let line = c.input.data();
-    let end = memchr::memchr(b'\r', line).unwrap_or(line.len()).min(MAX_REQUEST_LINE);
+    let end = memchr::memchr(b'\r', line)
+        .unwrap_or(line.len())
+        .min(MAX_REQUEST_LINE);
     x.txn.request_line.extend_from_slice(&line[..end]);
     c.input.consume(length);
     x.txn.bytes_in += length as u64;
@@ -135,9 +146,15 @@ fn refuse(c: &mut Connection, x: &mut Exchange, error: ParseError) -> Terminatio
 }
 
 /// The whole body of a request for one of our own pages.
-pub(super) async fn small_body(c: &mut Connection, x: &mut Exchange) -> Result<Vec<u8>, Termination> {
+pub(super) async fn small_body(
+    c: &mut Connection,
+    x: &mut Exchange,
+) -> Result<Vec<u8>, Termination> {
     let mut body = Vec::new();
-    c.timer.set(c.now_us(), c.front.timeouts.http_request.or(c.front.timeouts.client));
+    c.timer.set(
+        c.now_us(),
+        c.front.timeouts.http_request.or(c.front.timeouts.client),
+    );
     while !x.request_body.is_done() {
         let bad = Termination::new(Cause::Client, Stage::Request);
         let (used, data) = x.request_body.decode(c.input.data()).map_err(|_| bad)?;
@@ -149,7 +166,10 @@ pub(super) async fn small_body(c: &mut Connection, x: &mut Exchange) -> Result<V
         if used > 0 || x.request_body.is_done() {
             continue;
         }
-        match c.wait(|c, context| c.client.poll_read(context, &mut c.input)).await {
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
             Ok(Ok(count)) if count > 0 => {}
             Ok(_) => return Err(bad),
             Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Data)),

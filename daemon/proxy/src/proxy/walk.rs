@@ -61,26 +61,47 @@ async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
 }
 
 async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let Some(back) = x.back.clone() else { return Ok(()) };
+    let Some(back) = x.back.clone() else {
+        return Ok(());
+    };
     match &back.rules {
         Some(rules) => apply(c, x, rules, back.stats.as_ref()).await,
         None => Ok(()),
     }
 }
 
-async fn apply(c: &mut Connection, x: &mut Exchange, rules: &CompiledRules, stats: Option<&StatsService>) -> Result<(), Termination> {
+async fn apply(
+    c: &mut Connection,
+    x: &mut Exchange,
+    rules: &CompiledRules,
+    stats: Option<&StatsService>,
+) -> Result<(), Termination> {
     if !rules.is_empty_request() {
         let now_us = c.now_us();
-        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+        let mut context = Context {
+            session: &c.session,
+            txn: &mut x.txn,
+            now_us,
+            environment: &c.app.environment,
+        };
         let verdict = rules.request(&mut context);
         settle(c, x, verdict).await?;
     }
     if let Some(stats) = stats
         && stats.matches(&x.txn)
     {
-        let body = if stats.needs_body(&x.txn) { receive::small_body(c, x).await? } else { Vec::new() };
+        let body = if stats.needs_body(&x.txn) {
+            receive::small_body(c, x).await?
+        } else {
+            Vec::new()
+        };
         let now_us = c.now_us();
-        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+        let mut context = Context {
+            session: &c.session,
+            txn: &mut x.txn,
+            now_us,
+            environment: &c.app.environment,
+        };
         let answer = stats.answer(&c.app.shared, &mut context, &body);
         if let Some(answer) = answer {
             return Err(with_answer(x, Box::new(answer)));
@@ -101,7 +122,10 @@ async fn settle(c: &mut Connection, x: &mut Exchange, verdict: Verdict) -> Resul
         Verdict::Tarpit(answer) => {
             // Manual, `timeout tarpit`: the connect timeout where it is not set.
             let timeouts = &c.front.timeouts;
-            let wait = timeouts.tarpit.or(timeouts.connect).unwrap_or(DEFAULT_TARPIT);
+            let wait = timeouts
+                .tarpit
+                .or(timeouts.connect)
+                .unwrap_or(DEFAULT_TARPIT);
             c.timer.set(c.now_us(), Some(wait));
             let _ = c.wait(|_, _| Poll::<()>::Pending).await;
             Err(with_answer(x, answer))
@@ -119,18 +143,36 @@ fn monitor(x: &mut Exchange) -> Termination {
     let mut head = crate::http::Head::default();
     head.start_response(200, b"OK", 1);
     head.add(b"cache-control", b"no-cache");
-    let body = bytes::Bytes::from_static(b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n");
+    let body =
+        bytes::Bytes::from_static(b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n");
     let end = Termination::new(Cause::Local, Stage::Request);
     let kind = crate::rules::AnswerKind::Local;
-    with_answer(x, Box::new(Answer { head, body, termination: end, kind, close: true }))
+    with_answer(
+        x,
+        Box::new(Answer {
+            head,
+            body,
+            termination: end,
+            kind,
+            close: true,
+        }),
+    )
 }
 
 /// `use_backend` in order, then `default_backend`, then the back half of a `listen`.
 fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let now_us = c.now_us();
-    let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    // The request has just come: its time is now, and a system's clock need not be asked again.
+    let now_us = x.txn.timings.request_us;
+    let mut context = Context {
+        session: &c.session,
+        txn: &mut x.txn,
+        now_us,
+        environment: &c.app.environment,
+    };
     let chosen = c.front.rules.backend(&mut context).or(c.front.own_backend);
-    let back = chosen.and_then(|id| c.app.backends.get(id.0 as usize)).cloned();
+    let back = chosen
+        .and_then(|id| c.app.backends.get(id.0 as usize))
+        .cloned();
     let Some(back) = back else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
@@ -139,7 +181,12 @@ fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Terminatio
 }
 
 /// Counts a request (or a relayed stream) in its backend.
-pub(super) fn enter_backend(c: &mut Connection, x: &mut Exchange, back: Arc<BackendRuntime>, now_us: u64) {
+pub(super) fn enter_backend(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: Arc<BackendRuntime>,
+    now_us: u64,
+) {
     let counters = &back.backend.counters;
     counters.sessions.enter();
     counters.sessions_total.increment();
@@ -159,17 +206,18 @@ fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
     let back = x.back.as_ref().and_then(|back| back.forwardfor.as_ref());
     let Some(option) = back.or(front) else { return };
     let source = c.session.source.ip().to_canonical();
-    let excepted = [front, back].into_iter().flatten().any(|option| option.except.is_some_and(|net| net.contains(&source)));
+    let excepted = [front, back]
+        .into_iter()
+        .flatten()
+        .any(|option| option.except.is_some_and(|net| net.contains(&source)));
     if excepted || (option.if_none && x.txn.request.header(option.header.as_bytes()).is_some()) {
         return;
     }
-    // An address in text is at most 39 bytes long.
-    let mut text = [0; 48];
-    let mut cursor = std::io::Cursor::new(&mut text[..]);
-    if std::io::Write::write_fmt(&mut cursor, format_args!("{source}")).is_ok() {
-        let length = cursor.position() as usize;
-        x.txn.request.add(option.header.as_bytes(), &text[..length]);
-    }
+    // The text is made once for a connection.
+    let text = c
+        .source_text
+        .get_or_insert_with(|| source.to_string().into_boxed_str());
+    x.txn.request.add(option.header.as_bytes(), text.as_bytes());
 }
 
 /// The server that the client's cookie names.
@@ -182,14 +230,26 @@ fn persistence(x: &mut Exchange) {
 }
 
 async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let Some(back) = x.back.clone() else { return Ok(()) };
+    let Some(back) = x.back.clone() else {
+        return Ok(());
+    };
     if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
         persistence.response(&mut x.txn, &server);
     }
-    let now_us = c.now_us();
+    let now_us = x.txn.timings.response_us;
     let front = Arc::clone(&c.front);
-    for rules in back.rules.iter().chain([&front.rules]) {
-        let mut context = Context { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    for rules in back
+        .rules
+        .iter()
+        .chain([&front.rules])
+        .filter(|rules| !rules.is_empty_response())
+    {
+        let mut context = Context {
+            session: &c.session,
+            txn: &mut x.txn,
+            now_us,
+            environment: &c.app.environment,
+        };
         let verdict = rules.response(&mut context);
         settle(c, x, verdict).await?;
     }

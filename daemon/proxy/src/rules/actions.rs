@@ -91,9 +91,8 @@ impl Action {
                 head(context, side).set(name, &value);
             }
             Self::DelHeader(patterns) => {
-                head(context, side).retain(|name, _| {
-                    !patterns.matches(&Value::text(&name.to_ascii_lowercase()))
-                });
+                head(context, side)
+                    .retain(|name, _| !patterns.matches(&Value::text(&name.to_ascii_lowercase())));
             }
             Self::ReplaceHeader(name, regex, format) => {
                 let replacement = render(format, context);
@@ -175,7 +174,8 @@ impl Action {
             }
             Self::Deny(reply) => {
                 let stage = stage(side);
-                let answer = reply.answer(rules, &context.view(), AnswerKind::Denied, refused(stage));
+                let answer =
+                    reply.answer(rules, &context.view(), AnswerKind::Denied, refused(stage));
                 return Outcome::Verdict(Verdict::Answer(Box::new(answer)));
             }
             Self::Tarpit(reply) => {

@@ -190,7 +190,10 @@ impl<'w> Words<'w> {
         if good {
             Ok(word.text.clone().into_bytes())
         } else {
-            Err(invalid(word, format!("'{}' is not a header's name", word.text)))
+            Err(invalid(
+                word,
+                format!("'{}' is not a header's name", word.text),
+            ))
         }
     }
 
@@ -285,8 +288,10 @@ impl Compiler<'_> {
         if let Some((format, header)) = &proxy.unique_id {
             match LogFormat::compile(format, Purpose::Text, &self.scope) {
                 Ok(format) => {
-                    self.rules.unique_id =
-                        Some((format, header.as_ref().map(|name| name.clone().into_bytes())));
+                    self.rules.unique_id = Some((
+                        format,
+                        header.as_ref().map(|name| name.clone().into_bytes()),
+                    ));
                 }
                 Err(diagnostic) => self.diagnostics.push(diagnostic),
             }
@@ -415,7 +420,10 @@ impl Compiler<'_> {
         }
         let header = words.next("'header'")?;
         if header.text != "header" {
-            return Err(invalid(header, format!("expected 'header', found '{}'", header.text)));
+            return Err(invalid(
+                header,
+                format!("expected 'header', found '{}'", header.text),
+            ));
         }
         let capture = HeaderCapture {
             name: words.name()?,
@@ -468,7 +476,10 @@ fn unknown_action(word: &Word, name: &str, place: Place) -> Diagnostic {
 fn length(words: &mut Words<'_>) -> Result<usize, Diagnostic> {
     let keyword = words.next("'len'")?;
     if keyword.text != "len" {
-        return Err(invalid(keyword, format!("expected 'len', found '{}'", keyword.text)));
+        return Err(invalid(
+            keyword,
+            format!("expected 'len', found '{}'", keyword.text),
+        ));
     }
     words.number("a length")
 }
@@ -529,11 +540,7 @@ fn capture(
 }
 
 /// `del-header NAME [-m METHOD]`.
-fn del_header(
-    words: &mut Words<'_>,
-    _: &mut Compiler<'_>,
-    _: Place,
-) -> Result<Action, Diagnostic> {
+fn del_header(words: &mut Words<'_>, _: &mut Compiler<'_>, _: Place) -> Result<Action, Diagnostic> {
     let name = words.next("a header's name")?;
     let mut method = Method::Str;
     if words.take("-m") {
@@ -554,11 +561,7 @@ fn del_header(
     Ok(Action::DelHeader(patterns))
 }
 
-fn log_level(
-    words: &mut Words<'_>,
-    _: &mut Compiler<'_>,
-    _: Place,
-) -> Result<Action, Diagnostic> {
+fn log_level(words: &mut Words<'_>, _: &mut Compiler<'_>, _: Place) -> Result<Action, Diagnostic> {
     let word = words.next("a level")?;
     let level = match word.text.as_str() {
         "silent" => None,
@@ -575,11 +578,7 @@ fn log_level(
     Ok(Action::SetLogLevel(level))
 }
 
-fn set_status(
-    words: &mut Words<'_>,
-    _: &mut Compiler<'_>,
-    _: Place,
-) -> Result<Action, Diagnostic> {
+fn set_status(words: &mut Words<'_>, _: &mut Compiler<'_>, _: Place) -> Result<Action, Diagnostic> {
     let status = words.number("a status")?;
     let reason = if words.take("reason") {
         words.next("a reason phrase")?.text.clone()
@@ -607,7 +606,10 @@ fn reply(
             "status" | "deny_status" => {
                 reply.status = words.number("a status")?;
                 if !(200..=599).contains(&reply.status) {
-                    return Err(invalid(word, "a status lies between 200 and 599".to_owned()));
+                    return Err(invalid(
+                        word,
+                        "a status lies between 200 and 599".to_owned(),
+                    ));
                 }
                 page_wanted.get_or_insert(word);
             }
@@ -682,7 +684,8 @@ fn read_file(word: &Word) -> Result<Vec<u8>, Diagnostic> {
             word.text
         )));
     }
-    std::fs::read(&word.text).map_err(|error| wrong(format!("cannot read '{}': {error}", word.text)))
+    std::fs::read(&word.text)
+        .map_err(|error| wrong(format!("cannot read '{}': {error}", word.text)))
 }
 
 /// `location|prefix|scheme FORMAT [code N] [options]`.
@@ -720,7 +723,10 @@ fn redirect(words: &mut Words<'_>, compiler: &mut Compiler<'_>) -> Result<Redire
                 cookie = Some(format!("{}; path=/;", words.next("a cookie")?.text));
             }
             "clear-cookie" => {
-                cookie = Some(format!("{}; path=/; Max-Age=0;", words.next("a cookie")?.text));
+                cookie = Some(format!(
+                    "{}; path=/; Max-Age=0;",
+                    words.next("a cookie")?.text
+                ));
             }
             "keep-query" => return Err(not_yet(word, "redirect option")),
             other => {
@@ -731,7 +737,17 @@ fn redirect(words: &mut Words<'_>, compiler: &mut Compiler<'_>) -> Result<Redire
                         format!("unknown redirect option '{other}'"),
                     ),
                     other,
-                    ["location", "prefix", "scheme", "code", "drop-query", "append-slash", "set-cookie", "clear-cookie"].into_iter(),
+                    [
+                        "location",
+                        "prefix",
+                        "scheme",
+                        "code",
+                        "drop-query",
+                        "append-slash",
+                        "set-cookie",
+                        "clear-cookie",
+                    ]
+                    .into_iter(),
                 ));
             }
         }

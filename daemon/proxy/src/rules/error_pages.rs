@@ -67,10 +67,14 @@ pub fn error_pages(proxy: &ProxyConfig) -> ErrorPages {
             pages.insert(file.status, page);
         }
     }
-    let fallback = pages
-        .get(&500)
-        .cloned()
-        .unwrap_or_else(|| built_in(500, "Internal Server Error", "An internal server error occurred.", true));
+    let fallback = pages.get(&500).cloned().unwrap_or_else(|| {
+        built_in(
+            500,
+            "Internal Server Error",
+            "An internal server error occurred.",
+            true,
+        )
+    });
     ErrorPages { pages, fallback }
 }
 
@@ -137,7 +141,10 @@ pub fn parse_page(content: &[u8]) -> Option<Page> {
             close = field.value.eq_ignore_ascii_case(b"close");
         }
         if !field.name.eq_ignore_ascii_case("content-length") {
-            head.add(field.name.to_ascii_lowercase().as_bytes(), field.value.trim_ascii());
+            head.add(
+                field.name.to_ascii_lowercase().as_bytes(),
+                field.value.trim_ascii(),
+            );
         }
     }
     head.add(b"content-length", body.len().to_string().as_bytes());
@@ -160,7 +167,8 @@ mod tests {
 
     #[test]
     fn an_error_file_keeps_its_words() {
-        let page = parse_page(b"HTTP/1.0 503 Foo\r\nContent-Type: text/html\r\n\r\nbody").expect("a page");
+        let page =
+            parse_page(b"HTTP/1.0 503 Foo\r\nContent-Type: text/html\r\n\r\nbody").expect("a page");
         assert_eq!((page.head.status(), &page.body[..]), (503, &b"body"[..]));
         assert_eq!(page.head.header(b"content-length"), Some(&b"4"[..]));
         assert!(parse_page(b"not http").is_none());

@@ -20,10 +20,10 @@ use crate::txn::{Cause, Session, Stage, Termination, Transaction};
 
 use actions::Action;
 pub use actions::action_names;
-pub use compile::compile;
 pub(crate) use compile::challenge;
-pub(crate) use reply::reason;
+pub use compile::compile;
 pub use error_pages::{ErrorPages, Page, error_pages, is_built_in, parse_page};
+pub(crate) use reply::reason;
 
 /// What rules work on.
 pub struct Context<'a> {
@@ -140,7 +140,12 @@ pub struct CompiledRules {
 
 impl CompiledRules {
     /// `tcp-request connection`: whether the connection is accepted.
-    pub fn tcp_connection(&self, session: &Session, environment: &Environment, now_us: u64) -> bool {
+    pub fn tcp_connection(
+        &self,
+        session: &Session,
+        environment: &Environment,
+        now_us: u64,
+    ) -> bool {
         if self.tcp_connection.is_empty() {
             return true;
         }
@@ -256,11 +261,7 @@ impl CompiledRules {
         if slots > 0 && txn.captured_request.len() < slots {
             txn.captured_request.resize(slots, Vec::new());
         }
-        for (capture, slot) in self
-            .request_captures
-            .iter()
-            .zip(&mut txn.captured_request)
-        {
+        for (capture, slot) in self.request_captures.iter().zip(&mut txn.captured_request) {
             capture.take(&txn.request, slot);
         }
         if let Some(capture) = &self.cookie_capture {

@@ -100,13 +100,20 @@ pub(super) fn compile(
         arguments.push(match kind {
             ArgumentKind::Text => Argument::Text(text.clone()),
             ArgumentKind::Int if text.is_empty() && index >= required => Argument::Int(0),
-            ArgumentKind::Int => Argument::Int(text.trim().parse().map_err(|_| {
-                invalid(format!("'{name}' wants an integer, found '{text}'"))
-            })?),
+            ArgumentKind::Int => Argument::Int(
+                text.trim()
+                    .parse()
+                    .map_err(|_| invalid(format!("'{name}' wants an integer, found '{text}'")))?,
+            ),
             ArgumentKind::Backend => Argument::Backend(backend(text, span, scope)?),
-            ArgumentKind::Frontend => Argument::Frontend(scope.names.frontend(text).ok_or_else(
-                || unknown(span, format!("'{name}' refers to the unknown frontend '{text}'")),
-            )?),
+            ArgumentKind::Frontend => {
+                Argument::Frontend(scope.names.frontend(text).ok_or_else(|| {
+                    unknown(
+                        span,
+                        format!("'{name}' refers to the unknown frontend '{text}'"),
+                    )
+                })?)
+            }
             ArgumentKind::Server => server(text, span, scope)?,
             ArgumentKind::Users => users(text, span, scope)?,
             ArgumentKind::Regex => Argument::Regex(
@@ -118,9 +125,9 @@ pub(super) fn compile(
                         invalid(format!("invalid regular expression '{text}': {error}"))
                     })?,
             ),
-            ArgumentKind::Variable => Argument::Text(
-                variable(text).map_err(|kind| bad_variable(text, kind, span))?,
-            ),
+            ArgumentKind::Variable => {
+                Argument::Text(variable(text).map_err(|kind| bad_variable(text, kind, span))?)
+            }
         });
     }
     Ok(arguments)

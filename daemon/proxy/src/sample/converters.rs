@@ -141,7 +141,9 @@ fn pieces<'a>(
     }
     let wanted = arguments[0].as_int();
     let from_end = wanted < 0;
-    let index = usize::try_from(wanted.unsigned_abs()).ok()?.checked_sub(1)?;
+    let index = usize::try_from(wanted.unsigned_abs())
+        .ok()?
+        .checked_sub(1)?;
     let count = match arguments.get(2) {
         Some(count) => match usize::try_from(count.as_int()).ok()? {
             0 => usize::MAX,
@@ -156,10 +158,7 @@ fn pieces<'a>(
         let last = ranges.len() - 1 - index;
         (last.saturating_sub(count - 1), last)
     } else {
-        (
-            index,
-            index.saturating_add(count - 1).min(ranges.len() - 1),
-        )
+        (index, index.saturating_add(count - 1).min(ranges.len() - 1))
     };
     Some(Value::owned(
         text[ranges[first].start..ranges[last].end].to_vec(),
@@ -184,10 +183,7 @@ fn host_and_port(text: &[u8]) -> (&[u8], i64) {
     if text.first() == Some(&b'[') {
         let end = memchr::memchr(b']', text).map_or(text.len(), |at| at + 1);
         let port = text[end..].strip_prefix(b":").unwrap_or(b"");
-        return (
-            &text[..end],
-            Value::text(port).as_int().unwrap_or(0),
-        );
+        return (&text[..end], Value::text(port).as_int().unwrap_or(0));
     }
     match memchr::memrchr(b':', text) {
         Some(at) => (
@@ -253,11 +249,7 @@ pub(crate) fn replace(
 }
 
 /// Writes a replacement with its back references resolved.
-pub(crate) fn expand(
-    groups: &regex::bytes::Captures<'_>,
-    replacement: &[u8],
-    out: &mut Vec<u8>,
-) {
+pub(crate) fn expand(groups: &regex::bytes::Captures<'_>, replacement: &[u8], out: &mut Vec<u8>) {
     let mut bytes = replacement.iter();
     while let Some(&byte) = bytes.next() {
         if byte != b'\\' {

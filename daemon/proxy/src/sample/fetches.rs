@@ -324,11 +324,7 @@ fn is_wanted(arguments: &[Argument], name: &[u8]) -> bool {
 }
 
 /// Visits all values, or one of them: counted from 1, or from the end if negative.
-fn pick<'a>(
-    occurrence: Option<&Argument>,
-    visit: Visit<'_, 'a>,
-    run: impl FnOnce(Visit<'_, 'a>),
-) {
+fn pick<'a>(occurrence: Option<&Argument>, visit: Visit<'_, 'a>, run: impl FnOnce(Visit<'_, 'a>)) {
     match occurrence.map_or(0, Argument::as_int) {
         0 => run(visit),
         wanted @ 1.. => {

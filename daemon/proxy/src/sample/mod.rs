@@ -86,7 +86,14 @@ impl Expression {
         let Some(fetch) = fetches::find(call.name) else {
             return Err(unknown_fetch(call.name, span));
         };
-        let arguments = arguments::compile(fetch.name, fetch.arguments, fetch.required, &call, span, scope)?;
+        let arguments = arguments::compile(
+            fetch.name,
+            fetch.arguments,
+            fetch.required,
+            &call,
+            span,
+            scope,
+        )?;
         let mut converters = Vec::new();
         while let Some(tail) = rest.strip_prefix(',') {
             let (call, after) = split_call(tail, span)?;

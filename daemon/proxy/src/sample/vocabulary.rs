@@ -15,9 +15,30 @@ pub(super) fn is_known_converter(name: &str) -> bool {
 }
 
 const FETCH_PREFIXES: &[&str] = &[
-    "bc_", "fc_", "fcgi.", "h2.fp", "internal.", "quic_", "res.timer.", "req.timer.", "sc0_", "sc1_", "sc2_",
-    "sc_", "src_", "ssl_bc", "ssl_c_", "ssl_f_", "ssl_fc_", "ssl_s_", "txn.", "bytes_", "req.ssl_",
-    "res.ssl_", "fc.", "bc.",
+    "bc_",
+    "fc_",
+    "fcgi.",
+    "h2.fp",
+    "internal.",
+    "quic_",
+    "res.timer.",
+    "req.timer.",
+    "sc0_",
+    "sc1_",
+    "sc2_",
+    "sc_",
+    "src_",
+    "ssl_bc",
+    "ssl_c_",
+    "ssl_f_",
+    "ssl_fc_",
+    "ssl_s_",
+    "txn.",
+    "bytes_",
+    "req.ssl_",
+    "res.ssl_",
+    "fc.",
+    "bc.",
 ];
 const CONVERTER_PREFIXES: &[&str] = &["jwt_", "map_", "table_", "x509_", "xxh"];
 

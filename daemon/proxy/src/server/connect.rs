@@ -61,18 +61,30 @@ pub fn address_for(server: &Server, session: &Session) -> Option<SocketAddr> {
 }
 
 /// Connects. The caller limits the time.
-pub async fn connect(server: &Arc<Server>, connector: &Connector, session: &Session) -> Result<ServerConnection, ConnectError> {
+pub async fn connect(
+    server: &Arc<Server>,
+    connector: &Connector,
+    session: &Session,
+) -> Result<ServerConnection, ConnectError> {
     let config: &ServerConfig = &server.config;
     if let ServerAddress::Unix(path) = &config.address {
         let stream = Stream::Unix(UnixStream::connect(path).await?);
-        return Ok(ServerConnection { stream, input: Buffer::default(), address: None, reused: false });
+        return Ok(ServerConnection {
+            stream,
+            input: Buffer::default(),
+            address: None,
+            reused: false,
+        });
     }
     let address = address_for(server, session).ok_or(ConnectError::NoAddress)?;
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(source) = config.source.filter(|source| *source != IpAddr::from([0, 0, 0, 0])) {
+    if let Some(source) = config
+        .source
+        .filter(|source| *source != IpAddr::from([0, 0, 0, 0]))
+    {
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.set_nodelay(true)?;
@@ -87,17 +99,34 @@ pub async fn connect(server: &Arc<Server>, connector: &Connector, session: &Sess
         None => Stream::Tcp(stream),
         Some((tls, name)) => Stream::TlsClient(Box::new(tls.connect(name.clone(), stream).await?)),
     };
-    Ok(ServerConnection { stream, input: Buffer::default(), address: Some(address), reused: false })
+    Ok(ServerConnection {
+        stream,
+        input: Buffer::default(),
+        address: Some(address),
+        reused: false,
+    })
 }
 
 /// The PROXY protocol's line, version 1 (specification 2.1).
 fn proxy_line(session: &Session) -> String {
     match (session.source, session.destination) {
         (SocketAddr::V4(source), SocketAddr::V4(destination)) => {
-            format!("PROXY TCP4 {} {} {} {}\r\n", source.ip(), destination.ip(), source.port(), destination.port())
+            format!(
+                "PROXY TCP4 {} {} {} {}\r\n",
+                source.ip(),
+                destination.ip(),
+                source.port(),
+                destination.port()
+            )
         }
         (SocketAddr::V6(source), SocketAddr::V6(destination)) => {
-            format!("PROXY TCP6 {} {} {} {}\r\n", source.ip(), destination.ip(), source.port(), destination.port())
+            format!(
+                "PROXY TCP6 {} {} {} {}\r\n",
+                source.ip(),
+                destination.ip(),
+                source.port(),
+                destination.port()
+            )
         }
         _ => "PROXY UNKNOWN\r\n".to_owned(),
     }

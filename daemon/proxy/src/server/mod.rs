@@ -4,6 +4,6 @@ mod connect;
 mod pool;
 mod queue;
 
-pub use connect::{ConnectError, Connector, address_for, ServerConnection, connect};
+pub use connect::{ConnectError, Connector, ServerConnection, address_for, connect};
 pub use pool::{IDLE_LIMIT, drop_all_idle, drop_idle, put_idle, take_idle};
 pub use queue::{Admission, Slot, Ticket};

@@ -24,7 +24,12 @@ thread_local! {
 }
 
 /// The connection of a server that was used last and is still alive. `index` numbers servers over all backends.
-pub fn take_idle(index: usize, server: &Server, address: Option<SocketAddr>, context: &mut Context<'_>) -> Option<ServerConnection> {
+pub fn take_idle(
+    index: usize,
+    server: &Server,
+    address: Option<SocketAddr>,
+    context: &mut Context<'_>,
+) -> Option<ServerConnection> {
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.get_mut(index)?;
         while let Some(mut idle) = pool.pop() {
@@ -48,7 +53,10 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
         }
         if pools[index].len() < MAX_IDLE_PER_SERVER {
             server.counters.idle_connections.enter();
-            pools[index].push(Idle { connection, since_us: now_us });
+            pools[index].push(Idle {
+                connection,
+                since_us: now_us,
+            });
         }
     });
 }

@@ -43,7 +43,12 @@ struct Waiter {
 impl Waiter {
     fn settle(&self, outcome: u32) {
         self.granted.store(outcome, Relaxed);
-        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(waker) = self
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             waker.wake();
         }
     }
@@ -56,7 +61,10 @@ impl Admission {
         Arc::new(Self {
             backend,
             waiting: AtomicUsize::new(0),
-            queues: Mutex::new(Queues { servers, ..Queues::default() }),
+            queues: Mutex::new(Queues {
+                servers,
+                ..Queues::default()
+            }),
         })
     }
 
@@ -75,7 +83,10 @@ impl Admission {
             .counters
             .sessions
             .try_enter(u64::from(maxconn))
-            .then(|| Slot { admission: Arc::clone(self), server: Arc::clone(server) })
+            .then(|| Slot {
+                admission: Arc::clone(self),
+                server: Arc::clone(server),
+            })
     }
 
     /// Waits for a place: at one server, or at any. `None` when the queue is as long as it may be.
@@ -86,7 +97,11 @@ impl Admission {
         let mut queues = self.lock();
         let sequence = queues.sequence;
         queues.sequence += 1;
-        let waiter = Arc::new(Waiter { sequence, granted: AtomicU32::new(WAITING), waker: Mutex::new(None) });
+        let waiter = Arc::new(Waiter {
+            sequence,
+            granted: AtomicU32::new(WAITING),
+            waker: Mutex::new(None),
+        });
         let before = match server {
             Some(id) => {
                 let queue = queues.servers.get_mut(id.0 as usize)?;
@@ -100,12 +115,19 @@ impl Admission {
         };
         self.waiting.fetch_add(1, Relaxed);
         self.backend.counters.queue.enter();
-        let server = server.and_then(|id| self.backend.servers.get(id.0 as usize)).cloned();
+        let server = server
+            .and_then(|id| self.backend.servers.get(id.0 as usize))
+            .cloned();
         if let Some(server) = &server {
             server.counters.queue.enter();
         }
         drop(queues);
-        let ticket = Ticket { admission: Arc::clone(self), waiter, server, positions: before };
+        let ticket = Ticket {
+            admission: Arc::clone(self),
+            waiter,
+            server,
+            positions: before,
+        };
         // A place may have become free before we stood in the queue.
         self.dispatch();
         Some(ticket)
@@ -117,7 +139,11 @@ impl Admission {
             return;
         }
         let mut queues = self.lock();
-        let nobody = self.backend.servers.iter().all(|server| server.usability() != Usability::Up);
+        let nobody = self
+            .backend
+            .servers
+            .iter()
+            .all(|server| server.usability() != Usability::Up);
         for server in &self.backend.servers {
             let index = server.id.0 as usize;
             if server.usability() == Usability::Down {
@@ -138,10 +164,18 @@ impl Admission {
                     (Some(_), None) => true,
                     (None, Some(_)) => false,
                 };
-                if !server.counters.sessions.try_enter(u64::from(server.maxconn.load(Relaxed))) {
+                if !server
+                    .counters
+                    .sessions
+                    .try_enter(u64::from(server.maxconn.load(Relaxed)))
+                {
                     break;
                 }
-                let waiter = if from_own { queues.servers[index].pop_front() } else { queues.backend.pop_front() };
+                let waiter = if from_own {
+                    queues.servers[index].pop_front()
+                } else {
+                    queues.backend.pop_front()
+                };
                 self.left(from_own.then_some(server));
                 if let Some(waiter) = waiter {
                     waiter.settle(server.id.0);
@@ -186,7 +220,6 @@ impl Drop for Slot {
     }
 }
 
-
 /// A place in a queue; left when dropped.
 #[derive(Debug)]
 pub struct Ticket {
@@ -204,7 +237,11 @@ impl Ticket {
             WAITING => {}
             outcome => return Poll::Ready(self.take(outcome)),
         }
-        *self.waiter.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+        *self
+            .waiter
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
         // It may have been settled before the waker was there.
         match self.outcome() {
             WAITING => Poll::Pending,
@@ -219,7 +256,10 @@ impl Ticket {
     fn take(&self, outcome: u32) -> Option<Slot> {
         self.waiter.granted.store(CHOOSE_AGAIN, Relaxed);
         let server = self.admission.backend.servers.get(outcome as usize)?;
-        Some(Slot { admission: Arc::clone(&self.admission), server: Arc::clone(server) })
+        Some(Slot {
+            admission: Arc::clone(&self.admission),
+            server: Arc::clone(server),
+        })
     }
 }
 
@@ -231,7 +271,9 @@ impl Drop for Ticket {
             None => Some(&mut queues.backend),
         };
         if let Some(queue) = queue
-            && let Some(at) = queue.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
+            && let Some(at) = queue
+                .iter()
+                .position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
         {
             queue.remove(at);
             self.admission.left(self.server.as_ref());

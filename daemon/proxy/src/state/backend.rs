@@ -1,7 +1,7 @@
 //! A backend's facts and counters.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
 use super::server::{Server, Usability};

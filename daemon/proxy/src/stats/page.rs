@@ -25,12 +25,18 @@ const STYLE: &str = include_str!("page.css");
 const GROUPS: &[(&str, &[&str])] = &[
     ("Queue", &["Cur", "Max", "Limit"]),
     ("Session rate", &["Cur", "Max", "Limit"]),
-    ("Sessions", &["Cur", "Max", "Limit", "Total", "LbTot", "Last"]),
+    (
+        "Sessions",
+        &["Cur", "Max", "Limit", "Total", "LbTot", "Last"],
+    ),
     ("Bytes", &["In", "Out"]),
     ("Denied", &["Req", "Resp"]),
     ("Errors", &["Req", "Conn", "Resp"]),
     ("Warnings", &["Retr", "Redis"]),
-    ("Server", &["LastChk", "Wght", "Act", "Bck", "Chk", "Dwn", "Dwntme"]),
+    (
+        "Server",
+        &["LastChk", "Wght", "Act", "Bck", "Chk", "Dwn", "Dwntme"],
+    ),
 ];
 
 /// What an operator may choose in a form.
@@ -102,7 +108,10 @@ fn header(view: &View<'_>, worker: &WorkerSnapshot, out: &mut String) {
     let mut fact = |name: &str, value: String| {
         let _ = write!(out, "<span><b>{name} = </b> {}</span>", Escaped(&value));
     };
-    fact("pid", format!("{} (nbthread = {})", process.pid, process.threads));
+    fact(
+        "pid",
+        format!("{} (nbthread = {})", process.pid, process.threads),
+    );
     fact("uptime", uptime(process.uptime_ms / 1000));
     fact("maxconn", process.maxconn.to_string());
     fact("current conns", process.current_connections.to_string());
@@ -115,11 +124,7 @@ fn header(view: &View<'_>, worker: &WorkerSnapshot, out: &mut String) {
     out.push_str("</div><nav>");
     let uri = &view.page.uri;
     let mut link = |options: &str, text: &str| {
-        let _ = write!(
-            out,
-            "<a href=\"{}{options}\">{text}</a>",
-            Escaped(uri)
-        );
+        let _ = write!(out, "<a href=\"{}{options}\">{text}</a>", Escaped(uri));
     };
     if view.only_up {
         link("", "Show all servers");
@@ -143,7 +148,10 @@ fn notice(view: &View<'_>, out: &mut String) {
         "NONE" => ("warn", "Nothing has changed."),
         "PART" => ("warn", "Action partially processed."),
         "ERRP" => ("bad", "Action not processed: the form could not be read."),
-        "EXCD" => ("bad", "Action not processed: the form is too long, select fewer servers."),
+        "EXCD" => (
+            "bad",
+            "Action not processed: the form is too long, select fewer servers.",
+        ),
         "DENY" => ("bad", "Action denied."),
         _ => ("bad", "Unexpected result."),
     };
@@ -162,10 +170,10 @@ fn table(view: &View<'_>, proxy: &ProxySnapshot, out: &mut String) {
         out,
         " <small>{}{}</small></h2>",
         if proxy.http { "http" } else { "tcp" },
-        proxy.backend.as_ref().map_or(String::new(), |backend| format!(
-            " · {}",
-            backend.algorithm
-        ))
+        proxy
+            .backend
+            .as_ref()
+            .map_or(String::new(), |backend| format!(" · {}", backend.algorithm))
     );
     if with_form {
         let _ = write!(
@@ -212,7 +220,10 @@ fn table(view: &View<'_>, proxy: &ProxySnapshot, out: &mut String) {
     }
     out.push_str("</tbody></table></div>");
     if with_form {
-        let _ = write!(out, "<p class=\"act\"><label>Choose the action to perform on the checked servers: <select name=\"action\" required><option value=\"\"></option>");
+        let _ = write!(
+            out,
+            "<p class=\"act\"><label>Choose the action to perform on the checked servers: <select name=\"action\" required><option value=\"\"></option>"
+        );
         for (value, text) in ACTIONS {
             let _ = write!(out, "<option value=\"{value}\">{text}</option>");
         }
@@ -279,7 +290,11 @@ impl Table<'_> {
     fn frontend(&mut self, stats: &FrontendStats) {
         let title = stats.listeners.join(", ");
         self.start("frontend", "Frontend", &title, None);
-        let class = if stats.status == "OPEN" { "up" } else { "maint" };
+        let class = if stats.status == "OPEN" {
+            "up"
+        } else {
+            "maint"
+        };
         self.status(class, &stats.status, None);
         self.group(&[none(), none(), none()]);
         self.group(&[
@@ -348,8 +363,16 @@ impl Table<'_> {
         self.group(&[
             check,
             format!("{}/{}", stats.weight, stats.initial_weight),
-            if stats.backup { "-".to_owned() } else { "Y".to_owned() },
-            if stats.backup { "Y".to_owned() } else { "-".to_owned() },
+            if stats.backup {
+                "-".to_owned()
+            } else {
+                "Y".to_owned()
+            },
+            if stats.backup {
+                "Y".to_owned()
+            } else {
+                "-".to_owned()
+            },
             stats
                 .check
                 .as_ref()
@@ -506,7 +529,10 @@ mod tests {
     #[test]
     fn figures_are_readable() {
         assert_eq!(uptime(90_061), "1d 1h01m01s");
-        assert_eq!((age(59), age(61), age(90_000)), ("59s".to_owned(), "1m1s".to_owned(), "1d1h".to_owned()));
+        assert_eq!(
+            (age(59), age(61), age(90_000)),
+            ("59s".to_owned(), "1m1s".to_owned(), "1d1h".to_owned())
+        );
         assert_eq!(n(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(bytes(10 << 20), "10.0 MiB");
     }

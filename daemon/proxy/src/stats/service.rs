@@ -160,7 +160,12 @@ impl StatsService {
     }
 
     /// The answer.
-    pub fn answer(&self, shared: &Shared, context: &mut Context<'_>, body: &[u8]) -> Option<Answer> {
+    pub fn answer(
+        &self,
+        shared: &Shared,
+        context: &mut Context<'_>,
+        body: &[u8],
+    ) -> Option<Answer> {
         if let Some(answer) = self.refuse(context) {
             return Some(answer);
         }
@@ -273,7 +278,8 @@ impl StatsService {
         let (mut backend, mut action, mut servers) = (None, None, Vec::new());
         for pair in body.split(|byte| *byte == b'&') {
             let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-            let value = crate::sample::converters::url_decode(pair.get(at + 1..).unwrap_or(b""), true);
+            let value =
+                crate::sample::converters::url_decode(pair.get(at + 1..).unwrap_or(b""), true);
             let Ok(value) = String::from_utf8(value) else {
                 return "ERRP";
             };

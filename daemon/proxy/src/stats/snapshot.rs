@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use config::haproxy::{Balance, BindAddress, Bind, ProxyConfig, ServerAddress};
+use config::haproxy::{Balance, Bind, BindAddress, ProxyConfig, ServerAddress};
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::{
-    BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, Rate,
-    ServerStats, Times, WorkerSnapshot,
+    BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, Rate, ServerStats, Times,
+    WorkerSnapshot,
 };
 
 use crate::app::Shared;
@@ -188,7 +188,9 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
     let user_weight = server.user_weight.load(Relaxed);
     let is_down = crate::health::is_stopped(&health);
     let fqdn = match &server.config.address {
-        ServerAddress::Host { host, .. } if host.parse::<std::net::IpAddr>().is_err() => host.clone(),
+        ServerAddress::Host { host, .. } if host.parse::<std::net::IpAddr>().is_err() => {
+            host.clone()
+        }
         _ => String::new(),
     };
     let check = server.config.check.as_ref().map(|check| CheckStats {

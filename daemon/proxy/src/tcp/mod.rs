@@ -51,7 +51,12 @@ fn count_abort(txn: &Transaction, cause: Cause) {
 async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let now_us = c.now_us();
     let front = Arc::clone(&c.front);
-    let mut context = RuleContext { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    let mut context = RuleContext {
+        session: &c.session,
+        txn: &mut x.txn,
+        now_us,
+        environment: &c.app.environment,
+    };
     match front.rules.tcp_content(&mut context) {
         Verdict::Continue => {}
         Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
@@ -60,9 +65,17 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
             return Err(termination);
         }
     }
-    let mut context = RuleContext { session: &c.session, txn: &mut x.txn, now_us, environment: &c.app.environment };
+    let mut context = RuleContext {
+        session: &c.session,
+        txn: &mut x.txn,
+        now_us,
+        environment: &c.app.environment,
+    };
     let chosen = front.rules.backend(&mut context).or(front.own_backend);
-    let Some(back) = chosen.and_then(|id| c.app.backends.get(id.0 as usize)).cloned() else {
+    let Some(back) = chosen
+        .and_then(|id| c.app.backends.get(id.0 as usize))
+        .cloned()
+    else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
     let counters = &back.backend.counters;
@@ -74,7 +87,9 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     x.back = Some(Arc::clone(&back));
     c.entry.set_target(Some(back.backend.id.0), None);
     reach_server(c, x, Target::Tcp).await?;
-    let Some(mut server) = x.server.take() else { return Err(Termination::new(Cause::Internal, Stage::Connect)) };
+    let Some(mut server) = x.server.take() else {
+        return Err(Termination::new(Cause::Internal, Stage::Connect));
+    };
     c.entry.set_stage(SessionStage::Data);
     relay(c, &mut x.txn, &mut server, &back).await
 }
@@ -98,7 +113,13 @@ enum Side {
 
 impl Direction {
     /// Moves bytes until neither end is ready. Ready(Ok) when the end has been passed on.
-    fn poll(&mut self, from: &mut Stream, buffer: &mut Buffer, to: &mut Stream, context: &mut Context<'_>) -> Poll<Result<(), Side>> {
+    fn poll(
+        &mut self,
+        from: &mut Stream,
+        buffer: &mut Buffer,
+        to: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Side>> {
         loop {
             if self.closed {
                 return Poll::Ready(Ok(()));
@@ -130,7 +151,11 @@ impl Direction {
                     buffer.release_if_empty();
                 }
                 Poll::Ready(Ok(_)) => {
-                    self.full_reads = if buffer.is_full() { self.full_reads + 1 } else { 0 };
+                    self.full_reads = if buffer.is_full() {
+                        self.full_reads + 1
+                    } else {
+                        0
+                    };
                     if self.full_reads >= FULL_READS_BEFORE_LARGE {
                         // The data in hand moves into the large buffer once.
                         buffer.enlarge();
@@ -172,7 +197,12 @@ pub async fn relay(
     let outcome = c
         .wait(|c, context| {
             let first = up.poll(&mut c.client, &mut c.input, &mut server.stream, context);
-            let second = down.poll(&mut server.stream, &mut server.input, &mut c.client, context);
+            let second = down.poll(
+                &mut server.stream,
+                &mut server.input,
+                &mut c.client,
+                context,
+            );
             let moved = up.moved + down.moved;
             if moved != seen {
                 seen = moved;

@@ -54,10 +54,18 @@ impl Certificates {
             return None;
         }
         let Some(default) = default else {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::File, span, "'ssl' needs a certificate: 'crt FILE'"));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::File,
+                span,
+                "'ssl' needs a certificate: 'crt FILE'",
+            ));
             return None;
         };
-        Some(Self { by_name, default, strict })
+        Some(Self {
+            by_name,
+            default,
+            strict,
+        })
     }
 
     fn find(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
@@ -77,7 +85,9 @@ impl ResolvesServerCert for Certificates {
             return (!self.strict).then(|| Arc::clone(&self.default));
         };
         // Of several keys for a name (ECDSA beside RSA) the first that the client can verify.
-        let usable = keys.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some());
+        let usable = keys
+            .iter()
+            .find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some());
         usable.or(keys.first()).cloned()
     }
 }
@@ -94,13 +104,23 @@ fn files(word: &Word, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| {
-                let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-                let hidden = path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'));
+                let extension = path
+                    .extension()
+                    .and_then(|extension| extension.to_str())
+                    .unwrap_or("");
+                let hidden = path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .is_none_or(|name| name.starts_with('.'));
                 path.is_file() && !hidden && !ignored.contains(&extension)
             })
             .collect(),
         Err(error) => {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::File, word.span, format!("cannot read '{}': {error}", word.text)));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::File,
+                word.span,
+                format!("cannot read '{}': {error}", word.text),
+            ));
             Vec::new()
         }
     };
@@ -109,7 +129,10 @@ fn files(word: &Word, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
 }
 
 /// A PEM file with certificate, chain and key in any order (or the key in `FILE.key`), and the names that it is for.
-fn load_file(path: &Path, provider: &CryptoProvider) -> Result<(Arc<CertifiedKey>, Vec<String>), String> {
+fn load_file(
+    path: &Path,
+    provider: &CryptoProvider,
+) -> Result<(Arc<CertifiedKey>, Vec<String>), String> {
     let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
@@ -121,22 +144,30 @@ fn load_file(path: &Path, provider: &CryptoProvider) -> Result<(Arc<CertifiedKey
         Ok(key) => key,
         Err(_) => {
             let beside = PathBuf::from(format!("{}.key", path.display()));
-            PrivateKeyDer::from_pem_file(&beside)
-                .map_err(|_| format!("holds no private key, and there is none in '{}'", beside.display()))?
+            PrivateKeyDer::from_pem_file(&beside).map_err(|_| {
+                format!(
+                    "holds no private key, and there is none in '{}'",
+                    beside.display()
+                )
+            })?
         }
     };
-    let key = provider.key_provider.load_private_key(key).map_err(|error| format!("its private key cannot be used: {error}"))?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| format!("its private key cannot be used: {error}"))?;
     // The leaf is the one that the key belongs to, wherever it stands in the file.
-    let leaf = key
-        .public_key()
-        .and_then(|public| {
-            chain.iter().position(|certificate| {
-                X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.public_key().raw == public.as_ref())
-            })
-        });
+    let leaf = key.public_key().and_then(|public| {
+        chain.iter().position(|certificate| {
+            X509Certificate::from_der(certificate)
+                .is_ok_and(|(_, parsed)| parsed.public_key().raw == public.as_ref())
+        })
+    });
     match leaf {
         Some(at) => chain[..=at].rotate_right(1),
-        None if key.public_key().is_some() => return Err("the private key does not belong to the certificate".to_owned()),
+        None if key.public_key().is_some() => {
+            return Err("the private key does not belong to the certificate".to_owned());
+        }
         None => {}
     }
     let names = names_of(&chain[0])?;
@@ -145,7 +176,8 @@ fn load_file(path: &Path, provider: &CryptoProvider) -> Result<(Arc<CertifiedKey
 }
 
 fn names_of(certificate: &CertificateDer<'_>) -> Result<Vec<String>, String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| format!("cannot be read: {error}"))?;
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| format!("cannot be read: {error}"))?;
     let mut names: Vec<String> = parsed
         .subject_alternative_name()
         .ok()

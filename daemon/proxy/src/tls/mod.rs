@@ -10,7 +10,10 @@ use config::{Diagnostic, DiagnosticKind, Diagnostics, Severity, Span};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::PemObject;
 
 use crate::txn::TlsInfo;
@@ -23,7 +26,11 @@ fn provider() -> Arc<CryptoProvider> {
 /// Where the system keeps the authorities that `ca-file @system-ca` and a missing `ca-file` mean.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-fn versions(tls: &BindTls, span: Span, diagnostics: &mut Diagnostics) -> Vec<&'static SupportedProtocolVersion> {
+fn versions(
+    tls: &BindTls,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Vec<&'static SupportedProtocolVersion> {
     let minimum = tls.min_version.as_deref().unwrap_or("TLSv1.2");
     let maximum = tls.max_version.as_deref().unwrap_or("TLSv1.3");
     let mut versions = Vec::new();
@@ -37,16 +44,28 @@ fn versions(tls: &BindTls, span: Span, diagnostics: &mut Diagnostics) -> Vec<&'s
         diagnostics.push(Diagnostic::error(
             DiagnosticKind::InvalidValue,
             span,
-            format!("no TLS version from {minimum} to {maximum} is offered; TLSv1.2 and TLSv1.3 are"),
+            format!(
+                "no TLS version from {minimum} to {maximum} is offered; TLSv1.2 and TLSv1.3 are"
+            ),
         ));
     }
     versions
 }
 
 /// The acceptor of a `bind` line: certificates loaded, versions and ALPN set. `None` when something is wrong with it.
-pub fn acceptor(tls: &BindTls, span: Span, diagnostics: &mut Diagnostics) -> Option<tokio_rustls::TlsAcceptor> {
+pub fn acceptor(
+    tls: &BindTls,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<tokio_rustls::TlsAcceptor> {
     let provider = provider();
-    let certificates = Certificates::load(&tls.certificates, tls.strict_sni, &provider, span, diagnostics)?;
+    let certificates = Certificates::load(
+        &tls.certificates,
+        tls.strict_sni,
+        &provider,
+        span,
+        diagnostics,
+    )?;
     let versions = versions(tls, span, diagnostics);
     if versions.is_empty() {
         return None;
@@ -59,10 +78,18 @@ pub fn acceptor(tls: &BindTls, span: Span, diagnostics: &mut Diagnostics) -> Opt
         ));
         return None;
     }
-    let mut server = match ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions) {
-        Ok(builder) => builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates)),
+    let mut server = match ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions)
+    {
+        Ok(builder) => builder
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(certificates)),
         Err(error) => {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::InvalidValue, span, format!("TLS cannot be set up: {error}")));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::InvalidValue,
+                span,
+                format!("TLS cannot be set up: {error}"),
+            ));
             return None;
         }
     };
@@ -76,8 +103,12 @@ pub fn acceptor(tls: &BindTls, span: Span, diagnostics: &mut Diagnostics) -> Opt
         });
     }
     if !tls.alpn.is_empty() {
-        server.alpn_protocols =
-            tls.alpn.iter().filter(|protocol| *protocol != "h2").map(|protocol| protocol.clone().into_bytes()).collect();
+        server.alpn_protocols = tls
+            .alpn
+            .iter()
+            .filter(|protocol| *protocol != "h2")
+            .map(|protocol| protocol.clone().into_bytes())
+            .collect();
         if server.alpn_protocols.is_empty() {
             server.alpn_protocols.push(b"http/1.1".to_vec());
         }
@@ -96,27 +127,48 @@ pub fn connector(
     diagnostics: &mut Diagnostics,
 ) -> Option<(tokio_rustls::TlsConnector, ServerName<'static>)> {
     let provider = provider();
-    let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions() {
+    let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+    {
         Ok(builder) => builder,
         Err(error) => {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::InvalidValue, span, format!("TLS cannot be set up: {error}")));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::InvalidValue,
+                span,
+                format!("TLS cannot be set up: {error}"),
+            ));
             return None;
         }
     };
-    let name = tls.sni.as_deref().or(tls.verify_host.as_deref()).unwrap_or(host);
+    let name = tls
+        .sni
+        .as_deref()
+        .or(tls.verify_host.as_deref())
+        .unwrap_or(host);
     let Ok(name) = ServerName::try_from(name.to_owned()) else {
-        diagnostics.push(Diagnostic::error(DiagnosticKind::InvalidValue, span, format!("'{name}' cannot be a server's name in TLS")));
+        diagnostics.push(Diagnostic::error(
+            DiagnosticKind::InvalidValue,
+            span,
+            format!("'{name}' cannot be a server's name in TLS"),
+        ));
         return None;
     };
     let mut client = if tls.verify_none {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_no_client_auth()
     } else {
         let (path, span) = tls
             .ca_file
             .as_ref()
             .filter(|word| word.text != "@system-ca")
-            .map_or((SYSTEM_AUTHORITIES, span), |word| (word.text.as_str(), word.span));
-        builder.with_root_certificates(authorities(Path::new(path), span, diagnostics)?).with_no_client_auth()
+            .map_or((SYSTEM_AUTHORITIES, span), |word| {
+                (word.text.as_str(), word.span)
+            });
+        builder
+            .with_root_certificates(authorities(Path::new(path), span, diagnostics)?)
+            .with_no_client_auth()
     };
     client.enable_sni = tls.sni.is_some();
     Some((tokio_rustls::TlsConnector::from(Arc::new(client)), name))
@@ -129,12 +181,20 @@ fn authorities(path: &Path, span: Span, diagnostics: &mut Diagnostics) -> Option
             store.add_parsable_certificates(certificates.flatten());
         }
         Err(error) => {
-            diagnostics.push(Diagnostic::error(DiagnosticKind::File, span, format!("cannot read '{}': {error}", path.display())));
+            diagnostics.push(Diagnostic::error(
+                DiagnosticKind::File,
+                span,
+                format!("cannot read '{}': {error}", path.display()),
+            ));
             return None;
         }
     }
     if store.is_empty() {
-        diagnostics.push(Diagnostic::error(DiagnosticKind::File, span, format!("no certificate in '{}'", path.display())));
+        diagnostics.push(Diagnostic::error(
+            DiagnosticKind::File,
+            span,
+            format!("no certificate in '{}'", path.display()),
+        ));
         return None;
     }
     Some(store)
@@ -161,7 +221,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
     fn verify_tls13_signature(
         &self,
@@ -169,7 +234,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
@@ -185,8 +255,12 @@ pub fn info(connection: &rustls::ServerConnection) -> TlsInfo {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "",
         },
-        cipher: connection.negotiated_cipher_suite().map_or("", |suite| openssl_name(suite.suite())),
-        alpn: connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+        cipher: connection
+            .negotiated_cipher_suite()
+            .map_or("", |suite| openssl_name(suite.suite())),
+        alpn: connection
+            .alpn_protocol()
+            .map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
     }
 }
