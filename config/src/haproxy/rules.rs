@@ -122,7 +122,7 @@ pub(super) fn tcp_request(
     Some(())
 }
 
-/// `capture request|response header NAME len N`.
+/// `capture request|response header NAME len N`, `capture cookie NAME len N`.
 pub(super) fn capture(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     let rule = rule(args, cx)?;
     let text = |at: usize| {
@@ -131,9 +131,10 @@ pub(super) fn capture(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'
             .map_or("", |word: &Word| word.text.as_str())
     };
     match (text(0), text(1)) {
-        ("cookie", _) => {
-            cx.not_yet(rule.words[0].span, "capture cookie");
-            return None;
+        // The daemon reads the rest: `capture cookie NAME len N`.
+        ("cookie", name) if !name.is_empty() => {
+            draft.config.captures.push(rule);
+            return Some(());
         }
         ("request" | "response", "header") => {}
         _ => {

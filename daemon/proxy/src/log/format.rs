@@ -144,7 +144,7 @@ impl LogFormat {
 
 /// Bytes that would break a line become `#XX`; with `+E`, quotes and backslashes get a backslash.
 fn escape(out: &mut Vec<u8>, start: usize, options: Options) {
-    let odd = |byte: u8| byte < 0x20 || byte >= 0x7f || (byte == b'"' && options.quote);
+    let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || (byte == b'"' && options.quote);
     if !out[start..]
         .iter()
         .any(|byte| odd(*byte) || (options.escape && matches!(byte, b'"' | b'\\' | b']')))

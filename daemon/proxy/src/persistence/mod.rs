@@ -133,7 +133,7 @@ impl CookiePersistence {
         if self.config.mode == CookieMode::Prefix {
             return match memchr::memchr(b'~', value) {
                 Some(at) => (&value[..at], Some(&value[at + 1..])),
-                None => (b"", None),
+                None => (value, None),
             };
         }
         let end = memchr::memchr(b'|', value).unwrap_or(value.len());
@@ -166,7 +166,7 @@ impl CookiePersistence {
     /// Tells which server was used in the end; called before the answer is edited, and again after a redispatch.
     pub fn settle(&self, txn: &mut Transaction, wanted: Option<ServerId>, chosen: &Server) {
         txn.persistence.direct = wanted == Some(chosen.id);
-        if wanted.is_some() {
+        if matches!(txn.cookie_letters[0], b'V' | b'D') {
             txn.cookie_letters[0] = if txn.persistence.direct { b'V' } else { b'D' };
         }
     }
@@ -276,9 +276,7 @@ impl CookiePersistence {
         }
         let now = protocol::event::now_ms() / 1000;
         text.push(b'|');
-        if self.config.maxidle.is_some() {
-            encode_date(now, text);
-        }
+        encode_date(now, text);
         if self.config.maxlife.is_some() {
             text.push(b'|');
             let first = txn.persistence.first_date;
@@ -307,7 +305,8 @@ fn is_over(limit: Option<Duration>, date: u64, now: u64) -> bool {
     })
 }
 
-/// Whether a shared cache may keep the answer (RFC 9111 3, RFC 9110 15.1).
+/// Whether a shared cache may keep the answer (RFC 9111 3, RFC 9110 15.1): its status allows it, nothing forbids it,
+/// and it says how long it is fresh or how it can be validated. What is marked `public` is left as its author wrote it.
 fn is_cacheable(request: &Head, response: &Head) -> bool {
     if !matches!(request.method(), b"GET" | b"HEAD") {
         return false;
@@ -324,21 +323,23 @@ fn is_cacheable(request: &Head, response: &Head) -> bool {
     {
         return false;
     }
-    !response
+    let mut is_fresh = [&b"etag"[..], b"last-modified", b"expires"]
+        .iter()
+        .any(|name| response.header(name).is_some());
+    for directive in response
         .headers(b"cache-control")
         .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .any(|directive| {
-            [
-                &b"no-cache"[..],
-                b"no-store",
-                b"private",
-                b"max-age=0",
-                b"s-maxage=0",
-            ]
-            .iter()
-            .any(|word| directive.eq_ignore_ascii_case(word))
-        })
+    {
+        match directive.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"no-cache" | b"no-store" | b"private" | b"public" | b"max-age=0" | b"s-maxage=0" => {
+                return false;
+            }
+            other => {
+                is_fresh |= other.starts_with(b"max-age=") || other.starts_with(b"s-maxage=");
+            }
+        }
+    }
+    is_fresh
 }
 
 const DATE_ALPHABET: &[u8; 64] =
