@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_tests::machine::Machine;
 use tandem_tests::requirements::our_program;
 use tandem_tests::wait::wait_for;
-use tandem_tests::{Failure, Outcome, ensure, require};
+use tandem_tests::{Failure, Outcome, article, ensure, require};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -84,6 +84,10 @@ fn the_unit(machine: &Machine) -> Outcome {
         "systemd-analyze verify says: {verified}"
     );
 
+    for manual in ["man8/tandemd.8", "man1/tandem.1"] {
+        machine.shell(&format!("grep -q '^.TH' /usr/local/share/man/{manual}"))?;
+    }
+
     machine.exec("systemctl", &["start", "tandem"])?;
     wait_state(machine, "active")?;
     wait_answer(machine, "first")?;
@@ -138,6 +142,8 @@ fn the_unit(machine: &Machine) -> Outcome {
     )?;
     wait_answer(machine, "second")?;
 
+    the_articles_files(machine)?;
+
     machine.exec("systemctl", &["stop", "tandem"])?;
     wait_state(machine, "inactive")?;
     let left = machine.shell("pgrep -a tandemd || true")?;
@@ -148,4 +154,74 @@ fn the_unit(machine: &Machine) -> Outcome {
         machine.property("tandem", "Result")?
     );
     Ok(())
+}
+
+/// The article's pair of files inside of the unit's walls: chroot and user, the address, a drain by `tandem`, and the death of
+/// all processes at once.
+fn the_articles_files(machine: &Machine) -> Outcome {
+    machine.shell(
+        "ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up; ip addr add 10.230.137.1/16 dev eth0; \
+         grep -q host1 /etc/hosts || printf '127.0.0.1 host1\n127.0.0.1 host2\n' >> /etc/hosts",
+    )?;
+    for (path, text) in [
+        ("/etc/haproxy/haproxy.cfg", article::HAPROXY),
+        ("/etc/keepalived/keepalived.conf", article::KEEPALIVED),
+    ] {
+        machine.shell(&format!(
+            "mkdir -p $(dirname {path}); cat > {path} <<'END'\n{text}END\n"
+        ))?;
+    }
+    machine.exec("systemctl", &["restart", "tandem"])?;
+    wait_address(machine, true)?;
+    let worker = machine.shell("pgrep -x tandemd-worker")?;
+    let worker = worker.trim();
+    let user = machine.shell(&format!(
+        "ps -o user= -p {worker}; readlink /proc/{worker}/root"
+    ))?;
+    ensure!(
+        user.contains("haproxy") && user.contains("/var/lib/haproxy"),
+        "the worker is {user}"
+    );
+    machine.exec("tandem", &["drain", "nginx/web1"])?;
+    let servers = machine.exec("tandem", &["servers"])?;
+    ensure!(servers.contains("DRAIN"), "no drain: {servers}");
+
+    // Killed all at once, nobody can remove the address: the unit does, and starts it again.
+    let main = machine.property("tandem", "MainPID")?;
+    // Else vrrp is quick enough to see the supervisor's end and to remove it.
+    machine.shell("kill -STOP $(pgrep -x tandemd-vrrp)")?;
+    machine.exec("systemctl", &["kill", "--signal=KILL", "tandem"])?;
+    wait_for("another main process", LIMIT, || {
+        let now = machine
+            .property("tandem", "MainPID")
+            .map_err(|error| error.to_string())?;
+        if now != main && now != "0" {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    })?;
+    wait_address(machine, true)?;
+    let journal = machine.shell("journalctl --no-pager -u tandem")?;
+    ensure!(
+        journal.contains("removed 10.230.137.100"),
+        "the unit did not clean up:\n{journal}"
+    );
+    machine.exec("systemctl", &["stop", "tandem"])?;
+    wait_address(machine, false)?;
+    machine.exec("systemctl", &["start", "tandem"])?;
+    wait_address(machine, true)
+}
+
+fn wait_address(machine: &Machine, wanted: bool) -> Outcome {
+    wait_for(&format!("the address to be there: {wanted}"), LIMIT, || {
+        let found = machine
+            .shell("ip -o addr show dev eth0")
+            .map_err(|error| error.to_string())?;
+        if found.contains("10.230.137.100") == wanted {
+            Ok(())
+        } else {
+            Err(found)
+        }
+    })
 }
