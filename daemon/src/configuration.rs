@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use config::haproxy::{Account, HaproxyConfig};
 use config::keepalived::KeepalivedConfig;
-use config::{Diagnostics, SourceMap};
+use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use sys::privileges::Identity;
 
 use crate::arguments::Arguments;
@@ -86,11 +86,49 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
         }
         let found = proxy::check(haproxy, &configuration.sources);
         diagnostics.0.extend(found.0);
+        diagnostics.0.extend(unknown_accounts(haproxy));
     }
     Ok(Loaded {
         configuration,
         diagnostics,
     })
+}
+
+/// The users and groups that the system does not have. HAProxy refuses them when it reads the file, and `-c` tells them.
+fn unknown_accounts(haproxy: &HaproxyConfig) -> Vec<Diagnostic> {
+    type Number = fn(&Account) -> Result<u32, String>;
+    let global = &haproxy.global;
+    let sockets = global
+        .stats_sockets
+        .iter()
+        .map(|socket| (&socket.user, &socket.group));
+    let binds = haproxy
+        .proxies
+        .iter()
+        .flat_map(|proxy| &proxy.binds)
+        .map(|bind| (&bind.user, &bind.group));
+    let pairs = std::iter::once((&global.user, &global.group))
+        .chain(sockets)
+        .chain(binds);
+    let accounts = pairs.flat_map(|(user, group)| {
+        [
+            (user.as_ref(), user_number as Number),
+            (group.as_ref(), group_number as Number),
+        ]
+    });
+    accounts
+        .filter_map(|(account, number)| {
+            let Account::Name(name) = account? else {
+                return None;
+            };
+            let reason = number(account?).err()?;
+            Some(Diagnostic::error(
+                DiagnosticKind::UnknownName,
+                name.span,
+                reason,
+            ))
+        })
+        .collect()
 }
 
 impl Configuration {

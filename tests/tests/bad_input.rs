@@ -76,7 +76,7 @@ fn broken_files_are_refused_with_all_their_errors() -> Outcome {
             "/etc/none.cfg",
             "frontend f\n bind :80 ssl crt /nowhere.pem\n",
         )],
-        &["/nowhere.pem"],
+        &["/etc/none.cfg:2", "/nowhere.pem"],
     )?;
     let other = certificate::pem(&["other"])?;
     let good = certificate::pem(&["good"])?;
@@ -96,7 +96,7 @@ fn broken_files_are_refused_with_all_their_errors() -> Outcome {
             "/etc/mixed.cfg",
             "frontend f\n mode http\n bind :80 ssl crt /etc/mixed.pem\n",
         )],
-        &["/etc/mixed.pem"],
+        &["/etc/mixed.cfg:3", "/etc/mixed.pem"],
     )?;
     let nameless = "backend b\n mode http\n server s does-not-exist.invalid:80\n";
     refused(
@@ -104,6 +104,84 @@ fn broken_files_are_refused_with_all_their_errors() -> Outcome {
         &[("/etc/nameless.cfg", nameless)],
         &["does-not-exist.invalid"],
     )
+}
+
+#[test]
+fn what_is_missing_is_named_with_file_and_line() -> Outcome {
+    require!("root", "tandemd");
+    let lab = Lab::start()?;
+    let host = lab.host("a");
+    let server = "backend b\n mode http\n server s does-not-exist.invalid:80";
+    refused(
+        host,
+        &[("/etc/name.cfg", server)],
+        &["/etc/name.cfg:3", "does-not-exist.invalid"],
+    )?;
+    for lenient in ["init-addr none", "init-addr last,libc,none"] {
+        let (code, said) = check(host, &[("/etc/name.cfg", &format!("{server} {lenient}\n"))])?;
+        ensure!(code == Some(0), "{lenient} is refused: {said}");
+    }
+    refused(
+        host,
+        &[(
+            "/etc/user.cfg",
+            "global\n group no-such-group\n stats socket /run/s level user user no-such-user\n",
+        )],
+        &[
+            "/etc/user.cfg:2",
+            "no-such-group",
+            "/etc/user.cfg:3",
+            "no-such-user",
+        ],
+    )?;
+    // The errors of both languages, each in its file.
+    refused(
+        host,
+        &[
+            ("/etc/both.cfg", "defaults\n mode htpp\n"),
+            (
+                "/etc/both.conf",
+                "vrrp_instance R {\n interface eth0\n virtual_router_id 0\n}\n",
+            ),
+        ],
+        &["/etc/both.cfg:2", "/etc/both.conf:3"],
+    )?;
+    // A directory: its files in order, and the mistakes of each.
+    host.write(
+        "/etc/parts/10-defaults.cfg",
+        "defaults\n mode http\n timeout client 1s\n",
+    )?;
+    host.write(
+        "/etc/parts/20-web.cfg",
+        "frontend f\n bind :80\n bidn :81\n",
+    )?;
+    host.write("/etc/parts/30-vrrp.conf", article::KEEPALIVED)?;
+    host.write("/etc/parts/notes.txt", "no configuration at all")?;
+    let program = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
+    let run = |files: &[&str]| -> Outcome<(Option<i32>, String)> {
+        let mut command = host.command(&program);
+        command.arg("-c");
+        for file in files {
+            command.args(["-f", file]);
+        }
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        Ok((output.status.code(), said))
+    };
+    let (code, said) = run(&["/etc/parts"])?;
+    ensure!(
+        code == Some(1) && said.contains("/etc/parts/20-web.cfg:3"),
+        "{code:?}: {said}"
+    );
+    host.write("/etc/parts/20-web.cfg", "frontend f\n bind :80\n")?;
+    let (code, said) = run(&["/etc/parts"])?;
+    ensure!(code == Some(0), "a directory is refused: {said}");
+    let (code, said) = run(&["/etc/absent.cfg", "/etc/parts"])?;
+    ensure!(
+        code == Some(1) && said.contains("/etc/absent.cfg"),
+        "{code:?}: {said}"
+    );
+    Ok(())
 }
 
 #[test]
