@@ -98,7 +98,9 @@ fn every_process_holds_only_the_rights_it_needs() -> Outcome {
     require!("root", "users", "tandemd");
     let lab = Lab::start()?;
     let files = NodeFiles::pair(article::HAPROXY, article::KEEPALIVED);
-    let node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
+    let mut node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
+    // All have become what they stay.
+    node.main().wait_for_log("serves on", LIMIT)?;
     let (user, group) = (
         account("/etc/passwd", "haproxy")?,
         account("/etc/group", "haproxy")?,

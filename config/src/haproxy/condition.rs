@@ -11,8 +11,6 @@ pub const FEATURES: &[&str] = &[
     "ACCEPT4",
     "EPOLL",
     "GETADDRINFO",
-    "LINUX_SPLICE",
-    "NS",
     "OPENSSL",
     "POLL",
     "PRCTL",
