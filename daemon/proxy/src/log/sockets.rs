@@ -48,6 +48,8 @@ pub(super) fn addresses(config: &HaproxyConfig) -> Vec<&LogAddress> {
 impl LogSockets {
     /// Opens all targets. What cannot be opened is listed in `problems` and counts as dropped later.
     pub fn open(config: &HaproxyConfig) -> Self {
+        // The zone's file is out of reach after the chroot, too.
+        super::local_time::load();
         let mut problems = Vec::new();
         let sockets = addresses(config)
             .into_iter()
