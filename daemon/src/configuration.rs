@@ -126,11 +126,16 @@ impl Configuration {
         !arguments.foreground && (arguments.daemon || (configured && !notified))
     }
 
-    /// User and group of the control process: `user` and `group`, else nobody.
+    /// User and group of the control process: `user` and `group`, else nobody. It stays what it is in a user namespace
+    /// that knows no such user.
     pub fn control_identity(&self) -> Identity {
         let nobody = Identity {
-            uid: sys::privileges::user_id("nobody").ok(),
-            gid: sys::privileges::primary_group_of("nobody").ok(),
+            uid: sys::privileges::user_id("nobody")
+                .ok()
+                .filter(|uid| sys::privileges::is_mapped_user(*uid)),
+            gid: sys::privileges::primary_group_of("nobody")
+                .ok()
+                .filter(|gid| sys::privileges::is_mapped_group(*gid)),
         };
         let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else {
             return nobody;

@@ -71,6 +71,13 @@ fn vrrp() -> Result<ExitCode, String> {
     let (setup, mut descriptors) = born::<vrrp::Setup>()?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     let control = descriptors.next();
+    for needed in [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
+        if !sys::privileges::has(needed) {
+            return Err(format!(
+                "virtual addresses take {needed}, which this process does not have: run tandemd as root, or leave keepalived's file out"
+            ));
+        }
+    }
     let identity = Identity {
         uid: None,
         gid: None,

@@ -193,8 +193,10 @@ impl Supervisor {
                 Err(error) => {
                     let place = configuration.sources.name(socket.span.file);
                     return Err(format!(
-                        "{place}:{}: stats socket {}: {error}",
-                        socket.span.line, setup.name
+                        "{place}:{}: stats socket {}: {}",
+                        socket.span.line,
+                        setup.name,
+                        listeners::plain(&error)
                     ));
                 }
             }
@@ -231,8 +233,9 @@ impl Supervisor {
                 }
                 // Another daemon of this host has it, or we may not: the proxy works without.
                 Err(error) => tracing::warn!(
-                    "control socket {}: {error}; `--socket` names another",
-                    path.display()
+                    "control socket {}: {}; `--socket` names another",
+                    path.display(),
+                    listeners::plain(&error)
                 ),
             }
         }

@@ -162,7 +162,7 @@ pub fn describe(address: &BindAddress) -> String {
 }
 
 /// An error without "(os error N)".
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error")
         .next()

@@ -70,6 +70,35 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Whether this process has a capability in effect.
+pub fn has(capability: Capability) -> bool {
+    caps::has_cap(None, caps::CapSet::Effective, capability).unwrap_or(false)
+}
+
+/// Whether a user id exists in this user namespace: one that maps root alone knows no other.
+pub fn is_mapped_user(uid: u32) -> bool {
+    is_mapped("/proc/self/uid_map", uid)
+}
+
+/// Whether a group id exists in this user namespace.
+pub fn is_mapped_group(gid: u32) -> bool {
+    is_mapped("/proc/self/gid_map", gid)
+}
+
+/// Lines of user_namespaces(7): first id inside, first id outside, count.
+fn is_mapped(map: &str, id: u32) -> bool {
+    let Ok(text) = std::fs::read_to_string(map) else {
+        return true;
+    };
+    text.lines().any(|line| {
+        let numbers: Vec<u64> = line
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        matches!(numbers[..], [first, _, count] if (first..first + count).contains(&u64::from(id)))
+    })
+}
+
 /// Gives up all rights but the named ones. Call it while one thread runs: user and group change for all
 /// threads, capabilities for the calling thread and those it starts.
 pub fn restrict(restriction: &Restriction<'_>) -> io::Result<()> {
@@ -129,6 +158,13 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_is_known_in_every_namespace() {
+        assert!(is_mapped_user(nix::unistd::geteuid().as_raw()));
+        assert!(is_mapped_group(nix::unistd::getegid().as_raw()));
+        assert!(is_mapped("/no/such/map", 1));
+    }
 
     #[test]
     fn accounts_are_found_by_name_and_missing_ones_are_named() {

@@ -170,6 +170,14 @@ fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
     if !sys::privileges::is_root() && restriction.chroot.is_some() {
         tracing::warn!("worker: chroot is left out: it takes root");
     }
+    if !sys::privileges::is_root() && (uid.is_some() || gid.is_some()) {
+        tracing::warn!("worker: user and group are left out: it takes root");
+    }
+    if sys::privileges::is_root()
+        && let Some(user) = uid.filter(|uid| !sys::privileges::is_mapped_user(*uid))
+    {
+        return Err(format!("user {user} does not exist in this user namespace"));
+    }
     let restriction = Restriction {
         chroot: restriction.chroot.filter(|_| sys::privileges::is_root()),
         ..restriction

@@ -4,6 +4,8 @@
 //! `show events` are ours. A row says which level may run it; that is checked once, before it runs.
 
 mod changes;
+#[cfg(test)]
+mod manual;
 mod show;
 
 use std::time::Duration;
