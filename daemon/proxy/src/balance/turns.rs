@@ -226,7 +226,9 @@ impl Candidates {
     }
 }
 
-/// Slots for all servers, each as many as its (reduced) weight, spread evenly.
+/// Slots for all servers, each as many as its (reduced) weight, spread evenly. The order is HAProxy's, as observed: before
+/// each slot everyone gains its weight; who has the most whole turns (of `total`) takes it, the first one among equals.
+/// So a hash leads to the same server in both, and one node of a pair may still run HAProxy.
 fn even_map(list: &[Candidate]) -> Vec<u32> {
     let divisor = list
         .iter()
@@ -240,15 +242,21 @@ fn even_map(list: &[Candidate]) -> Vec<u32> {
     let mut credits = vec![0i64; list.len()];
     (0..total)
         .filter_map(|_| {
-            let mut best: Option<usize> = None;
+            let mut best: Option<(i64, usize)> = None;
             for (index, candidate) in list.iter().enumerate() {
-                credits[index] += i64::from(candidate.weight / divisor);
-                if best.is_none_or(|best| credits[index] > credits[best]) {
-                    best = Some(index);
+                let weight = i64::from(candidate.weight / divisor);
+                if weight == 0 {
+                    continue;
+                }
+                credits[index] += weight;
+                let turns = credits[index].div_euclid(total);
+                if best.is_none_or(|(most, _)| turns > most) {
+                    best = Some((turns, index));
                 }
             }
-            best.inspect(|best| credits[*best] -= total)
-                .map(|best| best as u32)
+            let (_, best) = best?;
+            credits[best] -= total;
+            Some(best as u32)
         })
         .collect()
 }
@@ -297,7 +305,22 @@ mod tests {
     fn turns_follow_weights_and_are_spread() {
         assert_eq!(turns(&[1, 1], 4), [0, 1, 0, 1]);
         assert_eq!(turns(&[3, 1], 8), [0, 0, 1, 0, 0, 0, 1, 0]);
-        assert_eq!(candidates(&[20, 10]).map, [0, 1, 0]);
+    }
+
+    #[test]
+    fn the_map_has_the_slots_of_haproxy() {
+        let check = |weights: &[u32], slots: &str| {
+            let map: String = candidates(weights).map.iter().map(u32::to_string).collect();
+            assert_eq!(map, slots, "{weights:?}");
+        };
+        check(&[20, 10], "001");
+        check(&[1, 2], "011");
+        check(&[2, 3], "01011");
+        check(&[3, 1, 2], "002012");
+        check(&[1, 1, 4], "022122");
+        check(&[7, 1, 5], "0020120200202");
+        check(&[4, 2, 6], "002012");
+        check(&[3, 0], "0");
     }
 
     #[test]
