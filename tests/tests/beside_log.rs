@@ -579,15 +579,18 @@ fn classes(line: &str, which: Which) -> String {
         };
         *times = times.split('/').map(class).collect::<Vec<_>>().join("/");
     }
-    let status: u32 = words.get(5).and_then(|word| word.parse().ok()).unwrap_or(0);
-    // The length of an answer of the proxy's own differs with its page's text.
-    if status >= 400 && line.contains("<NOSRV>") || [400, 408, 502, 503, 504].contains(&status) {
-        if let Some(bytes) = words.get_mut(6) {
-            *bytes = if bytes == "0" { "0".into() } else { "n".into() };
-        }
+    // haproxy counts bytes of its own form of a message, we count those on the wire; and it counts none of the answer to
+    // what is no request.
+    let is_http = line.contains('"');
+    if let Some(bytes) = words.get_mut(6).filter(|_| is_http) {
+        *bytes = "n".into();
     }
-    let _ = which;
-    words.join(" ")
+    let line = words.join(" ");
+    // Bad syntax is the client's fault (`CR`, as haproxy says since 2.8), the proxy's (`PR`) for 2.6.
+    if which == Which::Haproxy && line.contains(" 400 n - - PR--") {
+        return line.replace(" PR--", " CR--");
+    }
+    line
 }
 
 fn compare(cases: &[Case], head: &str) -> Outcome {

@@ -253,6 +253,7 @@ async fn session(
         requests: 0,
         since_us: *now_us,
         private: None,
+        source_text: None,
         watched: None,
     };
     let _tls = match &listener.tls {

@@ -156,10 +156,10 @@ fn watch() -> Outcome {
     let for_end = sender.clone();
     std::thread::spawn(move || read_keys(keys, &sender));
     let mut command = Command::new(tandem);
-    for socket in demo.sockets() {
+    for (name, socket) in ["a", "b"].iter().zip(demo.sockets()) {
         command
             .arg("--node")
-            .arg(format!("unix:{}", socket.display()));
+            .arg(format!("{name}=unix:{}", socket.display()));
     }
     let mut dashboard = command
         .arg("--demo-fifo")

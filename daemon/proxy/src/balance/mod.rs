@@ -97,7 +97,7 @@ impl Balancer {
                     |id| load_of(backend, id),
                 )
             }
-            Balance::RoundRobin => candidates.next_smooth(|id| open(id) && Some(id) != avoid),
+            Balance::RoundRobin => candidates.next_turn(|id| open(id) && Some(id) != avoid),
             Balance::StaticRr
             | Balance::Source
             | Balance::Uri { .. }

@@ -138,10 +138,7 @@ impl Probe {
         };
         let until = answer_until(Instant::now());
         match &self.tls {
-            None => {
-                let result = self.talk_tcp(stream, until).await;
-                result
-            }
+            None => self.talk_tcp(stream, until).await,
             Some((connector, name)) => {
                 let handshake = connector.connect(name.clone(), stream);
                 match timeout_at(until, handshake).await {

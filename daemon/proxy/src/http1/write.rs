@@ -77,6 +77,7 @@ pub fn write_response_head(
 }
 
 fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: ClientPersistence) {
+    let fields_start = out.len();
     let mut nominated: Option<Vec<u8>> = None;
     for (name, value) in head.iter() {
         match name.len() {
@@ -94,10 +95,8 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
             10 if name.eq_ignore_ascii_case(b"keep-alive") => continue,
             16 if name.eq_ignore_ascii_case(b"proxy-connection") => continue,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => continue,
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if framing != Framing::Described {
-                    continue;
-                }
+            14 if framing != Framing::Described && name.eq_ignore_ascii_case(b"content-length") => {
+                continue;
             }
             7 if name.eq_ignore_ascii_case(b"upgrade")
                 && persistence != ClientPersistence::Upgrade =>
@@ -109,7 +108,7 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
         push_field(out, name, value);
     }
     if let Some(nominated) = nominated {
-        drop_nominated(out, head, &nominated, framing, persistence);
+        drop_nominated(out, fields_start, head, &nominated, framing, persistence);
     }
     match framing {
         Framing::Length(count) => push_field(
@@ -158,6 +157,7 @@ const PROTECTED: [&[u8]; 6] = [
 /// The rare message that names further fields in `Connection`: its fields are written once more without them.
 fn drop_nominated(
     out: &mut Vec<u8>,
+    fields_start: usize,
     head: &Head,
     nominated: &[u8],
     framing: Framing,
@@ -176,8 +176,7 @@ fn drop_nominated(
             rest.add(name, value);
         }
     }
-    let line_end = memchr::memmem::find(out, b"\r\n").map_or(0, |at| at + 2);
-    out.truncate(line_end);
+    out.truncate(fields_start);
     for (name, value) in rest.iter() {
         let own = [
             &b"keep-alive"[..],

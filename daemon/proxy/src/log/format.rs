@@ -97,9 +97,18 @@ impl LogFormat {
 
     /// Appends the text of a line.
     pub fn render(&self, line: &Line<'_>, out: &mut Vec<u8>) {
+        let mut vanished = false;
         for piece in &self.pieces {
             match piece {
+                // The blanks around a variable that vanished are one.
+                Piece::Literal(text) if std::mem::take(&mut vanished) && text[0] == b' ' => {
+                    out.extend_from_slice(&text[1..]);
+                }
                 Piece::Literal(text) => out.extend_from_slice(text),
+                // `%hr` and `%hs` are no words at all where nothing is captured.
+                Piece::Variable(row, _) if self.purpose == Purpose::Log && row.vanishes(line) => {
+                    vanished = out.last() == Some(&b' ');
+                }
                 Piece::Variable(row, options) => self.write(*options, out, |out| {
                     (row.write)(line, out);
                 }),
@@ -144,7 +153,7 @@ impl LogFormat {
 
 /// Bytes that would break a line become `#XX`; with `+E`, quotes and backslashes get a backslash.
 fn escape(out: &mut Vec<u8>, start: usize, options: Options) {
-    let odd = |byte: u8| byte < 0x20 || byte >= 0x7f || (byte == b'"' && options.quote);
+    let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || (byte == b'"' && options.quote);
     if !out[start..]
         .iter()
         .any(|byte| odd(*byte) || (options.escape && matches!(byte, b'"' | b'\\' | b']')))

@@ -18,7 +18,7 @@ thread_local! {
 fn with_local<R>(wall_us: u64, run: impl FnOnce(&Civil, i64) -> R) -> R {
     let second = wall_us / 1_000_000;
     KEPT.with_borrow_mut(|kept| {
-        if !kept.as_ref().is_some_and(|kept| kept.second == second) {
+        if kept.as_ref().is_none_or(|kept| kept.second != second) {
             let offset_seconds = local_time::offset_seconds(second as i64);
             *kept = Some(Kept {
                 second,

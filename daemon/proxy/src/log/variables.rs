@@ -12,6 +12,17 @@ pub(super) struct VariableRow {
     pub(super) write: fn(&Line<'_>, &mut Vec<u8>),
 }
 
+impl VariableRow {
+    /// Whether it and the blank behind it are left out of a log line: captured headers where none are declared.
+    pub(super) fn vanishes(&self, line: &Line<'_>) -> bool {
+        match self.name {
+            "hr" => line.view.txn.captured_request.is_empty(),
+            "hs" => line.view.txn.captured_response.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 pub(super) fn find(name: &str) -> Option<&'static VariableRow> {
     TABLE
         .binary_search_by_key(&name, |row| row.name)

@@ -56,6 +56,8 @@ pub struct Connection {
     pub since_us: u64,
     /// The server's connection that `http-reuse never` keeps for this client alone, with its server's number.
     pub private: Option<(usize, ServerConnection)>,
+    /// The client's address as `X-Forwarded-For` has it, once it was needed.
+    pub source_text: Option<Box<str>>,
     /// The server whose sessions may be shut down, with its generation when it was chosen.
     pub watched: Option<(Arc<Server>, u64)>,
 }

@@ -16,6 +16,8 @@ const MAX_KEPT: usize = 256;
 const MAX_KEPT_OUTPUT: usize = 64 << 10;
 
 thread_local! {
+    // Boxes: an exchange is large, and tasks hold it by its address.
+    #[allow(clippy::vec_box)]
     static KEPT: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -47,6 +49,8 @@ pub struct Exchange {
     pub up: Vec<u8>,
     /// How much of it was sent.
     pub up_written: usize,
+    /// Whether the request was not sent at the first try.
+    pub upload_waited: bool,
     /// Whether the server refuses more of the request.
     pub up_broken: bool,
     /// Towards the client.
@@ -63,8 +67,8 @@ pub struct Exchange {
     pub received: bool,
     /// Whether this ended without anything to tell of.
     pub is_null: bool,
-    /// Where a refused message is wrong, for the capture.
-    pub in_tunnel: bool,
+    /// Whether it stood in a queue.
+    pub waited: bool,
 }
 
 impl Exchange {
@@ -90,6 +94,7 @@ impl Exchange {
             may_reuse: true,
             up: Vec::new(),
             up_written: 0,
+            upload_waited: false,
             up_broken: false,
             down: Vec::new(),
             down_written: 0,
@@ -98,7 +103,7 @@ impl Exchange {
             keep_client: false,
             received: false,
             is_null: false,
-            in_tunnel: false,
+            waited: false,
         }
     }
 

@@ -24,9 +24,10 @@ pub(super) async fn finish(
     }
     x.slot = None;
     c.watched = None;
-    let now_us = c.now_us();
-    x.txn.timings.end_us = now_us;
-    c.since_us = now_us;
+    if x.txn.timings.end_us == 0 {
+        x.txn.timings.end_us = c.now_us();
+    }
+    c.since_us = x.txn.timings.end_us;
     count(c, x);
     let Connection {
         app,

@@ -36,8 +36,12 @@ pub(super) async fn request(
     x: &mut Exchange,
 ) -> Result<ResponseFacts, Failure> {
     begin_request(c, x);
+    // Whether the server's buffer holds bytes that came with an interim answer and were not looked at yet.
+    let mut unread = false;
     loop {
-        let outcome = c.wait(|c, context| poll_response_head(c, x, context)).await;
+        let outcome = c
+            .wait(|c, context| poll_response_head(c, x, &mut unread, context))
+            .await;
         let facts = match outcome {
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
@@ -77,6 +81,10 @@ pub(super) async fn request(
             );
             write_down(c, x).await.map_err(Failure::End)?;
         }
+        unread = x
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.input.is_empty());
     }
 }
 
@@ -104,6 +112,7 @@ fn begin_request(c: &mut Connection, x: &mut Exchange) {
     x.up.clear();
     x.up_written = 0;
     x.up_broken = false;
+    x.upload_waited = !x.request_done();
     write_request_head(&mut x.up, &x.txn.request, framing, persistence);
     c.entry.set_stage(SessionStage::Response);
     let timeouts = &c.front.timeouts;
@@ -130,6 +139,7 @@ enum Broken {
 fn poll_response_head(
     c: &mut Connection,
     x: &mut Exchange,
+    unread: &mut bool,
     context: &mut Context<'_>,
 ) -> Poll<Result<ResponseFacts, Broken>> {
     loop {
@@ -142,7 +152,12 @@ fn poll_response_head(
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Broken::Server { received: false }));
         };
-        match server.stream.poll_read(context, &mut server.input) {
+        let received = if std::mem::take(unread) {
+            Poll::Ready(Ok(server.input.data().len()))
+        } else {
+            server.stream.poll_read(context, &mut server.input)
+        };
+        match received {
             Poll::Ready(Ok(count)) if count > 0 => {
                 match parse_response(
                     server.input.data(),
@@ -198,9 +213,13 @@ fn poll_upload(
                 x.up_broken = true;
                 return Poll::Ready(Ok(true));
             }
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                x.upload_waited = true;
+                return Poll::Pending;
+            }
         }
-        if x.request_done() {
+        // At the first try the time limit has just been set; it starts anew when sending took longer.
+        if x.request_done() && x.upload_waited {
             c.timer.set(
                 c.now_us(),
                 x.back.as_ref().and_then(|back| back.timeouts.server),
@@ -210,6 +229,7 @@ fn poll_upload(
     if x.request_done() {
         return Poll::Ready(Ok(progress));
     }
+    x.upload_waited = true;
     x.up.clear();
     x.up_written = 0;
     if c.input.is_empty() {
@@ -619,7 +639,9 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         c.private = Some((x.server_index, connection));
         return;
     }
-    put_idle(x.server_index, server, connection, c.now_us());
+    // This moment is the transaction's end too.
+    x.txn.timings.end_us = c.now_us();
+    put_idle(x.server_index, server, connection, x.txn.timings.end_us);
 }
 
 /// Writes `down` to the client.
@@ -649,7 +671,6 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     x.down_written = 0;
     write_response_head(&mut x.down, &x.txn.response, Framing::None, persistence);
     x.answered = true;
-    x.in_tunnel = true;
     write_down(c, x).await?;
     let Some(back) = x.back.clone() else {
         return Ok(());

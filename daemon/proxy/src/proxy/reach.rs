@@ -64,7 +64,7 @@ async fn place(
     back: &Arc<BackendRuntime>,
     avoid: Option<ServerId>,
 ) -> Result<Slot, Termination> {
-    let waiting_since_us = c.now_us();
+    let waiting_since_us = now(c, x);
     loop {
         let wanted = x
             .wanted
@@ -96,6 +96,16 @@ async fn place(
     }
 }
 
+/// The time: a request that has not waited yet has come just now.
+fn now(c: &Connection, x: &Exchange) -> u64 {
+    let has_waited = x.txn.retries > 0 || x.waited || x.txn.timings.request_us == 0;
+    if has_waited {
+        c.now_us()
+    } else {
+        x.txn.timings.request_us
+    }
+}
+
 /// Stands in a queue until its turn; `None` means: choose again.
 async fn queued(
     c: &mut Connection,
@@ -107,6 +117,7 @@ async fn queued(
     let Some(mut ticket) = back.admission.wait(server) else {
         return Err(Termination::new(Cause::ServerTimeout, Stage::Queue));
     };
+    x.waited = true;
     x.txn.queue_positions = ticket.positions;
     c.entry.set_stage(SessionStage::Queue);
     c.timer
@@ -147,7 +158,7 @@ fn may_persist(back: &BackendRuntime, id: ServerId) -> bool {
 }
 
 fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, slot: Slot) {
-    let now_us = c.now_us();
+    let now_us = now(c, x);
     let server = Arc::clone(slot.server());
     server.counters.sessions_total.increment();
     server.counters.rate.tick(now_us / 1_000);

@@ -61,11 +61,13 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
             .await
         {
             Ok(Ok(0)) | Ok(Err(_)) => {
+                x.txn.bytes_in += c.input.len() as u64;
                 c.front.frontend.counters.request_errors.increment();
                 return Err(Termination::new(Cause::Client, Stage::Request));
             }
             Ok(Ok(_)) => now_us = c.now_us(),
             Err(interrupt) => {
+                x.txn.bytes_in += c.input.len() as u64;
                 c.front.frontend.counters.request_errors.increment();
                 return Err(interrupt.end(Cause::ClientTimeout, Stage::Request));
             }

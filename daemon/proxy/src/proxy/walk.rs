@@ -161,7 +161,8 @@ fn monitor(x: &mut Exchange) -> Termination {
 
 /// `use_backend` in order, then `default_backend`, then the back half of a `listen`.
 fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let now_us = c.now_us();
+    // The request has just come: its time is now, and a system's clock need not be asked again.
+    let now_us = x.txn.timings.request_us;
     let mut context = Context {
         session: &c.session,
         txn: &mut x.txn,
@@ -212,13 +213,11 @@ fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
     if excepted || (option.if_none && x.txn.request.header(option.header.as_bytes()).is_some()) {
         return;
     }
-    // An address in text is at most 39 bytes long.
-    let mut text = [0; 48];
-    let mut cursor = std::io::Cursor::new(&mut text[..]);
-    if std::io::Write::write_fmt(&mut cursor, format_args!("{source}")).is_ok() {
-        let length = cursor.position() as usize;
-        x.txn.request.add(option.header.as_bytes(), &text[..length]);
-    }
+    // The text is made once for a connection.
+    let text = c
+        .source_text
+        .get_or_insert_with(|| source.to_string().into_boxed_str());
+    x.txn.request.add(option.header.as_bytes(), text.as_bytes());
 }
 
 /// The server that the client's cookie names.
@@ -234,9 +233,14 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     let Some(back) = x.back.clone() else {
         return Ok(());
     };
-    let now_us = c.now_us();
+    let now_us = x.txn.timings.response_us;
     let front = Arc::clone(&c.front);
-    for rules in back.rules.iter().chain([&front.rules]) {
+    for rules in back
+        .rules
+        .iter()
+        .chain([&front.rules])
+        .filter(|rules| !rules.is_empty_response())
+    {
         let mut context = Context {
             session: &c.session,
             txn: &mut x.txn,

@@ -62,7 +62,7 @@ static TABLE: &[ConverterRow] = &[
     row!("port_only", [], 0, Int, |_, _, x| Some(Value::Int(host_and_port(&x.as_bytes()).1))),
     row!("regsub", [Regex, Text, Text], 2, Text, regsub),
     row!("rtrim", [Text], 1, Text, |a, _, x| { let text = x.as_bytes(); let end = text.iter().rposition(|byte| !a[0].as_text().as_bytes().contains(byte)).map_or(0, |at| at + 1); Some(Value::owned(text[..end].to_vec())) }),
-    row!("strcmp", [Variable], 1, Int, |a, v, x| Some(Value::Int(match x.as_bytes()[..].cmp(&v.txn.variable(a[0].as_text())?[..]) { std::cmp::Ordering::Less => -1, std::cmp::Ordering::Equal => 0, std::cmp::Ordering::Greater => 1 }))),
+    row!("strcmp", [Variable], 1, Int, |a, v, x| Some(Value::Int(match x.as_bytes().as_ref().cmp(v.txn.variable(a[0].as_text())?) { std::cmp::Ordering::Less => -1, std::cmp::Ordering::Equal => 0, std::cmp::Ordering::Greater => 1 }))),
     row!("sub", [Text], 1, Int, |a, v, x| calculate(a, v, x, i64::saturating_sub)),
     row!("upper", [], 0, Text, |_, _, x| Some(Value::owned(x.as_bytes().to_ascii_uppercase()))),
     row!("url_dec", [Int], 0, Text, |a, _, x| Some(Value::owned(url_decode(&x.as_bytes(), a.first().is_some_and(|form| form.as_int() != 0))))),

@@ -126,7 +126,7 @@ static TABLE: &[FetchRow] = &[
     row!("src_is_local", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(v.session.source.ip().to_canonical().is_loopback() || v.session.source.ip() == v.session.destination.ip())))),
     row!("src_port", [], 0, Int, |_, v, f| one(f, Some(int(v.session.source.port())))),
     row!("srv_conn", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| int(found.counters.sessions.current())))),
-    row!("srv_conn_free", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| server_free(found)))),
+    row!("srv_conn_free", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(server_free))),
     row!("srv_id", [], 0, Int, |_, v, f| one(f, v.txn.server.as_ref().map(|found| int(found.sid)))),
     row!("srv_is_up", [Server], 1, Bool, |a, v, f| one(f, server(a, v).map(|found| Value::Bool(found.usability() != Usability::Down)))),
     row!("srv_iweight", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| int(found.config.weight)))),

@@ -155,9 +155,9 @@ fn notice(view: &View<'_>, out: &mut String) {
         "DENY" => ("bad", "Action denied."),
         _ => ("bad", "Unexpected result."),
     };
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<p class=\"notice {class}\" role=\"status\">{text} <a href=\"{}\">Dismiss</a></p>\n",
+        "<p class=\"notice {class}\" role=\"status\">{text} <a href=\"{}\">Dismiss</a></p>",
         Escaped(&view.page.uri)
     );
 }
@@ -187,7 +187,7 @@ fn table(view: &View<'_>, proxy: &ProxySnapshot, out: &mut String) {
     if with_form {
         out.push_str("<td></td>");
     }
-    out.push_str("<th class=\"name\" rowspan=\"2\" scope=\"col\">Name</th><th rowspan=\"2\" scope=\"col\">Status</th>");
+    out.push_str("<th class=\"name\" rowspan=\"2\" scope=\"col\">Name</th><th class=\"status\" rowspan=\"2\" scope=\"col\">Status</th>");
     for (group, columns) in GROUPS {
         let _ = write!(
             out,
