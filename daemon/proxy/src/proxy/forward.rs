@@ -36,8 +36,12 @@ pub(super) async fn request(
     x: &mut Exchange,
 ) -> Result<ResponseFacts, Failure> {
     begin_request(c, x);
+    // Whether the server's buffer holds bytes that came with an interim answer and were not looked at yet.
+    let mut unread = false;
     loop {
-        let outcome = c.wait(|c, context| poll_response_head(c, x, context)).await;
+        let outcome = c
+            .wait(|c, context| poll_response_head(c, x, &mut unread, context))
+            .await;
         let facts = match outcome {
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
@@ -77,6 +81,10 @@ pub(super) async fn request(
             );
             write_down(c, x).await.map_err(Failure::End)?;
         }
+        unread = x
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.input.is_empty());
     }
 }
 
@@ -131,6 +139,7 @@ enum Broken {
 fn poll_response_head(
     c: &mut Connection,
     x: &mut Exchange,
+    unread: &mut bool,
     context: &mut Context<'_>,
 ) -> Poll<Result<ResponseFacts, Broken>> {
     loop {
@@ -143,7 +152,12 @@ fn poll_response_head(
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Broken::Server { received: false }));
         };
-        match server.stream.poll_read(context, &mut server.input) {
+        let received = if std::mem::take(unread) {
+            Poll::Ready(Ok(server.input.data().len()))
+        } else {
+            server.stream.poll_read(context, &mut server.input)
+        };
+        match received {
             Poll::Ready(Ok(count)) if count > 0 => {
                 match parse_response(
                     server.input.data(),
