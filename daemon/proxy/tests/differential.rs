@@ -33,8 +33,8 @@ const RULES: &str = "
 ";
 
 const TARGETS: &[&str] = &[
-    "/r1", "/r1?a=b", "/r2", "/r2/x?y", "/r3", "/r4", "/r5?z", "/r6?k=v", "/r7", "/s1", "/s2", "/s3", "/s4",
-    "/s5", "/d1", "/d2", "/d3", "/d4", "/a1", "/a2", "/q/x?y=z",
+    "/r1", "/r1?a=b", "/r2", "/r2/x?y", "/r3", "/r4", "/r5?z", "/r6?k=v", "/r7", "/s1", "/s2",
+    "/s3", "/s4", "/s5", "/d1", "/d2", "/d3", "/d4", "/a1", "/a2", "/q/x?y=z",
 ];
 
 /// Ends the peer with the test.
@@ -49,7 +49,12 @@ impl Drop for Peer {
 
 #[test]
 fn answers_are_those_of_haproxy() {
-    if Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
+    if Command::new("haproxy")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
         eprintln!("skipped: haproxy is not installed");
         return;
     }
@@ -114,7 +119,11 @@ fn ask(port: u16, target: &str, host: &str) -> Vec<String> {
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
         .expect("a limit");
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");

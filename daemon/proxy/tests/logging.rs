@@ -55,7 +55,10 @@ fn line(options: &str) -> String {
     let mut buffer = [0; 2_048];
     let length = collector.recv(&mut buffer).expect("a line");
     let text = String::from_utf8(buffer[..length].to_vec()).expect("text");
-    assert!(text.starts_with("<134>") && text.ends_with('\n'), "{text:?}");
+    assert!(
+        text.starts_with("<134>") && text.ends_with('\n'),
+        "{text:?}"
+    );
     let (_, message) = text.split_once("haproxy[77]: ").expect("a tag");
     message.trim_end().to_owned()
 }
@@ -65,7 +68,9 @@ fn line(options: &str) -> String {
 fn check(options: &str, expected: &str) {
     let line = line(options);
     let cut = match (line.find('['), line.find("] ")) {
-        (Some(start), Some(end)) if start < end => format!("{}{}", &line[..start], &line[end + 2..]),
+        (Some(start), Some(end)) if start < end => {
+            format!("{}{}", &line[..start], &line[end + 2..])
+        }
         _ => line.clone(),
     };
     assert_eq!(cut, expected, "{line}");
@@ -77,7 +82,10 @@ fn lines_have_haproxys_fields() {
         "option httplog",
         "127.0.0.1:40000 f b/s 2/5/1/20/50 200 1234 - - --NI 4/3/2/1/0 0/0 {host|agent \"x\"} \"GET /a?b HTTP/1.1\"",
     );
-    check("option tcplog", "127.0.0.1:40000 f b/s 5/1/51 1234 -- 4/3/2/1/0 0/0");
+    check(
+        "option tcplog",
+        "127.0.0.1:40000 f b/s 5/1/51 1234 -- 4/3/2/1/0 0/0",
+    );
     check(
         "log-format \"%ci %[src] %{+Q}r %ST %[req.hdr(x-none)] %% %HM %HP %HQ %Ta %U\"",
         "127.0.0.1 127.0.0.1 \"GET /a?b HTTP/1.1\" 200 - % GET /a ?b 50 50",

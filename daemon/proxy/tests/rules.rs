@@ -78,7 +78,11 @@ fn conditions_hold_as_the_manual_says() {
 #[track_caller]
 fn check_edit(rule: &str, expected_target: &str, expected_field: Option<(&str, &str)>) {
     let config = configuration(&format!("{HEAD} {rule}\n default_backend one\n{BACKENDS}"));
-    let mut txn = transaction("GET", "/a/b?q=1", &[("Host", "h"), ("X-A", "one"), ("X-A", "two")]);
+    let mut txn = transaction(
+        "GET",
+        "/a/b?q=1",
+        &[("Host", "h"), ("X-A", "one"), ("X-A", "two")],
+    );
     let (verdict, _) = run(&config, &mut txn);
     assert!(matches!(verdict, Verdict::Continue), "{rule}");
     assert_eq!(txn.request.target(), expected_target.as_bytes(), "{rule}");
@@ -91,12 +95,32 @@ fn check_edit(rule: &str, expected_target: &str, expected_field: Option<(&str, &
 #[test]
 fn requests_are_edited() {
     let same = "/a/b?q=1";
-    check_edit("http-request set-header X-A new", same, Some(("x-a", "new")));
-    check_edit("http-request add-header X-A %[src]:%cp", same, Some(("x-a", "one|two|127.0.0.1:40000")));
+    check_edit(
+        "http-request set-header X-A new",
+        same,
+        Some(("x-a", "new")),
+    );
+    check_edit(
+        "http-request add-header X-A %[src]:%cp",
+        same,
+        Some(("x-a", "one|two|127.0.0.1:40000")),
+    );
     check_edit("http-request del-header x-a", same, Some(("x-a", "")));
-    check_edit("http-request del-header ^x- -m reg", same, Some(("x-a", "")));
-    check_edit("http-request replace-header X-A ^(o.*) <\\1>", same, Some(("x-a", "<one>|two")));
-    check_edit("http-request set-header X-B \"%[path,upper] %[url_param(q)]\"", same, Some(("x-b", "/A/B 1")));
+    check_edit(
+        "http-request del-header ^x- -m reg",
+        same,
+        Some(("x-a", "")),
+    );
+    check_edit(
+        "http-request replace-header X-A ^(o.*) <\\1>",
+        same,
+        Some(("x-a", "<one>|two")),
+    );
+    check_edit(
+        "http-request set-header X-B \"%[path,upper] %[url_param(q)]\"",
+        same,
+        Some(("x-b", "/A/B 1")),
+    );
     check_edit("http-request set-path /x%[path]", "/x/a/b?q=1", None);
     check_edit("http-request replace-path /a/(.*) /\\1", "/b?q=1", None);
     check_edit("http-request set-query %[query]&z=2", "/a/b?q=1&z=2", None);
@@ -121,7 +145,9 @@ fn a_value_cannot_write_another_header() {
 #[track_caller]
 fn check_complaint(line: &str, kind: DiagnosticKind, help: Option<&str>) {
     let found = complaints(&format!("{HEAD} {line}\n{BACKENDS}"));
-    let first = found.first().unwrap_or_else(|| panic!("nothing is wrong with: {line}"));
+    let first = found
+        .first()
+        .unwrap_or_else(|| panic!("nothing is wrong with: {line}"));
     assert_eq!(first.kind, kind, "{line}: {}", first.message);
     assert!(first.span.is_some_and(|span| span.line >= 4), "{line}");
     if let Some(help) = help {
@@ -132,17 +158,45 @@ fn check_complaint(line: &str, kind: DiagnosticKind, help: Option<&str>) {
 #[test]
 fn complaints_name_the_word_and_tell_unknown_from_not_yet() {
     use DiagnosticKind::*;
-    check_complaint("http-request set-heder X y", UnknownWord, Some("did you mean 'set-header'?"));
+    check_complaint(
+        "http-request set-heder X y",
+        UnknownWord,
+        Some("did you mean 'set-header'?"),
+    );
     check_complaint("http-request track-sc0 src", NotSupportedYet, None);
-    check_complaint("http-request deny if { pth /x }", UnknownWord, Some("did you mean 'path'?"));
-    check_complaint("http-request deny if { sc_conn_rate(0) gt 1 }", NotSupportedYet, None);
-    check_complaint("http-request deny if { path,lowr x }", UnknownWord, Some("did you mean 'lower'?"));
-    check_complaint("http-request deny if { path,map(/x) a }", NotSupportedYet, None);
+    check_complaint(
+        "http-request deny if { pth /x }",
+        UnknownWord,
+        Some("did you mean 'path'?"),
+    );
+    check_complaint(
+        "http-request deny if { sc_conn_rate(0) gt 1 }",
+        NotSupportedYet,
+        None,
+    );
+    check_complaint(
+        "http-request deny if { path,lowr x }",
+        UnknownWord,
+        Some("did you mean 'lower'?"),
+    );
+    check_complaint(
+        "http-request deny if { path,map(/x) a }",
+        NotSupportedYet,
+        None,
+    );
     check_complaint("http-request deny if nosuch", UnknownName, None);
     check_complaint("http-request deny if { path_reg ( }", InvalidValue, None);
-    check_complaint("http-request deny if { src 1.2.3.4/99 }", InvalidValue, None);
+    check_complaint(
+        "http-request deny if { src 1.2.3.4/99 }",
+        InvalidValue,
+        None,
+    );
     check_complaint("http-request deny if { path /x", Syntax, None);
-    check_complaint("http-request redirect locaton /x", UnknownWord, Some("did you mean 'location'?"));
+    check_complaint(
+        "http-request redirect locaton /x",
+        UnknownWord,
+        Some("did you mean 'location'?"),
+    );
     check_complaint("http-request set-header X", Syntax, None);
     check_complaint("http-request set-header X %[src", Syntax, None);
 }

@@ -100,7 +100,9 @@ impl LogFormat {
         for piece in &self.pieces {
             match piece {
                 // Blanks are merged, also around a variable that has nothing to say.
-                Piece::Literal(text) if self.purpose == Purpose::Log && out.last() == Some(&b' ') => {
+                Piece::Literal(text)
+                    if self.purpose == Purpose::Log && out.last() == Some(&b' ') =>
+                {
                     out.extend_from_slice(text.strip_prefix(b" ").unwrap_or(text));
                 }
                 Piece::Literal(text) => out.extend_from_slice(text),

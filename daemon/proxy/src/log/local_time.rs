@@ -306,7 +306,10 @@ mod tests {
     fn check(rule: &str, at: (i64, u32, u32, u32), expected: i64) {
         let rule = Rule::parse(rule).expect("a rule");
         let (year, month, day, hour) = at;
-        assert_eq!(rule.offset(seconds_of(year, month, day, hour, 0, 0)), expected);
+        assert_eq!(
+            rule.offset(seconds_of(year, month, day, hour, 0, 0)),
+            expected
+        );
     }
 
     #[test]

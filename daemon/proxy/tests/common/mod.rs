@@ -8,7 +8,9 @@ use config::Diagnostics;
 use config::haproxy::HaproxyConfig;
 use tandem_proxy::rules::{self, CompiledRules, Context, Verdict};
 use tandem_proxy::sample::{Environment, Names};
-use tandem_proxy::state::{Backend, BackendId, Frontend, FrontendCounters, FrontendId, Server, ServerId};
+use tandem_proxy::state::{
+    Backend, BackendId, Frontend, FrontendCounters, FrontendId, Server, ServerId,
+};
 use tandem_proxy::txn::{Session, Transaction};
 
 /// A configuration that must be good.
