@@ -153,6 +153,22 @@ impl Supervisor {
         }
     }
 
+    /// Uses these stats sockets from now on; the files of others go.
+    pub(super) fn use_stats_sockets(&mut self, sockets: Vec<(control::SocketSetup, Arc<OwnedFd>)>) {
+        self.stats = sockets;
+        let stats = &self.stats;
+        self.own_files.retain(|path| {
+            let address = config::haproxy::BindAddress::Unix(path.to_string_lossy().into_owned());
+            let name = describe(&address);
+            let stays = stats.iter().any(|(setup, _)| setup.name == name);
+            if !stays {
+                // An operator may have removed it.
+                let _ = std::fs::remove_file(path);
+            }
+            stays
+        });
+    }
+
     /// Opens the configured stats sockets, or the default one; those already open are kept.
     pub(super) fn open_stats_sockets(
         &mut self,
@@ -168,15 +184,24 @@ impl Supervisor {
                 name: describe(&socket.address),
                 level: control::level(socket.level),
             };
-            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
-                sockets.push((setup, Arc::clone(open)));
-                continue;
-            }
             let access = FileAccess {
                 mode: socket.mode,
                 user: socket.user.as_ref(),
                 group: socket.group.as_ref(),
             };
+            if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
+                if let config::haproxy::BindAddress::Unix(path) = &socket.address
+                    && let Err(error) = listeners::give_away(path.as_ref(), &access)
+                {
+                    tracing::warn!(
+                        "stats socket {}: owner and mode stay: {}",
+                        setup.name,
+                        listeners::plain(&error)
+                    );
+                }
+                sockets.push((setup, Arc::clone(open)));
+                continue;
+            }
             match listeners::open_plain(&socket.address, &access) {
                 Ok(descriptor) => {
                     if let config::haproxy::BindAddress::Unix(path) = &socket.address {

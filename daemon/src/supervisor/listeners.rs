@@ -252,6 +252,13 @@ fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<O
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    give_away(path, access)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Gives a socket's file its owner and mode, those that are named.
+pub(super) fn give_away(path: &Path, access: &FileAccess<'_>) -> io::Result<()> {
     let uid = access
         .user
         .map(user_number)
@@ -268,8 +275,7 @@ fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<O
     if let Some(mode) = access.mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    Ok(())
 }
 
 #[cfg(test)]

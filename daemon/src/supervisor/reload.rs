@@ -174,7 +174,7 @@ impl Supervisor {
         self.worker = new_worker;
         self.listeners = listeners;
         match self.open_stats_sockets(&configuration) {
-            Ok(stats) => self.stats = stats,
+            Ok(stats) => self.use_stats_sockets(stats),
             Err(failure) => {
                 tracing::error!("reload: the stats sockets stay as they were: {failure}")
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal as UnixSignal;
 use protocol::process::{Role, ToChild};
 
+use super::listeners::Listeners;
 use super::{Signal, Supervisor};
 
 /// How long vrrp may take to give its addresses away.
@@ -94,6 +95,8 @@ impl Supervisor {
     }
 
     fn stop_workers(&mut self) {
+        // Who connects from now on is refused, not left waiting in a queue that nobody empties.
+        self.listeners = Listeners::default();
         let graceful = self.stop.as_ref().is_some_and(|stop| stop.graceful);
         let hard_stop_ms = self.hard_stop();
         let message = if graceful {
