@@ -87,6 +87,7 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
         let found = proxy::check(haproxy, &configuration.sources);
         diagnostics.0.extend(found.0);
     }
+    diagnostics.tidy();
     Ok(Loaded {
         configuration,
         diagnostics,
