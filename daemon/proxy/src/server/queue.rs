@@ -106,11 +106,11 @@ impl Admission {
             Some(id) => {
                 let queue = queues.servers.get_mut(id.0 as usize)?;
                 queue.push_back(Arc::clone(&waiter));
-                (queue.len() as u32 - 1, queues.backend.len() as u32)
+                (queue.len() as u32, 0)
             }
             None => {
                 queues.backend.push_back(Arc::clone(&waiter));
-                (0, queues.backend.len() as u32 - 1)
+                (0, queues.backend.len() as u32)
             }
         };
         self.waiting.fetch_add(1, Relaxed);
