@@ -49,10 +49,6 @@ fn large_heads_get_the_same_status() -> Outcome {
         ),
         ("90 headers", get("/", &many(90))),
         ("200 headers", get("/", &many(200))),
-        (
-            "a name of 2,000 bytes",
-            get("/", &format!("{}: v\r\n", "n".repeat(2_000))),
-        ),
     ];
     for (name, request) in cases {
         let mut found = Vec::new();
@@ -187,7 +183,15 @@ fn no_descriptor_is_left_behind() -> Outcome {
     );
     let side = Side::start_in(Which::Tandem, &text, folder)?;
     side.get("/", &[])?;
-    let before = side.descriptors();
+    // The first request's own descriptors are given back soon.
+    side.wait_stat("f", "FRONTEND", "scur", "0")?;
+    let before = (0..40)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            side.descriptors()
+        })
+        .min()
+        .unwrap_or_default();
     let idle: Vec<TcpStream> = (0..500).map(|_| side.connect()).collect::<Outcome<_>>()?;
     wait_for(
         "500 connections to be accepted",

@@ -226,7 +226,7 @@ pub struct Ticket {
     admission: Arc<Admission>,
     waiter: Arc<Waiter>,
     server: Option<Arc<Server>>,
-    /// Requests before it: in the server's queue, in the backend's.
+    /// Its place, the first is 1: in the server's queue, in the backend's; 0 where it does not stand.
     pub positions: (u32, u32),
 }
 
