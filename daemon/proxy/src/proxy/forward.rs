@@ -525,6 +525,7 @@ fn poll_answer(
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
         };
+        let went_directly = relay.direct > 0;
         while relay.direct > 0 {
             match c
                 .client
@@ -547,6 +548,18 @@ fn poll_answer(
         if relay.ended {
             return Poll::Ready(Ok(()));
         }
+        if went_directly && !server.input.is_empty() {
+            // Behind a chunk that went out as it was, the next may be here already.
+            x.down.clear();
+            x.down_written = 0;
+            fill(x, relay)?;
+            if relay.ended || relay.direct > 0 || !x.down.is_empty() {
+                continue;
+            }
+        }
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
+        };
         relay.client_blocks = false;
         if server.input.is_empty()
             && server.input.capacity() > 0

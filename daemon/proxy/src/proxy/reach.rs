@@ -142,8 +142,15 @@ async fn queued(
         .await;
     match outcome {
         Ok(Turn::Mine(slot)) => Ok(slot),
-        Ok(Turn::Gone) => Err(Termination::new(Cause::Client, Stage::Queue)),
-        Err(interrupt) => Err(interrupt.end(Cause::ServerTimeout, Stage::Queue)),
+        // The wait shows as `%Tw` also where it was in vain.
+        Ok(Turn::Gone) => {
+            x.txn.timings.dequeued_us = c.now_us();
+            Err(Termination::new(Cause::Client, Stage::Queue))
+        }
+        Err(interrupt) => {
+            x.txn.timings.dequeued_us = c.now_us();
+            Err(interrupt.end(Cause::ServerTimeout, Stage::Queue))
+        }
     }
 }
 
