@@ -126,6 +126,8 @@ pub enum FromChild {
         user: Option<(String, Option<String>)>,
         /// Killed after this, in milliseconds.
         timeout_ms: u64,
+        /// It tells of a change: at the end of the daemon it may finish, where one that checks is killed.
+        notifies: bool,
     },
     /// Vrrp: send this mail (`smtp_alert`).
     Mail {

@@ -59,11 +59,23 @@ fn status(pid: i32, name: &str) -> Outcome<String> {
         .ok_or_else(|| Failure::new(format!("no {name} in the status of {pid}")))
 }
 
+/// The one process of a part, once those that drain have ended.
 fn one(node: &Node, part: Part) -> Outcome<i32> {
-    match node.pids(part)[..] {
-        [pid] => Ok(pid),
-        ref several => Err(Failure::new(format!("{part:?}: processes {several:?}"))),
-    }
+    wait_for(&format!("one {part:?}"), LIMIT, || {
+        match node.pids(part)[..] {
+            [pid] => Ok(pid),
+            ref several => Err(format!("processes {several:?}")),
+        }
+    })
+}
+
+/// Whether a port of the node takes connections.
+fn is_open(lab: &Lab, port: u16) -> Outcome<bool> {
+    let address = format!("{NODE}:{port}")
+        .parse()
+        .map_err(|_| Failure::new("no address"))?;
+    lab.host("client")
+        .in_network(move || std::net::TcpStream::connect_timeout(&address, LIMIT).is_ok())
 }
 
 fn account(file: &str, name: &str) -> Outcome<String> {
@@ -530,7 +542,9 @@ fn a_graceful_stop_lets_requests_end_and_takes_no_new_ones() -> Outcome {
     let asking = std::thread::spawn(move || http::get(&client, address, "/", &[]));
     let (mut request, _) = listener.accept()?;
     node.main().signal(Signal::SIGUSR1)?;
-    wait_until("the port to close", LIMIT, || asked(&lab, 8001).is_none())?;
+    wait_until("the port to close", LIMIT, || {
+        is_open(&lab, 8001).is_ok_and(|open| !open)
+    })?;
     ensure!(node.main().is_running(), "it did not wait for the request");
     std::io::Write::write_all(
         &mut request,

@@ -364,12 +364,13 @@ impl Supervisor {
                 argv,
                 user,
                 timeout_ms,
+                notifies,
             } => {
                 let runner = self.scripts.clone();
                 let happenings = self.happenings.clone();
                 tokio::spawn(async move {
                     let outcome = runner
-                        .run(argv, user, Duration::from_millis(timeout_ms))
+                        .run(argv, user, Duration::from_millis(timeout_ms), notifies)
                         .await;
                     // The supervisor ends if nobody listens.
                     let _ = happenings
@@ -532,6 +533,7 @@ impl Supervisor {
 
     /// Removes the files that were made here, and addresses that vrrp could not remove itself.
     async fn leave(&mut self) {
+        self.scripts.finish().await;
         if self.vrrp_died
             && let Some(keepalived) = &self.configuration.keepalived
         {

@@ -179,7 +179,7 @@ impl Supervisor {
                 tracing::error!("reload: the stats sockets stay as they were: {failure}")
             }
         }
-        self.scripts = runner(&configuration);
+        self.scripts.configure(runner(&configuration));
         self.node = configuration.node(&self.arguments);
         self.configuration = configuration;
         self.update_health();

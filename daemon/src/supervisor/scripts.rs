@@ -4,9 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -15,6 +15,9 @@ use tokio::sync::Semaphore;
 
 /// Scripts that run at a time.
 pub(super) const MAX_RUNNING_SCRIPTS: usize = 32;
+/// How long scripts that notify may go on when the daemon ends; after that they are on their own.
+const FINISH_LIMIT: Duration = Duration::from_secs(5);
+const FINISH_LOOK: Duration = Duration::from_millis(20);
 /// Scripts that run or wait; more are refused.
 pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
 /// The user that keepalived takes when none is configured, if the system has it.
@@ -25,6 +28,8 @@ const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
 pub(super) struct ScriptRunner {
     turns: Arc<Semaphore>,
     pending: Arc<AtomicUsize>,
+    /// Process groups of scripts that check something.
+    checks: Arc<Mutex<Vec<Pid>>>,
     default_user: Option<(String, Option<String>)>,
     security: bool,
 }
@@ -35,6 +40,7 @@ impl ScriptRunner {
         Self {
             turns: Arc::new(Semaphore::new(MAX_RUNNING_SCRIPTS)),
             pending: Arc::new(AtomicUsize::new(0)),
+            checks: Arc::default(),
             default_user,
             security,
         }
@@ -46,13 +52,14 @@ impl ScriptRunner {
         argv: Vec<String>,
         user: Option<(String, Option<String>)>,
         timeout: Duration,
+        notifies: bool,
     ) -> ScriptOutcome {
         if self.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING_SCRIPTS {
             self.pending.fetch_sub(1, Ordering::Relaxed);
             return ScriptOutcome::Failed(format!("{MAX_PENDING_SCRIPTS} scripts wait already"));
         }
         let outcome = match self.turns.acquire().await {
-            Ok(_turn) => self.run_now(argv, user, timeout).await,
+            Ok(_turn) => self.run_now(argv, user, timeout, notifies).await,
             Err(_) => ScriptOutcome::Failed("scripts are no longer run".to_owned()),
         };
         self.pending.fetch_sub(1, Ordering::Relaxed);
@@ -64,6 +71,7 @@ impl ScriptRunner {
         argv: Vec<String>,
         user: Option<(String, Option<String>)>,
         timeout: Duration,
+        notifies: bool,
     ) -> ScriptOutcome {
         let Some((program, rest)) = argv.split_first() else {
             return ScriptOutcome::Failed("an empty command".to_owned());
@@ -99,7 +107,15 @@ impl ScriptRunner {
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
             .map(Pid::from_raw);
-        match tokio::time::timeout(timeout, child.wait()).await {
+        let check = group.filter(|_| !notifies);
+        if let Some(group) = check {
+            self.checks().push(group);
+        }
+        let ended = tokio::time::timeout(timeout, child.wait()).await;
+        if let Some(group) = check {
+            self.checks().retain(|other| *other != group);
+        }
+        match ended {
             Ok(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => ScriptOutcome::Exited(code),
                 (None, signal) => ScriptOutcome::Signaled(signal.unwrap_or_default()),
@@ -114,6 +130,28 @@ impl ScriptRunner {
                 let _ = child.wait().await;
                 ScriptOutcome::TimedOut
             }
+        }
+    }
+
+    fn checks(&self) -> MutexGuard<'_, Vec<Pid>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same scripts and limits under another configuration.
+    pub(super) fn configure(&mut self, other: Self) {
+        self.default_user = other.default_user;
+        self.security = other.security;
+    }
+
+    /// The daemon ends: nobody wants to know what scripts check, and those that notify get a little time.
+    pub(super) async fn finish(&self) {
+        for group in self.checks().drain(..) {
+            // It may have ended this moment.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        let deadline = Instant::now() + FINISH_LIMIT;
+        while self.pending.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(FINISH_LOOK).await;
         }
     }
 
@@ -162,7 +200,7 @@ mod tests {
         let argv = argv.iter().map(|&word| word.to_owned()).collect();
         assert_eq!(
             runner
-                .run(argv, None, Duration::from_millis(timeout_ms))
+                .run(argv, None, Duration::from_millis(timeout_ms), false)
                 .await,
             expected
         );
@@ -205,6 +243,7 @@ mod tests {
                 vec!["/no/such/program".to_owned()],
                 None,
                 Duration::from_secs(1),
+                false,
             )
             .await;
         assert!(

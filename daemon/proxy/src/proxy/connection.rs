@@ -67,6 +67,10 @@ pub struct Connection {
     pub private: Option<(usize, ServerConnection)>,
     /// The client's address as `X-Forwarded-For` has it, once it was needed.
     pub source_text: Option<Box<str>>,
+    /// Whether the client may still be sending: then the close waits for it, so that a reset does not eat the answer.
+    pub lingers: bool,
+    /// Whether the client has ended the connection.
+    pub is_gone: bool,
     /// The server whose sessions may be shut down, with its generation when it was chosen.
     pub watched: Option<(Arc<Server>, u64)>,
 }

@@ -12,7 +12,7 @@ use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts,
     end_chunks, parse_response, push_chunk, write_request_head, write_response_head,
 };
-use crate::net::poll_write_all;
+use crate::net::{Stream, poll_write_all};
 use crate::server::put_idle;
 use crate::txn::{Cause, Stage, Termination};
 
@@ -697,12 +697,19 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
 
 /// Ends a client's connection so that it can read what was sent: our direction first, then what it still sends is drained.
 pub(super) async fn close(c: &mut Connection) {
+    let is_plain = matches!(c.client, Stream::Tcp(_) | Stream::Unix(_));
+    if c.is_gone || (is_plain && !c.lingers) {
+        return;
+    }
     c.timer.set(c.now_us(), Some(LINGER));
     // Nothing can be done about a connection that cannot even be closed.
     if !matches!(
         c.wait(|c, context| c.client.poll_shutdown(context)).await,
         Ok(Ok(()))
     ) {
+        return;
+    }
+    if !c.lingers {
         return;
     }
     let mut drained = 0;

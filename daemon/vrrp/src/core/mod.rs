@@ -24,14 +24,14 @@ use tracking::Standing;
 pub type Moment = Duration;
 
 /// The priority of the router that owns the addresses.
-const OWNER: u8 = 255;
+pub(crate) const OWNER: u8 = 255;
 /// The priority that resigns.
 const RESIGN: u8 = 0;
 /// Least time between two answers to other masters: a flood of them must not become a flood of ours.
 const ANSWER_SPACING: Duration = Duration::from_millis(100);
 /// Time for another master to let its addresses go before we announce ours again.
 const YIELD_TIME: Duration = Duration::from_millis(30);
-/// What does not change while an instance lives.
+/// What an instance follows; a reload may change it.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// `priority`.
@@ -249,6 +249,11 @@ impl Instance {
             | (Standing::Fault(_), State::Fault) => {}
         }
         actions
+    }
+
+    /// Takes other rules; the state stays. The next [`Instance::judge`] brings the effective priority.
+    pub fn follow(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     /// RFC 3768 6.4.1: the owner speaks at once, all others listen first.

@@ -4,7 +4,7 @@ use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
 use super::scripts::Script;
-use super::unit::{Unit, essence, plain_script};
+use super::unit::{Unit, essence, plain_script, rules};
 use crate::Setup;
 
 impl Driver {
@@ -12,9 +12,8 @@ impl Driver {
     pub(super) async fn apply(&mut self, setup: Setup, cause: &str) {
         let group = setup.config.global.vrrp_mcast_group4;
         let stays = |unit: &Unit, old: &Setup| {
-            let same = |new: &&config::keepalived::VrrpInstance| {
-                essence(&setup.config, new) == essence(&old.config, &unit.config)
-            };
+            let same =
+                |new: &&config::keepalived::VrrpInstance| essence(new) == essence(&unit.config);
             let same_way = unit.group().is_none_or(|joined| joined == group)
                 && old.proxy_configured == setup.proxy_configured;
             setup
@@ -51,6 +50,7 @@ impl Driver {
             {
                 Some(found) => {
                     let (mut unit, config) = kept.remove(found);
+                    unit.core.follow(rules(&config));
                     unit.config = config;
                     self.units.push(unit);
                 }

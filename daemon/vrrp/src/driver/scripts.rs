@@ -109,6 +109,7 @@ impl Script {
             argv: self.argv.clone(),
             user: self.config.user.clone(),
             timeout_ms: milliseconds(self.config.timeout),
+            notifies: false,
         });
         None
     }
@@ -157,6 +158,7 @@ impl Notifications {
             argv,
             user: None,
             timeout_ms: milliseconds(NOTIFY_TIMEOUT),
+            notifies: true,
         });
     }
 

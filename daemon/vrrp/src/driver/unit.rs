@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::keepalived::{
-    Authentication, InitialState, KeepalivedConfig, VirtualAddress, VrrpInstance, VrrpScript,
-};
+use config::keepalived::{Authentication, InitialState, VirtualAddress, VrrpInstance, VrrpScript};
 use protocol::event::now_ms;
 use protocol::vrrp::{
     InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
 };
 
 use crate::core::tracking::{Item, Report};
-use crate::core::{Instance, Moment, Peer, Rules};
+use crate::core::{Instance, Moment, OWNER, Peer, Rules};
 use crate::network::{Network, View};
 use crate::packet::{Form, Reach, Refused};
 
@@ -73,14 +71,7 @@ pub(super) struct Unit {
 impl Unit {
     /// A unit that waits for its first verdict.
     pub(super) fn new(config: VrrpInstance, group: Ipv4Addr) -> Self {
-        let core = Instance::new(Rules {
-            base_priority: config.priority,
-            advert_interval: config.advert_int,
-            nopreempt: config.nopreempt,
-            preempt_delay: preempt_delay(&config),
-            announce_again: config.garp_master_delay,
-            announce_refresh: config.garp_master_refresh,
-        });
+        let core = Instance::new(rules(&config));
         let form = Form {
             vrid: config.virtual_router_id,
             interval_s: u8::try_from(config.advert_int.as_secs().max(1)).unwrap_or(u8::MAX),
@@ -334,6 +325,18 @@ impl Unit {
 }
 
 /// keepalived clears the delay where preemption is off, and for `state MASTER`.
+/// What the state machine follows.
+pub(super) fn rules(config: &VrrpInstance) -> Rules {
+    Rules {
+        base_priority: config.priority,
+        advert_interval: config.advert_int,
+        nopreempt: config.nopreempt,
+        preempt_delay: preempt_delay(config),
+        announce_again: config.garp_master_delay,
+        announce_refresh: config.garp_master_refresh,
+    }
+}
+
 fn preempt_delay(config: &VrrpInstance) -> Duration {
     if config.nopreempt || config.state == InitialState::Master {
         return Duration::ZERO;
@@ -358,11 +361,9 @@ fn link_report(view: &View, name: &str) -> Report {
     }
 }
 
-/// An instance's definition without places, with the scripts that it tracks: equal means unchanged.
-pub(super) fn essence(
-    config: &KeepalivedConfig,
-    instance: &VrrpInstance,
-) -> (VrrpInstance, Vec<VrrpScript>) {
+/// What makes an instance the same virtual router on the wire and on this node. All else may change while it keeps its
+/// state: a reload that changes a priority must not cost the address, as it does not in keepalived.
+pub(super) fn essence(instance: &VrrpInstance) -> VrrpInstance {
     let mut plain = instance.clone();
     plain.name.span = config::Span::default();
     plain.span = config::Span::default();
@@ -373,12 +374,22 @@ pub(super) fn essence(
     {
         entry.span = config::Span::default();
     }
-    let mut scripts = Vec::new();
-    for tracked in &mut plain.track_scripts {
-        scripts.extend(config.scripts.get(tracked.script).map(plain_script));
-        tracked.script = 0;
+    if plain.priority != OWNER {
+        plain.priority = 0;
     }
-    (plain, scripts)
+    plain.state = InitialState::Backup;
+    plain.nopreempt = false;
+    plain.preempt_delay = Duration::ZERO;
+    plain.track_scripts.clear();
+    plain.track_interfaces.clear();
+    plain.dont_track_primary = false;
+    plain.garp_master_delay = Duration::ZERO;
+    plain.garp_master_repeat = 0;
+    plain.garp_master_refresh = Duration::ZERO;
+    plain.garp_master_refresh_repeat = 0;
+    plain.notify = Default::default();
+    plain.smtp_alert = false;
+    plain
 }
 
 /// A script's definition without places.
