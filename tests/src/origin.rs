@@ -111,12 +111,17 @@ impl Origin {
 
     /// Starts an origin on a port of this machine's loopback, whatever the network it runs in.
     pub fn on_loopback(name: &str) -> Outcome<Origin> {
+        Origin::on_loopback_port(name, 0)
+    }
+
+    /// The same on a port of choice: where one has ended before, say.
+    pub fn on_loopback_port(name: &str, port: u16) -> Outcome<Origin> {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             plan: Mutex::new((VecDeque::new(), Answer::Name)),
             record: Mutex::new(VecDeque::new()),
         });
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], port)))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let for_thread = Arc::clone(&shared);

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::{Balance, Bind, BindAddress, ProxyConfig, ServerAddress};
-use protocol::operation::ServerAdmin;
 use protocol::snapshot::{
     BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, Rate, ServerStats, Times,
     WorkerSnapshot,
@@ -218,11 +217,8 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         admin_cause: health.admin_cause,
         operational: health.operational,
         status: status_word(server, &health),
-        weight: if health.admin == ServerAdmin::Drain {
-            0
-        } else {
-            user_weight
-        },
+        // A drained server keeps its weight here, as HAProxy shows it.
+        weight: user_weight,
         initial_weight: u32::from(server.config.weight),
         user_weight,
         backup: server.config.backup,
