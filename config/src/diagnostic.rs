@@ -93,6 +93,18 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Puts complaints in the order of the text, and says only once what grammar and vocabulary both found
+    /// wrong with the same name.
+    pub fn tidy(&mut self) {
+        self.0
+            .sort_by_key(|one| one.span.map(|span| (span.file.0, span.line, span.column)));
+        self.0.dedup_by(|later, earlier| {
+            later.kind == DiagnosticKind::UnknownName
+                && (later.kind, later.severity, later.span)
+                    == (earlier.kind, earlier.severity, earlier.span)
+        });
+    }
+
     /// Whether one of them refuses the configuration.
     pub fn has_errors(&self) -> bool {
         self.0
@@ -182,6 +194,20 @@ fn byte_range(line: &str, span: Span) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn complaints_stand_in_the_order_of_the_text_and_a_missing_name_once() {
+        let at = |line| Span {
+            line,
+            column: 3,
+            ..Span::default()
+        };
+        let missing = |words: &str| Diagnostic::error(DiagnosticKind::UnknownName, at(2), words);
+        let syntax = Diagnostic::error(DiagnosticKind::Syntax, at(1), "a brace is missing");
+        let mut found = Diagnostics(vec![missing("no backend x"), syntax.clone(), missing("x?")]);
+        found.tidy();
+        assert_eq!(found.0, [syntax, missing("no backend x")]);
+    }
 
     #[test]
     fn a_complaint_shows_its_place_its_line_and_what_to_do() {

@@ -88,6 +88,7 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
         diagnostics.0.extend(found.0);
         diagnostics.0.extend(unknown_accounts(haproxy));
     }
+    diagnostics.tidy();
     Ok(Loaded {
         configuration,
         diagnostics,

@@ -13,6 +13,7 @@
 //! What the scenarios assert lives in `tests/tests/`; what several of them share, in [`scenario`].
 
 pub mod article;
+pub mod beside;
 pub mod browser;
 pub mod certificate;
 pub mod control;

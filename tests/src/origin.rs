@@ -109,6 +109,38 @@ impl Origin {
         })
     }
 
+    /// Starts an origin on a port of this machine's loopback, whatever the network it runs in.
+    pub fn on_loopback(name: &str) -> Outcome<Origin> {
+        Origin::on_loopback_port(name, 0)
+    }
+
+    /// The same on a port of choice: where one has ended before, say.
+    pub fn on_loopback_port(name: &str, port: u16) -> Outcome<Origin> {
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            plan: Mutex::new((VecDeque::new(), Answer::Name)),
+            record: Mutex::new(VecDeque::new()),
+        });
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            if let Ok(runtime) = runtime {
+                runtime.block_on(accept(listener, for_thread, stopped));
+            }
+        });
+        Ok(Origin {
+            shared,
+            address,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.address.port()

@@ -24,7 +24,7 @@ fn start(kind: NodeKind) -> Outcome<(Single, ControlSocket)> {
     let socket_line = format!("daemon\nstats socket {SOCKET} mode 600 level admin\n");
     let setup = Single::start(
         kind,
-        NodeFiles::proxy(article::HAPROXY.replace("daemon\n", &socket_line)),
+        NodeFiles::proxy(article::haproxy().replace("daemon\n", &socket_line)),
     )?;
     let socket = ControlSocket::at(setup.node.host().path(SOCKET));
     wait_until("both servers to be up", LIMIT, || {

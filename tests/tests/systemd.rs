@@ -164,8 +164,8 @@ fn the_articles_files(machine: &Machine) -> Outcome {
          grep -q host1 /etc/hosts || printf '127.0.0.1 host1\n127.0.0.1 host2\n' >> /etc/hosts",
     )?;
     for (path, text) in [
-        ("/etc/haproxy/haproxy.cfg", article::HAPROXY),
-        ("/etc/keepalived/keepalived.conf", article::KEEPALIVED),
+        ("/etc/haproxy/haproxy.cfg", article::haproxy()),
+        ("/etc/keepalived/keepalived.conf", article::keepalived()),
     ] {
         machine.shell(&format!(
             "mkdir -p $(dirname {path}); cat > {path} <<'END'\n{text}END\n"

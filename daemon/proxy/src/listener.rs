@@ -36,6 +36,8 @@ impl Socket {
                 std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
             return Ok(Self::Unix(UnixListener::from_std(listener)?));
         }
+        // Without it small answers would wait for acknowledgements; accepted sockets inherit it.
+        socket.set_tcp_nodelay(true)?;
         Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
     }
 
@@ -202,8 +204,6 @@ async fn session(
             let destination = address
                 .or_else(|| stream.local_addr().ok())
                 .unwrap_or(unknown);
-            // Without it small answers would wait for acknowledgements; a socket that is gone shows it at the first read.
-            let _ = stream.set_nodelay(true);
             if listener.keepalive {
                 let _ = socket2::SockRef::from(&stream).set_keepalive(true);
             }
@@ -254,6 +254,8 @@ async fn session(
         since_us: *now_us,
         private: None,
         source_text: None,
+        lingers: false,
+        is_gone: false,
         watched: None,
     };
     let _tls = match &listener.tls {

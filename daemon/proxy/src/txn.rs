@@ -142,6 +142,7 @@ impl Termination {
             (Cause::ServerTimeout, Stage::Headers | Stage::Data) => Some(504),
             (Cause::ServerTimeout | Cause::Server, Stage::Connect | Stage::Queue) => Some(503),
             (Cause::Server, _) => Some(502),
+            (Cause::Down | Cause::Killed, Stage::Headers | Stage::Data) => Some(502),
             (Cause::Down | Cause::Killed, _) => Some(503),
             (Cause::Resource | Cause::Internal, _) => Some(500),
             (

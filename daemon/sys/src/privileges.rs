@@ -155,6 +155,11 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
     Ok(reachable)
 }
 
+/// The limit of open descriptors; 0 where it cannot be told.
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

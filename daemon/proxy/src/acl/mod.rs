@@ -348,5 +348,25 @@ fn compile_criterion(
         let word = Word::new(format!("{base}{rest}"), criterion.span);
         return Ok((Expression::compile(&word, scope)?, Some(method)));
     }
-    Ok((Expression::compile(criterion, scope)?, None))
+    match Expression::compile(criterion, scope) {
+        Ok(expression) => Ok((expression, None)),
+        Err(error) if error.kind == DiagnosticKind::UnknownWord && error.help.is_none() => {
+            Err(suggest_suffixed(error, name))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A criterion that nobody knows may be a misspelt `path_beg`.
+fn suggest_suffixed(error: Diagnostic, name: &str) -> Diagnostic {
+    const SUFFIXES: &[&str] = &["beg", "dir", "dom", "end", "len", "reg", "sub"];
+    let names: Vec<String> = SUFFIXED
+        .iter()
+        .flat_map(|base| {
+            SUFFIXES
+                .iter()
+                .map(move |suffix| format!("{base}_{suffix}"))
+        })
+        .collect();
+    sample::suggest(error, name, names.iter().map(String::as_str))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
-    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, ProxyConfig,
-    ServerAddress, ServerConfig, Timeouts,
+    Balance, BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HashMethod, HttpReuse,
+    InitAddr, Mode, ProxyConfig, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -440,6 +440,13 @@ fn backend_runtime(
                     "'minconn' is not supported yet",
                 ));
             }
+            if server.config.slowstart.is_some() {
+                diagnostics.push(Diagnostic::warning(
+                    DiagnosticKind::NotSupportedYet,
+                    server.config.span,
+                    "'slowstart' is not supported yet: the server gets its full weight at once",
+                ));
+            }
             all_servers.push(Arc::clone(server));
             ServerRuntime {
                 server: Arc::clone(server),
@@ -451,6 +458,26 @@ fn backend_runtime(
             }
         })
         .collect();
+    if matches!(
+        proxy.balance,
+        Balance::UrlParam {
+            check_post: true,
+            ..
+        }
+    ) {
+        diagnostics.push(Diagnostic::warning(
+            DiagnosticKind::NotSupportedYet,
+            proxy.span,
+            "'check_post' of 'balance url_param' is not supported yet: only the URL is looked at",
+        ));
+    }
+    if proxy.hash_method == HashMethod::Consistent {
+        diagnostics.push(Diagnostic::warning(
+            DiagnosticKind::NotSupportedYet,
+            proxy.span,
+            "'hash-type consistent' chooses other servers than HAProxy: the two keep clients apart while both run",
+        ));
+    }
     let (mut retry_empty_response, mut retry_response_timeout) = (false, false);
     for word in &proxy.retry_on {
         match word.text.as_str() {

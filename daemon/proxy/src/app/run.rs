@@ -285,6 +285,8 @@ fn work(
             draining.clone(),
         ));
     }
+    let shared = Arc::clone(&app.shared);
+    tokio::task::spawn_local(async move { shared.reports.sockets.flush_in_turns().await });
     let (app, pulses) = (Arc::clone(app), Arc::clone(pulses));
     tokio::task::spawn_local(async move {
         let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS / 2));

@@ -46,6 +46,8 @@ pub struct Shared {
     pub reports: crate::log::Reports,
     /// Set when the worker drains: no new connections, none kept.
     pub draining: AtomicBool,
+    /// `statm` of this process (proc(5)), opened before the chroot hides it.
+    pub memory_file: Option<std::fs::File>,
 }
 
 impl Shared {
@@ -70,6 +72,7 @@ impl Shared {
             errors: ErrorCaptures::default(),
             events: EventSink::default(),
             draining: AtomicBool::new(false),
+            memory_file: std::fs::File::open("/proc/self/statm").ok(),
         }
     }
 

@@ -49,7 +49,8 @@ pub(super) fn uri(target: &[u8], whole: bool, length: usize, depth: u32) -> u32 
 pub(super) fn url_param(query: &[u8], name: &[u8]) -> Option<u32> {
     query.split(|byte| *byte == b'&').find_map(|pair| {
         let value = pair.strip_prefix(name)?.strip_prefix(b"=")?;
-        (!value.is_empty()).then(|| sdbm(value))
+        // An empty value is one too.
+        Some(sdbm(value))
     })
 }
 
@@ -85,7 +86,8 @@ mod tests {
         check("/a/b/c?d=e", false, 3, 0, "/a/");
         check("/a/b/c?d=e", false, 0, 2, "/a/b");
         assert_eq!(url_param(b"x=1&user=joe&y=", b"user"), Some(sdbm(b"joe")));
-        assert_eq!(url_param(b"x=1&y=", b"y"), None);
+        assert_eq!(url_param(b"x=1&y=", b"y"), Some(0));
+        assert_eq!(url_param(b"x=1&y", b"y"), None);
         assert_eq!(
             header(b"www.example.com", true),
             header(b"example.com:80", true)

@@ -344,7 +344,12 @@ fn set_address(
             new.port()
         ));
     }
-    let text = format!("{} by 'stats socket command'", parts.join(", "));
+    let unchanged = if before.is_some_and(|old| old.ip() == new.ip()) {
+        "no need to change the addr, "
+    } else {
+        ""
+    };
+    let text = format!("{unchanged}{} by 'stats socket command'", parts.join(", "));
     shared.reports.tell(
         backend.config_index,
         LogLevel::Notice,
@@ -364,12 +369,9 @@ fn force_health(
     server: &Server,
     forced: ForcedHealth,
 ) -> Result<String, Refusal> {
-    let Some(check) = &server.config.check else {
-        return Err(Refusal::Invalid(
-            "cannot change health on a tracking server.".to_owned(),
-        ));
-    };
-    let (rise, fall) = (check.rise.max(1), check.fall.max(1));
+    let check = server.config.check.as_ref();
+    // A server without checks is brought down all the same, and up again.
+    let (rise, fall) = check.map_or((1, 1), |check| (check.rise.max(1), check.fall.max(1)));
     let (was_up, is_up) = {
         let mut health = lock_health(server);
         let was_up = !crate::health::is_down(health.operational);
@@ -390,6 +392,9 @@ fn force_health(
                 health.health = 0;
                 health.operational = Operational::Down;
             }
+        }
+        if check.is_none() && health.operational != Operational::Down {
+            health.operational = Operational::NoCheck;
         }
         let is_up = !crate::health::is_down(health.operational);
         if was_up != is_up {

@@ -152,8 +152,9 @@ pub(crate) fn changed(
         (
             LogLevel::Alert,
             format!(
-                "{} is DOWN{reason}. {active} active and {backup} backup servers left. {} sessions active, 0 requeued, {} remaining in queue.",
+                "{} is DOWN{reason}. {}. {} sessions active, 0 requeued, {} remaining in queue.",
                 server_word(backend, server),
+                servers_left(active, backup),
                 server.counters.sessions.current(),
                 server.counters.queue.current()
             ),
@@ -177,6 +178,16 @@ pub(crate) fn changed(
         event_reason,
     ));
     announce_backend(shared, backend, usable_before);
+}
+
+/// `1 active and 0 backup servers left`, and what serves when none is active.
+pub(crate) fn servers_left(active: usize, backup: usize) -> String {
+    let running = if active == 0 && backup > 0 {
+        ". Running on backup"
+    } else {
+        ""
+    };
+    format!("{active} active and {backup} backup servers left{running}")
 }
 
 /// Tells when a backend has lost its last usable server, or got one again.

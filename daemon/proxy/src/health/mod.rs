@@ -20,7 +20,7 @@ pub(crate) use change::{
     announce_backend, change_time, changed, is_down, is_stopped, lock_health, record, server_word,
     status_word,
 };
-pub use probe::{CheckTls, Outcome};
+pub use probe::{CheckTls, Outcome, validate};
 
 /// How TLS checks connect: the connector and the name, for a server's place in `Shared::backends`.
 pub type TlsFor = dyn Fn(&Backend, &Server) -> Option<CheckTls>;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use config::haproxy::{HttpCheck, HttpExpect, HttpExpectKind, ServerAddress};
+use config::haproxy::{HttpCheck, HttpExpect, HttpExpectKind, ProxyConfig, ServerAddress};
+use config::{Diagnostic, DiagnosticKind, Diagnostics};
 use regex::bytes::Regex;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -262,8 +263,25 @@ impl Probe {
     }
 }
 
+/// Checks the regular expression of a proxy's `http-check expect`.
+pub fn validate(proxy: &ProxyConfig, diagnostics: &mut Diagnostics) {
+    let expect = proxy.httpchk.as_ref().and_then(|http| http.expect.as_ref());
+    let Some(HttpExpectKind::StatusRegex(text) | HttpExpectKind::Regex(text)) =
+        expect.map(|expect| &expect.what)
+    else {
+        return;
+    };
+    if let Err(error) = Regex::new(text) {
+        diagnostics.push(Diagnostic::error(
+            DiagnosticKind::InvalidValue,
+            proxy.span,
+            format!("invalid regular expression '{text}' in 'http-check expect': {error}"),
+        ));
+    }
+}
+
 fn judge(expect: &HttpExpect) -> Judge {
-    // `check` has refused what does not compile.
+    // `validate` has refused what does not compile.
     let regex = |text: &str| regex::bytes::RegexBuilder::new(text).unicode(false).build();
     match &expect.what {
         HttpExpectKind::Status(ranges) => Judge::Status(ranges.clone(), expect.negated),

@@ -130,6 +130,7 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
 
 fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     let at = out.len();
+    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out[at..].make_ascii_lowercase();
     out.extend_from_slice(b": ");

@@ -99,10 +99,18 @@ impl LogFormat {
     pub fn render(&self, line: &Line<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
+                // Blanks are merged, also around a variable that has nothing to say.
+                Piece::Literal(text)
+                    if self.purpose == Purpose::Log && out.last() == Some(&b' ') =>
+                {
+                    out.extend_from_slice(text.strip_prefix(b" ").unwrap_or(text));
+                }
                 Piece::Literal(text) => out.extend_from_slice(text),
-                Piece::Variable(row, options) => self.write(*options, out, |out| {
-                    (row.write)(line, out);
-                }),
+                Piece::Variable(row, options) => {
+                    let mut options = *options;
+                    options.mandatory &= !row.may_vanish();
+                    self.write(options, out, |out| (row.write)(line, out));
+                }
                 Piece::Expression(expression, options) => self.write(*options, out, |out| {
                     if let Some(value) = expression.value(&line.view) {
                         value.write(out);

@@ -1,5 +1,6 @@
 //! Traffic logs and state changes: formats, syslog lines, targets that never make anybody wait.
 
+mod batch;
 pub mod date;
 mod format;
 pub mod local_time;

@@ -174,7 +174,7 @@ impl LogPlan {
         if self.targets.is_empty() || self.format.is_none() || txn.silent {
             return false;
         }
-        if self.dontlognull && txn.bytes_in == 0 && txn.request_line.is_empty() {
+        if self.dontlognull && txn.bytes_in == 0 && txn.timings.first_byte_us == 0 {
             return false;
         }
         !self.dontlog_normal || is_troubled(txn)

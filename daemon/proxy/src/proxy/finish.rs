@@ -15,6 +15,7 @@ pub(super) async fn finish(
     end: Result<(), Termination>,
 ) -> bool {
     x.server = None;
+    c.lingers = !(x.is_null || x.received && x.request_done() && c.input.is_empty());
     x.txn.termination = end.err().unwrap_or_default();
     if x.is_null {
         return false;

@@ -12,7 +12,7 @@ use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts,
     end_chunks, parse_response, push_chunk, write_request_head, write_response_head,
 };
-use crate::net::poll_write_all;
+use crate::net::{Stream, poll_write_all};
 use crate::server::put_idle;
 use crate::txn::{Cause, Stage, Termination};
 
@@ -36,8 +36,12 @@ pub(super) async fn request(
     x: &mut Exchange,
 ) -> Result<ResponseFacts, Failure> {
     begin_request(c, x);
+    // Whether the server's buffer holds bytes that came with an interim answer and were not looked at yet.
+    let mut unread = false;
     loop {
-        let outcome = c.wait(|c, context| poll_response_head(c, x, context)).await;
+        let outcome = c
+            .wait(|c, context| poll_response_head(c, x, &mut unread, context))
+            .await;
         let facts = match outcome {
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
@@ -77,6 +81,10 @@ pub(super) async fn request(
             );
             write_down(c, x).await.map_err(Failure::End)?;
         }
+        unread = x
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.input.is_empty());
     }
 }
 
@@ -131,6 +139,7 @@ enum Broken {
 fn poll_response_head(
     c: &mut Connection,
     x: &mut Exchange,
+    unread: &mut bool,
     context: &mut Context<'_>,
 ) -> Poll<Result<ResponseFacts, Broken>> {
     loop {
@@ -143,7 +152,12 @@ fn poll_response_head(
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Broken::Server { received: false }));
         };
-        match server.stream.poll_read(context, &mut server.input) {
+        let received = if std::mem::take(unread) {
+            Poll::Ready(Ok(server.input.data().len()))
+        } else {
+            server.stream.poll_read(context, &mut server.input)
+        };
+        match received {
             Poll::Ready(Ok(count)) if count > 0 => {
                 match parse_response(
                     server.input.data(),
@@ -511,6 +525,7 @@ fn poll_answer(
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
         };
+        let went_directly = relay.direct > 0;
         while relay.direct > 0 {
             match c
                 .client
@@ -533,6 +548,18 @@ fn poll_answer(
         if relay.ended {
             return Poll::Ready(Ok(()));
         }
+        if went_directly && !server.input.is_empty() {
+            // Behind a chunk that went out as it was, the next may be here already.
+            x.down.clear();
+            x.down_written = 0;
+            fill(x, relay)?;
+            if relay.ended || relay.direct > 0 || !x.down.is_empty() {
+                continue;
+            }
+        }
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
+        };
         relay.client_blocks = false;
         if server.input.is_empty()
             && server.input.capacity() > 0
@@ -670,12 +697,19 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
 
 /// Ends a client's connection so that it can read what was sent: our direction first, then what it still sends is drained.
 pub(super) async fn close(c: &mut Connection) {
+    let is_plain = matches!(c.client, Stream::Tcp(_) | Stream::Unix(_));
+    if c.is_gone || (is_plain && !c.lingers) {
+        return;
+    }
     c.timer.set(c.now_us(), Some(LINGER));
     // Nothing can be done about a connection that cannot even be closed.
     if !matches!(
         c.wait(|c, context| c.client.poll_shutdown(context)).await,
         Ok(Ok(()))
     ) {
+        return;
+    }
+    if !c.lingers {
         return;
     }
     let mut drained = 0;

@@ -142,9 +142,28 @@ async fn queued(
         .await;
     match outcome {
         Ok(Turn::Mine(slot)) => Ok(slot),
-        Ok(Turn::Gone) => Err(Termination::new(Cause::Client, Stage::Queue)),
-        Err(interrupt) => Err(interrupt.end(Cause::ServerTimeout, Stage::Queue)),
+        Ok(Turn::Gone) => {
+            waited_in_vain(c, x, back, server);
+            Err(Termination::new(Cause::Client, Stage::Queue))
+        }
+        Err(interrupt) => {
+            waited_in_vain(c, x, back, server);
+            Err(interrupt.end(Cause::ServerTimeout, Stage::Queue))
+        }
     }
+}
+
+/// The log shows a wait as `%Tw` also where it was in vain, and for which server it was.
+fn waited_in_vain(
+    c: &Connection,
+    x: &mut Exchange,
+    back: &BackendRuntime,
+    server: Option<ServerId>,
+) {
+    x.txn.timings.dequeued_us = c.now_us();
+    x.txn.server = server
+        .and_then(|id| back.servers.get(id.0 as usize))
+        .map(|runtime| Arc::clone(&runtime.server));
 }
 
 /// Whether persistence may use a server now.
@@ -219,7 +238,7 @@ async fn connection(
                     .load(std::sync::atomic::Ordering::Relaxed)
                     != *generation
             {
-                return Poll::Ready(Err(Interrupt::ServerDown));
+                return Poll::Ready(Err(Interrupt::of_shutdown(server)));
             }
             timer.poll(context).map(|()| Err(Interrupt::Timeout))
         })

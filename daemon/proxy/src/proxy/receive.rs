@@ -94,7 +94,10 @@ async fn first_bytes(c: &mut Connection, is_first: bool) -> Result<(), Terminati
         .await;
     match outcome {
         Ok(Ok(count)) if count > 0 => Ok(()),
-        Ok(_) => Err(Termination::new(Cause::Client, Stage::Request)),
+        Ok(outcome) => {
+            c.is_gone = !c.is_draining() || outcome.is_err();
+            Err(Termination::new(Cause::Client, Stage::Request))
+        }
         Err(interrupt) => Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
     }
 }

@@ -40,6 +40,7 @@ pub fn compile(
             ..CompiledRules::default()
         },
     };
+    crate::health::validate(proxy, compiler.diagnostics);
     compiler.captures(proxy);
     compiler.run(proxy);
     compiler.rules
@@ -658,6 +659,18 @@ fn reply(
                 ));
             }
         }
+    }
+    let has_body = match &reply.content {
+        Content::Fixed(body) => !body.is_empty(),
+        Content::Format(_) => true,
+        _ => false,
+    };
+    if has_body && reply.content_type.is_none() {
+        return Err(Diagnostic::error(
+            DiagnosticKind::Syntax,
+            words.last,
+            "an answer with a body needs 'content-type'",
+        ));
     }
     if matches!(reply.content, Content::ErrorPage)
         && !is_built_in(reply.status)

@@ -106,11 +106,11 @@ impl Admission {
             Some(id) => {
                 let queue = queues.servers.get_mut(id.0 as usize)?;
                 queue.push_back(Arc::clone(&waiter));
-                (queue.len() as u32 - 1, queues.backend.len() as u32)
+                (queue.len() as u32, 0)
             }
             None => {
                 queues.backend.push_back(Arc::clone(&waiter));
-                (0, queues.backend.len() as u32 - 1)
+                (0, queues.backend.len() as u32)
             }
         };
         self.waiting.fetch_add(1, Relaxed);
@@ -226,7 +226,7 @@ pub struct Ticket {
     admission: Arc<Admission>,
     waiter: Arc<Waiter>,
     server: Option<Arc<Server>>,
-    /// Requests before it: in the server's queue, in the backend's.
+    /// Its place, the first is 1: in the server's queue, in the backend's; 0 where it does not stand.
     pub positions: (u32, u32),
 }
 

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::{Balance, Bind, BindAddress, ProxyConfig, ServerAddress};
-use protocol::operation::ServerAdmin;
 use protocol::snapshot::{
     BackendStats, CheckStats, FrontendStats, ProcessInfo, ProxySnapshot, Rate, ServerStats, Times,
     WorkerSnapshot,
@@ -55,7 +54,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
 fn process(shared: &Shared, now_ms: u64) -> ProcessInfo {
     let process = &shared.process;
     let maxconn = process.maxconn.load(Relaxed);
-    let ulimit_n = descriptor_limit();
+    let ulimit_n = sys::privileges::descriptor_limit();
     ProcessInfo {
         pid: shared.pid,
         uptime_ms: now_ms,
@@ -82,24 +81,23 @@ fn process(shared: &Shared, now_ms: u64) -> ProcessInfo {
         tasks: process.tasks.current(),
         idle_percent: process.idle_percent.load(Relaxed),
         stopping: shared.draining.load(Relaxed),
-        memory_bytes: resident_bytes(),
+        memory_bytes: resident_bytes(shared),
     }
 }
 
-/// `Max open files` of limits(5), as the kernel tells it.
-fn descriptor_limit() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
-}
-
-/// Resident pages of statm (proc(5)); 0 where /proc is not there, in a chroot for instance.
-fn resident_bytes() -> u64 {
+/// Resident pages of statm (proc(5)); 0 where it could not be opened.
+fn resident_bytes(shared: &Shared) -> u64 {
+    use std::os::unix::fs::FileExt;
     const PAGE_BYTES: u64 = 4_096;
-    std::fs::read_to_string("/proc/self/statm")
+    /// Seven numbers of at most 20 digits.
+    const STATM_BYTES: usize = 160;
+    let mut text = [0; STATM_BYTES];
+    let read = shared
+        .memory_file
+        .as_ref()
+        .map(|file| file.read_at(&mut text, 0));
+    let Some(Ok(length)) = read else { return 0 };
+    std::str::from_utf8(&text[..length])
         .ok()
         .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
         .map_or(0, |pages| pages * PAGE_BYTES)
@@ -219,11 +217,8 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         admin_cause: health.admin_cause,
         operational: health.operational,
         status: status_word(server, &health),
-        weight: if health.admin == ServerAdmin::Drain {
-            0
-        } else {
-            user_weight
-        },
+        // A drained server keeps its weight here, as HAProxy shows it.
+        weight: user_weight,
         initial_weight: u32::from(server.config.weight),
         user_weight,
         backup: server.config.backup,

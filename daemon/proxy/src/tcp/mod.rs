@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use crate::app::{BackendRuntime, SessionStage};
-use crate::net::{Buffer, Stream, poll_write_all};
+use crate::net::{BUFFER_BYTES, Buffer, Stream, poll_write_all};
 use crate::proxy::{Connection, Exchange, Target, account, log_transaction, reach_server};
 use crate::rules::{Context as RuleContext, Verdict};
 use crate::server::ServerConnection;
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
-/// Reads that fill the buffer in a row before it becomes a large one.
+/// Reads of a whole ordinary buffer in a row before a direction gets a large one, which it keeps while it is bulk.
 const FULL_READS_BEFORE_LARGE: u32 = 2;
+/// A read this short ends the bulk.
+const SHORT_READ_BYTES: usize = 4 << 10;
 
 /// Serves a client's connection in TCP mode.
 pub async fn serve(mut c: Connection) {
@@ -145,25 +147,25 @@ impl Direction {
                 }
                 continue;
             }
+            let is_bulk = self.full_reads >= FULL_READS_BEFORE_LARGE;
+            if is_bulk {
+                buffer.enlarge();
+            }
             match from.poll_read(context, buffer) {
                 Poll::Ready(Ok(0)) => {
                     self.ended = true;
                     buffer.release_if_empty();
                 }
-                Poll::Ready(Ok(_)) => {
-                    self.full_reads = if buffer.is_full() {
-                        self.full_reads + 1
-                    } else {
-                        0
-                    };
-                    if self.full_reads >= FULL_READS_BEFORE_LARGE {
-                        // The data in hand moves into the large buffer once.
-                        buffer.enlarge();
-                    }
+                Poll::Ready(Ok(count)) if count < SHORT_READ_BYTES => self.full_reads = 0,
+                Poll::Ready(Ok(count)) if count >= BUFFER_BYTES => {
+                    self.full_reads = self.full_reads.saturating_add(1)
                 }
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::From)),
                 Poll::Pending => {
-                    buffer.release_if_empty();
+                    if !is_bulk {
+                        buffer.release_if_empty();
+                    }
                     return Poll::Pending;
                 }
             }

@@ -1,0 +1,178 @@
+//! Which server is chosen: the same sequence as haproxy's, for the same servers and the same requests.
+
+use tandem_tests::beside::{BOTH, Differences, Side};
+use tandem_tests::{Origin, Outcome, ensure, require};
+
+/// Numbers that look random and are the same in each run (xorshift).
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// The algorithms, each with how its requests differ from each other.
+const ALGORITHMS: [&str; 14] = [
+    "roundrobin",
+    "static-rr",
+    "leastconn",
+    "source",
+    "uri",
+    "uri whole",
+    "uri len 6",
+    "uri depth 2",
+    "uri len 9 depth 1",
+    "url_param user",
+    "url_param user check_post",
+    "hdr(X-Who)",
+    "hdr(Host) use_domain_only",
+    "first",
+];
+/// How many backends for each algorithm.
+const BACKENDS: usize = 4;
+/// How many requests for each backend.
+const REQUESTS: usize = 24;
+
+/// A backend's servers, with weights, and some of them out of the ordinary.
+fn servers(random: &mut Seeded, origins: &[Origin]) -> String {
+    let count = 2 + random.below(origins.len() as u64 - 1) as usize;
+    let mut text = String::new();
+    for (number, origin) in origins.iter().take(count).enumerate() {
+        let port = origin.port();
+        text.push_str(&format!(" server s{number} 127.0.0.1:{port}"));
+        let weight = [1, 1, 1, 2, 3, 7, 20, 100, 256, 0][random.below(10) as usize];
+        // One server always remains: a backend without any is another test's matter.
+        match random.below(8) {
+            0 if number > 0 => text.push_str(" backup"),
+            1 if number > 0 => text.push_str(" disabled"),
+            2 => {}
+            _ => text.push_str(&format!(
+                " weight {}",
+                if number == 0 { weight.max(1) } else { weight }
+            )),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A request that exercises what the algorithms look at.
+fn request(random: &mut Seeded) -> (String, Vec<String>) {
+    const WORDS: [&str; 8] = [
+        "a",
+        "static",
+        "images/x",
+        "api/v1/users",
+        "q",
+        "deep/er/still/more",
+        "A%20b",
+        "",
+    ];
+    let mut path = format!("/{}", WORDS[random.below(8) as usize]);
+    match random.below(5) {
+        0 => path.push_str(&format!("?user={}", random.below(50))),
+        1 => path.push_str(&format!("?x=1&user=u{}&y", random.below(50))),
+        2 => path.push_str("?user=&z=1"),
+        3 => path.push_str(&format!("/{}", random.below(100))),
+        _ => {}
+    }
+    let mut headers = Vec::new();
+    if random.below(4) > 0 {
+        headers.push(format!("X-Who: w{}", random.below(30)));
+    }
+    (path, headers)
+}
+
+#[test]
+fn the_same_servers_are_chosen() -> Outcome {
+    require!("haproxy", "tandemd");
+    let origins = (0..6)
+        .map(|number| Origin::on_loopback(&format!("o{number}")))
+        .collect::<Outcome<Vec<_>>>()?;
+    let mut random = Seeded(0x7a4d_e0c1_5eed_0001);
+    let mut text = String::from("frontend f\n bind {in}\n");
+    let mut backends = String::new();
+    let mut cases = Vec::new();
+    for (kind, algorithm) in ALGORITHMS.iter().enumerate() {
+        for number in 0..BACKENDS {
+            let name = format!("b{kind}_{number}");
+            text.push_str(&format!(
+                " use_backend {name} if {{ hdr(x-case) {name} }}\n"
+            ));
+            let servers = servers(&mut random, &origins);
+            backends.push_str(&format!("backend {name}\n balance {algorithm}\n{servers}"));
+            let requests: Vec<_> = (0..REQUESTS).map(|_| request(&mut random)).collect();
+            cases.push((name, *algorithm, servers, requests));
+        }
+    }
+    text.push_str(&backends);
+    let sides = [Side::start(BOTH[0], &text)?, Side::start(BOTH[1], &text)?];
+    let mut differences = Differences::default();
+    for (name, algorithm, servers, requests) in &cases {
+        let chosen = sides
+            .iter()
+            .map(|side| {
+                requests
+                    .iter()
+                    .map(|(path, headers)| {
+                        let mut headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+                        let case = format!("X-Case: {name}");
+                        headers.push(&case);
+                        let answer = side.get(path, &headers)?;
+                        Ok(answer.server().to_owned())
+                    })
+                    .collect::<Outcome<Vec<String>>>()
+            })
+            .collect::<Outcome<Vec<_>>>()?;
+        let [theirs, ours] = &chosen[..] else {
+            unreachable!("two sides")
+        };
+        // In a table for the reader of a failure: request by request.
+        let table: Vec<_> = requests
+            .iter()
+            .map(|(path, headers)| format!("{path} {headers:?}"))
+            .collect();
+        let differing: Vec<_> = (0..REQUESTS)
+            .filter(|&at| theirs[at] != ours[at])
+            .map(|at| &table[at])
+            .collect();
+        differences.compare(
+            &format!("balance {algorithm}\n{servers}  at {differing:?}"),
+            theirs,
+            ours,
+        );
+    }
+    differences.none()
+}
+
+#[test]
+fn random_reaches_every_server_by_its_weight() -> Outcome {
+    require!("tandemd");
+    let origins = [
+        Origin::on_loopback("o0")?,
+        Origin::on_loopback("o1")?,
+        Origin::on_loopback("o2")?,
+    ];
+    let text = format!(
+        "frontend f\n bind {{in}}\n default_backend b\nbackend b\n balance random\n server s0 127.0.0.1:{} weight 1\n server s1 127.0.0.1:{} weight 3\n server s2 127.0.0.1:{} weight 0\n",
+        origins[0].port(),
+        origins[1].port(),
+        origins[2].port()
+    );
+    let side = Side::start(BOTH[1], &text)?;
+    for _ in 0..400 {
+        side.get("/", &[])?;
+    }
+    let counts: Vec<usize> = origins
+        .iter()
+        .map(|origin| origin.requests().len())
+        .collect();
+    ensure!(counts[2] == 0, "weight 0 was chosen: {counts:?}");
+    // 100 expected; the chance of less than 50 or more than 160 is below one in a million.
+    ensure!((50..=200).contains(&counts[0]), "not by weight: {counts:?}");
+    Ok(())
+}
