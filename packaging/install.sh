@@ -34,11 +34,11 @@ else
 	mkdir -p "$destdir$units"
 	sed "s|/usr/local/sbin/|$prefix/sbin/|g" "$here/tandem.service" >"$destdir$units/tandem.service"
 	chmod 0644 "$destdir$units/tandem.service"
-	for manual in "$here"/*.[18]; do
-		[ -f "$manual" ] || continue
-		section=${manual##*.}
-		install -D -m 0644 "$manual" "$destdir$prefix/share/man/man$section/$(basename "$manual")"
-	done
+	install -D -m 0644 "$here/tandemd.8" "$destdir$prefix/share/man/man8/tandemd.8"
+	# The client writes its own manual, from its command line.
+	mkdir -p "$destdir$prefix/share/man/man1"
+	"$programs/tandem" man >"$destdir$prefix/share/man/man1/tandem.1"
+	chmod 0644 "$destdir$prefix/share/man/man1/tandem.1"
 fi
 
 if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then

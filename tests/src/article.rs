@@ -1,56 +1,85 @@
-//! The five configurations of the article that the project comes from, as its readers would write them.
+//! The five configurations of the article that the project comes from: our own files in `examples/` with the same settings, and,
+//! where they lie beside the project, the article's own, unchanged.
 
-/// `haproxy.cfg`: two web servers by name, round robin.
-pub const HAPROXY: &str = include_str!("article/haproxy.cfg");
-/// `keepalived.conf` of the first node.
-pub const KEEPALIVED: &str = include_str!("article/keepalived.conf");
-/// Persistence by source address, in TCP mode; needs the defaults section.
-const L4_PERSISTENCE: &str = include_str!("article/l4-persistence.cfg");
-/// Persistence by cookie; needs the defaults section.
-const L7_COOKIE: &str = include_str!("article/l7-cookie.cfg");
-/// TLS offload, redirect, routing by path and by host; needs the defaults section.
-const SSL_PATH_HOST: &str = include_str!("article/ssl-path-host.cfg");
+use std::path::Path;
+use std::sync::LazyLock;
 
 /// The priority of the second node.
 pub const BACKUP_PRIORITY: u8 = 99;
 /// The advertisement interval of the files, in seconds.
 pub const ADVERT_INT_SECONDS: u64 = 1;
 
+/// A file of `examples/` without comments and alignment, so that tests can replace its lines.
+fn plain(text: &str) -> String {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|line| !line.is_empty())
+        .map(|line| line + "\n")
+        .collect()
+}
+
+/// `haproxy.cfg`: two web servers by name, round robin.
+pub fn haproxy() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| plain(include_str!("../../examples/haproxy.cfg")));
+    &TEXT
+}
+
+/// `keepalived.conf` of the first node.
+pub fn keepalived() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| plain(include_str!("../../examples/keepalived.conf")));
+    &TEXT
+}
+
 /// `keepalived.conf` of the second node: another state and priority, and nothing else.
 pub fn keepalived_backup() -> String {
-    KEEPALIVED
-        .replace("state MASTER", "state BACKUP")
+    on_the_second_node(keepalived())
+}
+
+/// A `keepalived.conf` of the first node as the second one has it.
+pub fn on_the_second_node(text: &str) -> String {
+    text.replace("state MASTER", "state BACKUP")
         .replace("priority 100", &format!("priority {BACKUP_PRIORITY}"))
 }
 
-/// The defaults section of `haproxy.cfg`.
-fn defaults() -> &'static str {
-    let from = HAPROXY.find("defaults").unwrap_or(0);
-    let to = HAPROXY.find("frontend").unwrap_or(HAPROXY.len());
-    &HAPROXY[from..to]
+/// A file of the article itself, to the byte; `None` where it does not lie beside the project.
+pub fn original(name: &str) -> Option<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/article");
+    std::fs::read_to_string(folder.join(name)).ok()
 }
 
-/// The global section of `haproxy.cfg` with a stats socket.
+/// The defaults section of a whole file.
+pub fn defaults_of(text: &str) -> &str {
+    let from = text.find("defaults").unwrap_or(0);
+    let to = text.find("frontend").unwrap_or(text.len());
+    &text[from..to]
+}
+
+/// The global section of `haproxy.cfg`.
 pub fn global() -> &'static str {
-    &HAPROXY[..HAPROXY.find("defaults").unwrap_or(0)]
+    &haproxy()[..haproxy().find("defaults").unwrap_or(0)]
 }
 
-/// Persistence by source address, complete.
+/// Persistence by source address, in TCP mode.
 pub fn l4_persistence() -> String {
-    format!("{}{}{L4_PERSISTENCE}", global(), defaults())
+    let rest = plain(include_str!("../../examples/l4-persistence.cfg"));
+    format!("{}{rest}", global())
 }
 
-/// Persistence by cookie, complete.
+/// Persistence by cookie.
 pub fn l7_cookie() -> String {
-    format!("{}{}{L7_COOKIE}", global(), defaults())
+    let rest = plain(include_str!("../../examples/l7-cookie.cfg"));
+    format!("{}{rest}", global())
 }
 
-/// TLS, redirect and routing, complete. The file brings its own global section, which merges with the first.
+/// TLS offload, redirect, routing by path and by host.
 pub fn ssl_path_host() -> String {
-    format!("{}{SSL_PATH_HOST}", defaults())
+    plain(include_str!("../../examples/ssl-path-host.cfg"))
 }
 
-/// A configuration from its later sections: the article's global and defaults before `rest`.
+/// A configuration from its later sections: the global and defaults sections before `rest`.
 pub fn with_defaults(rest: &str) -> String {
-    format!("{}{}{rest}", global(), defaults())
+    format!("{}{}{rest}", global(), defaults_of(haproxy()))
 }

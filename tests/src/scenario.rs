@@ -59,22 +59,18 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts the article's files, unchanged, on two nodes, and waits until the first one holds the address.
+    /// Starts the pair of `examples/` on two nodes, and waits until the first one holds the address.
     pub fn start(a: NodeKind, b: NodeKind) -> Outcome<Pair> {
+        Pair::start_with(a, b, article::haproxy(), article::keepalived())
+    }
+
+    /// The same with other files; the second node differs in state and priority alone.
+    pub fn start_with(a: NodeKind, b: NodeKind, haproxy: &str, keepalived: &str) -> Outcome<Pair> {
         let lab = Lab::start()?;
         let webs = vec![Nginx::start(&lab, "web1")?, Nginx::start(&lab, "web2")?];
-        let a = Node::start(
-            &lab,
-            "a",
-            a,
-            NodeFiles::pair(article::HAPROXY, article::KEEPALIVED),
-        )?;
-        let b = Node::start(
-            &lab,
-            "b",
-            b,
-            NodeFiles::pair(article::HAPROXY, article::keepalived_backup()),
-        )?;
+        let a = Node::start(&lab, "a", a, NodeFiles::pair(haproxy, keepalived))?;
+        let second = article::on_the_second_node(keepalived);
+        let b = Node::start(&lab, "b", b, NodeFiles::pair(haproxy, second))?;
         let pair = Pair { webs, a, b, lab };
         pair.wait_holder("a", FIRST_ANSWER)?;
         Ok(pair)

@@ -49,12 +49,12 @@ fn broken_files_are_refused_with_all_their_errors() -> Outcome {
     let (code, said) = check(
         host,
         &[
-            ("/etc/ok.cfg", article::HAPROXY),
-            ("/etc/ok.conf", article::KEEPALIVED),
+            ("/etc/ok.cfg", article::haproxy()),
+            ("/etc/ok.conf", article::keepalived()),
         ],
     )?;
     ensure!(code == Some(0), "the article's files are refused: {said}");
-    let broken = article::HAPROXY
+    let broken = article::haproxy()
         .replace("balance roundrobin", "balanec roundrobin")
         .replace("bind :80", "bind :99999");
     refused(
@@ -62,7 +62,7 @@ fn broken_files_are_refused_with_all_their_errors() -> Outcome {
         &[("/etc/broken.cfg", &broken)],
         &["/etc/broken.cfg:", "balanec", "balance", "99999"],
     )?;
-    let broken = article::KEEPALIVED
+    let broken = article::keepalived()
         .replace("virtual_router_id 50", "virtual_router_id 500")
         .replace("advert_int", "advertint");
     refused(
@@ -115,7 +115,7 @@ fn an_occupied_port_ends_the_start_with_its_name() -> Outcome {
         &lab,
         "a",
         NodeKind::Tandem,
-        NodeFiles::proxy(article::HAPROXY),
+        NodeFiles::proxy(article::haproxy()),
     )?;
     let status = node.main().wait(LIMIT)?;
     ensure!(status.code() == Some(1), "it ended with {status}");
@@ -130,7 +130,7 @@ fn an_occupied_port_ends_the_start_with_its_name() -> Outcome {
 #[test]
 fn odd_requests_are_refused_and_disturb_nobody() -> Outcome {
     require!("root", "users", "tandemd", "nginx");
-    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::HAPROXY))?;
+    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::haproxy()))?;
     let client = setup.lab.host("client").clone();
     wait_until("the servers", LIMIT, || {
         setup.get("/").is_ok_and(|answer| answer.status == 200)
@@ -293,12 +293,12 @@ fn forged_and_broken_advertisements_change_nothing() -> Outcome {
 #[test]
 fn a_taken_control_socket_is_a_warning() -> Outcome {
     require!("root", "users", "tandemd", "nginx");
-    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::HAPROXY))?;
+    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::haproxy()))?;
     let program = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
     let host = setup.node.host();
     host.write(
         "/etc/second.cfg",
-        article::HAPROXY
+        article::haproxy()
             .replace("bind :80", "bind :81")
             .replace("haproxy.pid", "second.pid"),
     )?;

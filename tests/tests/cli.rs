@@ -58,7 +58,7 @@ fn status_of(setup: &Single, server: &str) -> Outcome<String> {
 #[test]
 fn servers_are_steered_by_scripts() -> Outcome {
     require!("root", "users", "tandemd", "tandem", "nginx");
-    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::HAPROXY))?;
+    let setup = Single::start(NodeKind::Tandem, NodeFiles::proxy(article::haproxy()))?;
     ready(&setup)?;
     let node = &setup.node;
     succeed(node, &["status"])?;

@@ -97,7 +97,7 @@ fn account(file: &str, name: &str) -> Outcome<String> {
 fn every_process_holds_only_the_rights_it_needs() -> Outcome {
     require!("root", "users", "tandemd");
     let lab = Lab::start()?;
-    let files = NodeFiles::pair(article::HAPROXY, article::KEEPALIVED);
+    let files = NodeFiles::pair(article::haproxy(), article::keepalived());
     let node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
     let (user, group) = (
         account("/etc/passwd", "haproxy")?,
@@ -239,7 +239,7 @@ fn a_reload_changes_binds_servers_and_priorities() -> Outcome {
             .collect();
         format!("{}backend pool\n{lines}", answering(port, "hello", ""))
     };
-    let files = NodeFiles::pair(proxy(8001, &["one", "two"]), article::KEEPALIVED);
+    let files = NodeFiles::pair(proxy(8001, &["one", "two"]), article::keepalived());
     let mut node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
     wait_answer(&lab, 8001, "hello")?;
     wait_until("the address", LIMIT, || {
@@ -249,7 +249,7 @@ fn a_reload_changes_binds_servers_and_priorities() -> Outcome {
 
     node.rewrite(|files| {
         files.haproxy = Some(proxy(8002, &["two", "three"]));
-        files.keepalived = Some(article::KEEPALIVED.replace("priority 100", "priority 150"));
+        files.keepalived = Some(article::keepalived().replace("priority 100", "priority 150"));
     })?;
     node.main().signal(Signal::SIGUSR2)?;
     wait_answer(&lab, 8002, "hello")?;
@@ -563,7 +563,7 @@ fn a_graceful_stop_lets_requests_end_and_takes_no_new_ones() -> Outcome {
 fn cleanup_removes_what_a_crash_left_and_nothing_of_a_running_daemon() -> Outcome {
     require!("root", "users", "tandemd");
     let lab = Lab::start()?;
-    let files = NodeFiles::pair(article::HAPROXY, article::KEEPALIVED);
+    let files = NodeFiles::pair(article::haproxy(), article::keepalived());
     let mut node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
     let holds = |wanted: bool| {
         wait_until("the address", LIMIT, || {
@@ -655,7 +655,7 @@ fn an_ordinary_user_runs_a_proxy_and_hears_what_is_left_out() -> Outcome {
         "/etc/n.cfg",
         answering(8001, "hello", "  chroot /var/lib/haproxy\n  user haproxy\n"),
     )?;
-    host.write("/etc/n.conf", article::KEEPALIVED)?;
+    host.write("/etc/n.conf", article::keepalived())?;
     let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     // The program may lie where an ordinary user cannot reach it.
     host.write("/run/tandemd", std::fs::read(tandemd()?)?)?;
@@ -760,7 +760,7 @@ fn a_script_runs_as_its_user_and_no_longer_than_its_time() -> Outcome {
             "chmod 755 /etc/keepalived/*.sh; mkdir -m 777 /run/who",
         ],
     )?;
-    let text = article::KEEPALIVED
+    let text = article::keepalived()
         .replace("global_defs {", "global_defs {\nscript_user nobody")
         .replace("vrrp_instance", "vrrp_script slow {\nscript /etc/keepalived/slow.sh\ninterval 1\ntimeout 1\nfall 1\nweight -10\n}\nvrrp_instance")
         .replace("chk_haproxy\n}\nnopreempt", "slow\n}\nnotify_master \"/etc/keepalived/who.sh master\"\nnotify_stop \"/etc/keepalived/who.sh stop\"\nnopreempt");
@@ -817,7 +817,7 @@ fn the_web_port_of_the_node_is_free_after_a_stop() -> Outcome {
         &lab,
         "a",
         NodeKind::Tandem,
-        NodeFiles::proxy(article::HAPROXY),
+        NodeFiles::proxy(article::haproxy()),
     )?;
     wait_until("the port", LIMIT, || {
         http::get(lab.host("client"), node_address(), "/", &[]).is_ok()

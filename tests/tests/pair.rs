@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_tests::scenario::{
     Mishap, Pair, SETTLE, TOLERANCE, master_down_interval, requests_alternate, skew, survives,
 };
-use tandem_tests::{NodeKind, Outcome, Part, ensure, lab::VIP, require, wait_until};
+use tandem_tests::{NodeKind, Outcome, Part, article, ensure, lab::VIP, require, wait_until};
 
 use NodeKind::{Peer, Tandem};
 
@@ -17,6 +17,27 @@ const REPLACE: Duration = Duration::from_secs(5);
 fn requests_to_the_address_alternate_between_the_servers() -> Outcome {
     require!("root", "users", "tandemd", "nginx");
     let pair = Pair::start(Tandem, Tandem)?;
+    requests_alternate(&pair)
+}
+
+/// The article's two files to the byte, where they lie beside the project: the same pair, and a daemon that dies.
+#[test]
+fn the_articles_own_files_keep_the_address_up() -> Outcome {
+    require!("root", "users", "tandemd", "nginx");
+    let (Some(haproxy), Some(keepalived)) = (
+        article::original("haproxy.cfg"),
+        article::original("keepalived.conf"),
+    ) else {
+        println!(
+            "the article's own files are not beside the project; examples/ is used by the other tests"
+        );
+        return Ok(());
+    };
+    let mut pair = Pair::start_with(Tandem, Tandem, &haproxy, &keepalived)?;
+    requests_alternate(&pair)?;
+    survives(&pair, Mishap::Kill(Part::Supervisor), Some("b"))?;
+    pair.a.up()?;
+    pair.wait_holder("a", SETTLE)?;
     requests_alternate(&pair)
 }
 

@@ -9,13 +9,17 @@ use tandem_tests::sinks::Syslog;
 use tandem_tests::wait::wait_for;
 use tandem_tests::{
     Lab, Nginx, Node, NodeFiles, NodeKind, Origin, Outcome, ProbeOptions, Prober, article,
-    certificate, ensure, http, on_both,
+    certificate, ensure, http, on_both, require,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn persistence_by_source(kind: NodeKind) -> Outcome {
-    let setup = Single::start(kind, NodeFiles::proxy(article::l4_persistence()))?;
+    persistence_by_source_with(kind, article::l4_persistence())
+}
+
+fn persistence_by_source_with(kind: NodeKind, text: String) -> Outcome {
+    let setup = Single::start(kind, NodeFiles::proxy(text))?;
     let url = format!("http://{NODE}/");
     for from in 1..=4 {
         let servers = (0..6)
@@ -34,7 +38,11 @@ fn persistence_by_source(kind: NodeKind) -> Outcome {
 }
 
 fn persistence_by_cookie(kind: NodeKind) -> Outcome {
-    let setup = Single::start(kind, NodeFiles::proxy(article::l7_cookie()))?;
+    persistence_by_cookie_with(kind, article::l7_cookie())
+}
+
+fn persistence_by_cookie_with(kind: NodeKind, text: String) -> Outcome {
+    let setup = Single::start(kind, NodeFiles::proxy(text))?;
     let url = format!("http://{NODE}/");
     let mut seen = BTreeSet::new();
     for _ in 0..4 {
@@ -94,10 +102,14 @@ fn persistence_by_cookie(kind: NodeKind) -> Outcome {
 }
 
 fn tls_redirect_and_routing(kind: NodeKind) -> Outcome {
+    tls_redirect_and_routing_with(kind, article::ssl_path_host())
+}
+
+fn tls_redirect_and_routing_with(kind: NodeKind, text: String) -> Outcome {
     let pem = certificate::pem(&["www.test1.com", "www.test2.com"])?;
     let setup = Single::start(
         kind,
-        NodeFiles::proxy(article::ssl_path_host()).with("/etc/ssl/certs/web.pem", pem),
+        NodeFiles::proxy(text).with("/etc/ssl/certs/web.pem", pem),
     )?;
     let plain = setup.ask(1, &[&format!("http://{NODE}/test1/x?y=1")])?;
     ensure!(plain.status == 302, "plain HTTP gives {}", plain.status);
@@ -138,7 +150,7 @@ fn tls_redirect_and_routing(kind: NodeKind) -> Outcome {
 
 /// A server dies under traffic: after the check has seen it no request fails; it comes back and is used again.
 fn a_server_dies_and_returns(kind: NodeKind) -> Outcome {
-    let quick = article::HAPROXY.replace(
+    let quick = article::haproxy().replace(
         "check inter 3s rise 1 fall 2",
         "check inter 300ms rise 1 fall 2",
     );
@@ -220,7 +232,7 @@ fn requests_are_logged(kind: NodeKind) -> Outcome {
     };
     let syslog = Syslog::on_path(lab.host("a"), path)?;
     let _webs = [Nginx::start(&lab, "web1")?, Nginx::start(&lab, "web2")?];
-    let _node = Node::start(&lab, "a", kind, NodeFiles::proxy(article::HAPROXY))?;
+    let _node = Node::start(&lab, "a", kind, NodeFiles::proxy(article::haproxy()))?;
     let answer = http::get(lab.host("client"), node_address(), "/?logged", &[])?;
     ensure!(answer.status == 200, "status {}", answer.status);
     let line = syslog.wait_for("/?logged", LIMIT)?;
@@ -263,6 +275,25 @@ fn a_refused_connection_is_retried_elsewhere(kind: NodeKind) -> Outcome {
         web2.requests().len()
     );
     Ok(())
+}
+
+/// The article's own files to the byte, where they lie beside the project, with its defaults section before them.
+#[test]
+fn the_articles_own_files_do_the_same() -> Outcome {
+    require!("root", "users", "tandemd", "nginx", "curl");
+    let Some(first) = article::original("haproxy.cfg") else {
+        println!(
+            "the article's own files are not beside the project; examples/ is used by the other tests"
+        );
+        return Ok(());
+    };
+    let whole = |name: &str| {
+        let rest = article::original(name).unwrap_or_default();
+        format!("{}{rest}", article::defaults_of(&first))
+    };
+    persistence_by_source_with(NodeKind::Tandem, whole("l4-persistence.cfg"))?;
+    persistence_by_cookie_with(NodeKind::Tandem, whole("l7-cookie.cfg"))?;
+    tls_redirect_and_routing_with(NodeKind::Tandem, whole("ssl-path-host.cfg"))
 }
 
 on_both!(

@@ -24,7 +24,7 @@ fn start(kind: NodeKind) -> Outcome<(Single, ControlSocket)> {
     let socket_line = format!("daemon\nstats socket {SOCKET} mode 600 level admin\n");
     let setup = Single::start(
         kind,
-        NodeFiles::proxy(article::HAPROXY.replace("daemon\n", &socket_line)),
+        NodeFiles::proxy(article::haproxy().replace("daemon\n", &socket_line)),
     )?;
     let socket = ControlSocket::at(setup.node.host().path(SOCKET));
     wait_until("both servers to be up", LIMIT, || {
@@ -303,7 +303,37 @@ fn a_server_gets_another_address(kind: NodeKind) -> Outcome {
     })
 }
 
+/// The columns that tools and state files read: operational and administrative state, check and its health.
+fn the_state_file_tells_what_a_server_is(kind: NodeKind) -> Outcome {
+    let (_setup, socket) = start(kind)?;
+    let state = |server: &str| -> Outcome<String> {
+        let text = socket.command("show servers state nginx")?;
+        let line = text
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .find(|words| words.get(3) == Some(&server))
+            .ok_or_else(|| tandem_tests::Failure::new(format!("no {server} in {text}")))?;
+        Ok([&line[5..7], &line[10..14]].concat().join(" "))
+    };
+    let wait_state = |server: &str, wanted: &str| {
+        wait_for(&format!("{server} as {wanted}"), LIMIT, || {
+            match state(server) {
+                Ok(found) if found == wanted => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    };
+    wait_state("web1", "2 0 6 3 2 6")?;
+    socket.command("set server nginx/web1 state drain")?;
+    wait_state("web1", "2 8 6 3 2 6")?;
+    socket.command("set server nginx/web1 state maint")?;
+    wait_state("web1", "0 1 6 3 0 14")?;
+    socket.command("set server nginx/web1 state ready")?;
+    wait_state("web1", "2 0 6 3 2 6")
+}
+
 on_both!(
+    the_state_file_tells_what_a_server_is,
     statistics_have_the_columns_tools_know,
     ansible_takes_a_server_out_and_in,
     hatop_keeps_a_conversation,

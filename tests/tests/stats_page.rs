@@ -8,7 +8,7 @@ use tandem_tests::{NodeFiles, NodeKind, Outcome, article, browser, ensure, requi
 
 fn files() -> NodeFiles {
     let page = "listen stats\nbind :8080\nstats uri /haproxy?stats\nstats realm Statistics\nstats auth admin:secret\nstats refresh 5s\nstats admin if TRUE\n";
-    NodeFiles::proxy(format!("{}{page}", article::HAPROXY))
+    NodeFiles::proxy(format!("{}{page}", article::haproxy()))
 }
 
 const URL: &str = "http://10.230.137.1:8080/haproxy?stats";

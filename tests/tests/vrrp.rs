@@ -18,7 +18,7 @@ const STORY: &str = "/run/story";
 
 /// The article's file without its script, with notifications.
 fn keepalived() -> String {
-    let text = article::KEEPALIVED.replace("track_script {\nchk_haproxy\n}\n", "");
+    let text = article::keepalived().replace("track_script {\nchk_haproxy\n}\n", "");
     let script_block = text.find("vrrp_script").zip(text.find("vrrp_instance"));
     let text = script_block.map_or(text.clone(), |(from, to)| {
         format!("{}{}", &text[..from], &text[to..])

@@ -103,28 +103,35 @@ fn check_number(status: &str) -> u32 {
 fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
     let (address, port) = address(server);
     // Bits and numbers as the management manual lists them for `show servers state`.
+    let in_maintenance = server.admin == ServerAdmin::Maint;
     let operational = match server.operational {
+        _ if in_maintenance => 0,
         Operational::Down => 0,
         Operational::GoingUp => 0,
         Operational::Up | Operational::GoingDown | Operational::NoCheck => 2,
     };
     let admin = match (server.admin, server.admin_cause) {
         (ServerAdmin::Ready, _) => 0,
-        (ServerAdmin::Maint, AdminCause::Configuration) => 0x04,
+        (ServerAdmin::Maint, AdminCause::Configuration) => 0x05,
         (ServerAdmin::Maint, AdminCause::Resolution) => 0x20,
         (ServerAdmin::Maint, AdminCause::Operator | AdminCause::None) => 0x01,
         (ServerAdmin::Drain, _) => 0x08,
     };
     let (status, result, health, state) = match &server.check {
-        None => (1, 0, 2, 0),
+        None => (1, 0, if in_maintenance { 0 } else { 2 }, 0),
         Some(check) => {
-            let good = matches!(server.operational, Operational::Up | Operational::GoingDown);
-            let result = match (check.status.as_str(), good) {
-                ("INI" | "", _) => 0,
-                (_, true) => 3,
-                (_, false) => 2,
+            // What the last check found, whatever became of the server since.
+            let result = match check.status.trim_start_matches("* ") {
+                "INI" | "" | "UNK" => 0,
+                "L4OK" | "L6OK" | "L7OK" | "L7OKC" => 3,
+                _ => 2,
             };
-            (check_number(&check.status), result, check.health, 6)
+            // Configured and enabled, in maintenance also paused.
+            let (health, state) = match in_maintenance {
+                true => (0, 14),
+                false => (check.health, 6),
+            };
+            (check_number(&check.status), result, health, state)
         }
     };
     let fqdn = if server.fqdn.is_empty() {
