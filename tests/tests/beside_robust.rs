@@ -255,3 +255,96 @@ fn no_descriptor_is_left_behind() -> Outcome {
     );
     Ok(())
 }
+
+/// A server that ends its kept connections without a word costs no request, not even one with a body: what has ended is
+/// seen before it is used again.
+#[test]
+fn a_kept_connection_that_has_ended_is_not_used() -> Outcome {
+    require!("haproxy", "tandemd");
+    let origin = scripted(|mut stream, _| {
+        let got = read_until(&mut stream, "hello");
+        if got.ends_with("hello") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    })?;
+    for which in BOTH {
+        let side = Side::start(
+            which,
+            &format!("listen l\n bind {{in}}\n http-reuse always\n server s1 127.0.0.1:{origin}\n"),
+        )?;
+        let mut kept = side.connect()?;
+        for number in 0..100 {
+            kept.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello")?;
+            let answer = read_until(&mut kept, "\r\n\r\nok");
+            ensure!(
+                answer.starts_with("HTTP/1.1 200"),
+                "{which:?}, request {number}: {answer:?}"
+            );
+            // Another client takes what the first has left.
+            std::thread::sleep(Duration::from_millis(2));
+            let answer = side.exchange(REQUEST.as_bytes())?;
+            ensure!(
+                status(&answer) == 200,
+                "{which:?}, other client {number}: {:?}",
+                String::from_utf8_lossy(&answer)
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(())
+}
+
+/// A client that has left does not get its place at a server: with `abortonclose` it leaves the queue at once.
+#[test]
+fn who_leaves_the_queue_is_not_served() -> Outcome {
+    require!("haproxy", "tandemd");
+    for which in BOTH {
+        let origin = Origin::on_loopback("o")?;
+        let side = Side::start(
+            which,
+            &format!(
+                " option abortonclose\nlisten l\n bind {{in}}\n server s1 127.0.0.1:{} maxconn 1\n",
+                origin.port()
+            ),
+        )?;
+        origin.once(tandem_tests::origin::Answer::Delay(Duration::from_millis(
+            700,
+        )));
+        let mut first = side.connect()?;
+        first.write_all(b"GET /first HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+        wait_for("the first at the server", Duration::from_secs(5), || {
+            if origin.requests().is_empty() {
+                Err("none".into())
+            } else {
+                Ok(())
+            }
+        })?;
+        for _ in 0..5 {
+            side.connect()?
+                .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+        }
+        let left = side.wait_lines("/gone", 5)?;
+        ensure!(
+            left.iter().all(|line| line.contains(" CQ-- ")),
+            "{which:?}: {left:?}"
+        );
+        ensure!(
+            status(&read_all(&mut first)) == 200,
+            "the first was disturbed"
+        );
+        ensure!(
+            side.get("/last", &[])?.status == 200,
+            "the last was not served"
+        );
+        let paths = origin
+            .requests()
+            .iter()
+            .filter(|one| one.text().contains("/gone"))
+            .count();
+        ensure!(
+            paths == 0,
+            "{which:?}: {paths} reached the server though their client had left"
+        );
+    }
+    Ok(())
+}
