@@ -118,7 +118,7 @@ pub(crate) fn classes(line: &str, which: Which) -> String {
     if let Some(times) = words.get_mut(4).filter(|word| word.contains('/')) {
         let class = |time: &str| match time.trim_start_matches('+').parse::<i64>() {
             Ok(-1) => "-1",
-            Ok(0..=199) => "0",
+            Ok(0..=279) => "0",
             Ok(_) => "long",
             Err(_) => "?",
         };
