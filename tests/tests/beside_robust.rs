@@ -1,6 +1,6 @@
 //! What must not disturb the proxy: odd, slow, large and broken input, beside haproxy where it sets the measure.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -256,181 +256,95 @@ fn no_descriptor_is_left_behind() -> Outcome {
     Ok(())
 }
 
-/// Bytes whose place in the stream shows in them, so that loss, doubling and exchange are seen.
-fn pattern(at: u64) -> u8 {
-    (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
-}
-
-const LARGE: usize = 100 << 20;
-
-fn check_large(stream: &mut impl Read) -> std::io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut at = 0u64;
-    while at < LARGE as u64 {
-        let wanted = buffer.len().min(LARGE - at as usize);
-        let count = stream.read(&mut buffer[..wanted])?;
-        if count == 0 {
-            return Ok(at);
-        }
-        if let Some(wrong) = (0..count).find(|&index| buffer[index] != pattern(at + index as u64)) {
-            return Err(std::io::Error::other(format!(
-                "byte {} is wrong",
-                at + wrong as u64
-            )));
-        }
-        at += count as u64;
-    }
-    Ok(at)
-}
-
-fn send_large(stream: &mut impl Write) -> std::io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut at = 0;
-    while at < LARGE {
-        for (index, byte) in buffer.iter_mut().enumerate() {
-            *byte = pattern((at + index) as u64);
-        }
-        stream.write_all(&buffer)?;
-        at += buffer.len();
-    }
-    Ok(())
-}
-
-/// 100 MiB down and up at once, through HTTP, TCP and TLS, each byte checked.
+/// A server that ends its kept connections without a word costs no request, not even one with a body: what has ended is
+/// seen before it is used again.
 #[test]
-fn large_bodies_arrive_whole() -> Outcome {
-    require!("curl", "tandemd");
+fn a_kept_connection_that_has_ended_is_not_used() -> Outcome {
+    require!("haproxy", "tandemd");
     let origin = scripted(|mut stream, _| {
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            match stream.read(&mut byte) {
-                Ok(1) => head.push(byte[0]),
-                _ => return,
-            }
+        let got = read_until(&mut stream, "hello");
+        if got.ends_with("hello") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         }
-        let _ = if head.starts_with(b"GET") {
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {LARGE}\r\n\r\n"
-            )
-            .and_then(|()| send_large(&mut stream))
-        } else {
-            let told = check_large(&mut stream)
-                .map_or_else(|error| error.to_string(), |count| count.to_string());
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{told}",
-                told.len()
-            )
-        };
     })?;
-    let folder = tempfile::Builder::new().prefix("beside-").tempdir()?;
-    std::fs::write(folder.path().join("pem"), certificate::pem(&["localhost"])?)?;
-    let tcp = tandem_tests::beside::free_port()?;
-    let text = format!(
-        "listen h\n bind {{in}}\n bind {{in2}} ssl crt {{dir}}/pem\n server s1 127.0.0.1:{origin}\nlisten t\n mode tcp\n option tcplog\n bind 127.0.0.1:{tcp}\n server s1 127.0.0.1:{origin}\n"
-    );
-    let side = Side::start_in(Which::Tandem, &text, folder)?;
-    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
-        let (plain, tls) = (side.address, side.second);
-        let tcp = std::net::SocketAddr::from(([127, 0, 0, 1], tcp));
-        let mut running = Vec::new();
-        for to in [plain, tcp] {
-            running.push(scope.spawn(move || download(to)));
-            running.push(scope.spawn(move || upload(to)));
+    for which in BOTH {
+        let side = Side::start(
+            which,
+            &format!("listen l\n bind {{in}}\n http-reuse always\n server s1 127.0.0.1:{origin}\n"),
+        )?;
+        let mut kept = side.connect()?;
+        for number in 0..100 {
+            kept.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello")?;
+            let answer = read_until(&mut kept, "\r\n\r\nok");
+            ensure!(
+                answer.starts_with("HTTP/1.1 200"),
+                "{which:?}, request {number}: {answer:?}"
+            );
+            // Another client takes what the first has left.
+            std::thread::sleep(Duration::from_millis(2));
+            let answer = side.exchange(REQUEST.as_bytes())?;
+            ensure!(
+                status(&answer) == 200,
+                "{which:?}, other client {number}: {:?}",
+                String::from_utf8_lossy(&answer)
+            );
+            std::thread::sleep(Duration::from_millis(2));
         }
-        running.push(scope.spawn(move || {
-            let mut child = std::process::Command::new("curl")
-                .args([
-                    "--silent",
-                    "--insecure",
-                    "--http1.1",
-                    "--noproxy",
-                    "*",
-                    &format!("https://{tls}/"),
-                ])
-                .stdout(std::process::Stdio::piped())
-                .spawn()?;
-            let count = child.stdout.as_mut().map(check_large).transpose()?;
-            let status = child.wait()?;
-            ensure!(
-                count == Some(LARGE as u64) && status.success(),
-                "TLS download: {count:?}, {status}"
-            );
-            Ok(())
-        }));
-        running.push(scope.spawn(move || {
-            let mut child = std::process::Command::new("curl")
-                .args([
-                    "--silent",
-                    "--insecure",
-                    "--http1.1",
-                    "--noproxy",
-                    "*",
-                    "--header",
-                    "Expect:",
-                    "--header",
-                ])
-                .arg(format!("Content-Length: {LARGE}"))
-                .args([
-                    "--header",
-                    "Transfer-Encoding:",
-                    "--request",
-                    "PUT",
-                    "--upload-file",
-                    "-",
-                    &format!("https://{tls}/"),
-                ])
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped())
-                .spawn()?;
-            if let Some(mut input) = child.stdin.take() {
-                send_large(&mut input)?;
-            }
-            let output = child.wait_with_output()?;
-            let told = String::from_utf8_lossy(&output.stdout).into_owned();
-            ensure!(
-                told == LARGE.to_string(),
-                "TLS upload: {told}, {}",
-                output.status
-            );
-            Ok(())
-        }));
-        running
-            .into_iter()
-            .map(|thread| thread.join().expect("no transfer panics"))
-            .collect()
-    });
-    outcomes.into_iter().collect()
-}
-
-fn download(to: std::net::SocketAddr) -> Outcome {
-    let mut stream = connect(to)?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
     }
-    let count = check_large(&mut stream)?;
-    ensure!(count == LARGE as u64, "{to}: {count} bytes came");
-    ensure!(
-        read_all(&mut stream).is_empty(),
-        "{to}: more came than was sent"
-    );
     Ok(())
 }
 
-fn upload(to: std::net::SocketAddr) -> Outcome {
-    let mut stream = connect(to)?;
-    write!(
-        stream,
-        "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {LARGE}\r\n\r\n"
-    )?;
-    send_large(&mut stream)?;
-    let answer = String::from_utf8_lossy(&read_all(&mut stream)).into_owned();
-    ensure!(answer.ends_with(&LARGE.to_string()), "{to}: {answer}");
+/// A client that has left does not get its place at a server: with `abortonclose` it leaves the queue at once.
+#[test]
+fn who_leaves_the_queue_is_not_served() -> Outcome {
+    require!("haproxy", "tandemd");
+    for which in BOTH {
+        let origin = Origin::on_loopback("o")?;
+        let side = Side::start(
+            which,
+            &format!(
+                " option abortonclose\nlisten l\n bind {{in}}\n server s1 127.0.0.1:{} maxconn 1\n",
+                origin.port()
+            ),
+        )?;
+        origin.once(tandem_tests::origin::Answer::Delay(Duration::from_millis(
+            700,
+        )));
+        let mut first = side.connect()?;
+        first.write_all(b"GET /first HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+        wait_for("the first at the server", Duration::from_secs(5), || {
+            if origin.requests().is_empty() {
+                Err("none".into())
+            } else {
+                Ok(())
+            }
+        })?;
+        for _ in 0..5 {
+            side.connect()?
+                .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+        }
+        let left = side.wait_lines("/gone", 5)?;
+        ensure!(
+            left.iter().all(|line| line.contains(" CQ-- ")),
+            "{which:?}: {left:?}"
+        );
+        ensure!(
+            status(&read_all(&mut first)) == 200,
+            "the first was disturbed"
+        );
+        ensure!(
+            side.get("/last", &[])?.status == 200,
+            "the last was not served"
+        );
+        let paths = origin
+            .requests()
+            .iter()
+            .filter(|one| one.text().contains("/gone"))
+            .count();
+        ensure!(
+            paths == 0,
+            "{which:?}: {paths} reached the server though their client had left"
+        );
+    }
     Ok(())
 }

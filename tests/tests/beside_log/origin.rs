@@ -1,0 +1,72 @@
+//! A server that does what the path says.
+
+use std::io::Write;
+use std::time::Duration;
+
+use tandem_tests::Outcome;
+use tandem_tests::beside::{read_all, read_until, scripted};
+
+use super::play::reset;
+
+/// What the scripted server does is in the first word of the path after `/`.
+pub(crate) fn origin() -> Outcome<u16> {
+    scripted(|mut stream, _| {
+        loop {
+            let head = read_until(&mut stream, "\r\n\r\n");
+            if !head.contains("\r\n\r\n") {
+                return;
+            }
+            let word = head
+                .split(['/', ' ', '?'])
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned();
+            let answer: &[u8] = match word.as_str() {
+                "slow" => {
+                    std::thread::sleep(Duration::from_millis(400));
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow"
+                }
+                "silent" => {
+                    read_all(&mut stream);
+                    return;
+                }
+                "close" => return,
+                "reset" => {
+                    reset(stream);
+                    return;
+                }
+                "bad" => b"HTTP/1.1 2x0 OK\r\n\r\n",
+                "garbage" => b"hello, this is no HTTP\r\n\r\n",
+                "half-head" => b"HTTP/1.1 200 OK\r\ncontent-le",
+                "half-body" | "reset-body" | "slow-body" => b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123456789",
+                "no-length" => b"HTTP/1.1 200 OK\r\nx-a: b\r\n\r\n0123456789",
+                "http10" => b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+                "chunked" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+                "half-chunked" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                "304" => b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
+                "204" => b"HTTP/1.1 204 No Content\r\n\r\n",
+                "100" => b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+                "500" => b"HTTP/1.1 500 Oops\r\ncontent-length: 4\r\n\r\noops",
+                "head" => b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n",
+                _ => b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-type: text/plain\r\n\r\nhello",
+            };
+            let _ = stream.write_all(answer);
+            match word.as_str() {
+                "bad" | "garbage" | "half-head" | "half-body" | "no-length" | "half-chunked" => {
+                    return;
+                }
+                "reset-body" => {
+                    // The client has the first half before the reset overtakes it.
+                    std::thread::sleep(Duration::from_millis(100));
+                    reset(stream);
+                    return;
+                }
+                "slow-body" => {
+                    read_all(&mut stream);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    })
+}
