@@ -50,6 +50,12 @@ pub struct Shared {
     pub memory_file: Option<std::fs::File>,
 }
 
+/// Connections that the limit of descriptors allows: two each, and some for ourselves.
+pub fn connections_by_descriptors() -> u64 {
+    const OWN_DESCRIPTORS: u64 = 100;
+    sys::privileges::descriptor_limit().saturating_sub(OWN_DESCRIPTORS) / 2
+}
+
 impl Shared {
     /// Shared state of a new worker; `now_ms` of its clock is 0 here.
     pub fn new(
@@ -60,7 +66,12 @@ impl Shared {
         pid: u32,
     ) -> Self {
         Self {
-            process: ProcessCounters::new(u64::from(config.global.maxconn.unwrap_or(0))),
+            process: ProcessCounters::new(
+                config
+                    .global
+                    .maxconn
+                    .map_or_else(connections_by_descriptors, u64::from),
+            ),
             reports: crate::log::Reports::open(&config, pid),
             config,
             frontends,

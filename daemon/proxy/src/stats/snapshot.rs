@@ -60,12 +60,7 @@ fn process(shared: &Shared, now_ms: u64) -> ProcessInfo {
         uptime_ms: now_ms,
         threads: process.threads.load(Relaxed),
         maxconn,
-        // Two descriptors a connection, some for ourselves.
-        hard_maxconn: if maxconn > 0 {
-            maxconn
-        } else {
-            ulimit_n.saturating_sub(100) / 2
-        },
+        hard_maxconn: maxconn.max(crate::app::shared::connections_by_descriptors()),
         ulimit_n,
         current_connections: process.connections.current(),
         total_connections: process.connections_total.value(),
