@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tandem_tests::beside::{BOTH, Side, Which, connect, read_all, read_until, scripted};
@@ -261,13 +263,32 @@ fn no_descriptor_is_left_behind() -> Outcome {
 #[test]
 fn a_kept_connection_that_has_ended_is_not_used() -> Outcome {
     require!("haproxy", "tandemd");
-    let origin = scripted(|mut stream, _| {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let ends = Arc::clone(&ended);
+    let origin = scripted(move |mut stream, _| {
         let got = read_until(&mut stream, "hello");
         if got.ends_with("hello") {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            drop(stream);
+            ends.fetch_add(1, Ordering::Relaxed);
         }
     })?;
     for which in BOTH {
+        ended.store(0, Ordering::Relaxed);
+        let wait_ended = |count: usize| {
+            wait_for(
+                "the server to end a connection",
+                Duration::from_secs(5),
+                || {
+                    let now = ended.load(Ordering::Relaxed);
+                    if now >= count {
+                        Ok(())
+                    } else {
+                        Err(now.to_string())
+                    }
+                },
+            )
+        };
         let side = Side::start(
             which,
             &format!("listen l\n bind {{in}}\n http-reuse always\n server s1 127.0.0.1:{origin}\n"),
@@ -280,15 +301,15 @@ fn a_kept_connection_that_has_ended_is_not_used() -> Outcome {
                 answer.starts_with("HTTP/1.1 200"),
                 "{which:?}, request {number}: {answer:?}"
             );
-            // Another client takes what the first has left.
-            std::thread::sleep(Duration::from_millis(2));
+            // Another client would take what the first has left.
+            wait_ended(2 * number + 1)?;
             let answer = side.exchange(REQUEST.as_bytes())?;
             ensure!(
                 status(&answer) == 200,
                 "{which:?}, other client {number}: {:?}",
                 String::from_utf8_lossy(&answer)
             );
-            std::thread::sleep(Duration::from_millis(2));
+            wait_ended(2 * number + 2)?;
         }
     }
     Ok(())
@@ -297,54 +318,54 @@ fn a_kept_connection_that_has_ended_is_not_used() -> Outcome {
 /// A client that has left does not get its place at a server: with `abortonclose` it leaves the queue at once.
 #[test]
 fn who_leaves_the_queue_is_not_served() -> Outcome {
-    require!("haproxy", "tandemd");
-    for which in BOTH {
-        let origin = Origin::on_loopback("o")?;
-        let side = Side::start(
-            which,
-            &format!(
-                " option abortonclose\nlisten l\n bind {{in}}\n server s1 127.0.0.1:{} maxconn 1\n",
-                origin.port()
-            ),
-        )?;
-        origin.once(tandem_tests::origin::Answer::Delay(Duration::from_millis(
-            700,
-        )));
-        let mut first = side.connect()?;
-        first.write_all(b"GET /first HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
-        wait_for("the first at the server", Duration::from_secs(5), || {
-            if origin.requests().is_empty() {
-                Err("none".into())
-            } else {
-                Ok(())
-            }
-        })?;
-        for _ in 0..5 {
-            side.connect()?
-                .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+    require!("tandemd");
+    // haproxy now and then misses one that has left together with its request.
+    let which = Which::Tandem;
+    let origin = Origin::on_loopback("o")?;
+    let side = Side::start(
+        which,
+        &format!(
+            " option abortonclose\nlisten l\n bind {{in}}\n server s1 127.0.0.1:{} maxconn 1\n",
+            origin.port()
+        ),
+    )?;
+    origin.once(tandem_tests::origin::Answer::Delay(Duration::from_millis(
+        700,
+    )));
+    let mut first = side.connect()?;
+    first.write_all(b"GET /first HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+    wait_for("the first at the server", Duration::from_secs(5), || {
+        if origin.requests().is_empty() {
+            Err("none".into())
+        } else {
+            Ok(())
         }
-        let left = side.wait_lines("/gone", 5)?;
-        ensure!(
-            left.iter().all(|line| line.contains(" CQ-- ")),
-            "{which:?}: {left:?}"
-        );
-        ensure!(
-            status(&read_all(&mut first)) == 200,
-            "the first was disturbed"
-        );
-        ensure!(
-            side.get("/last", &[])?.status == 200,
-            "the last was not served"
-        );
-        let paths = origin
-            .requests()
-            .iter()
-            .filter(|one| one.text().contains("/gone"))
-            .count();
-        ensure!(
-            paths == 0,
-            "{which:?}: {paths} reached the server though their client had left"
-        );
+    })?;
+    for _ in 0..5 {
+        side.connect()?
+            .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
     }
+    let left = side.wait_lines("/gone", 5)?;
+    ensure!(
+        left.iter().all(|line| line.contains(" CQ-- ")),
+        "{which:?}: {left:?}"
+    );
+    ensure!(
+        status(&read_all(&mut first)) == 200,
+        "the first was disturbed"
+    );
+    ensure!(
+        side.get("/last", &[])?.status == 200,
+        "the last was not served"
+    );
+    let paths = origin
+        .requests()
+        .iter()
+        .filter(|one| one.text().contains("/gone"))
+        .count();
+    ensure!(
+        paths == 0,
+        "{which:?}: {paths} reached the server though their client had left"
+    );
     Ok(())
 }

@@ -588,6 +588,8 @@ fn cleanup_removes_what_a_crash_left_and_nothing_of_a_running_daemon() -> Outcom
         output.status.success() && lab.who_has(VIP)? == ["a"],
         "the address of a running daemon was taken"
     );
+    // Else vrrp may see the supervisor's end before its own, and remove the address.
+    send(one(&node, Part::Vrrp)?, Signal::SIGSTOP)?;
     let killed = node.kill(Part::Daemon)?;
     wait_until("their end", LIMIT, || {
         killed.iter().all(|pid| !is_alive(*pid))
