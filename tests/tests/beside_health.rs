@@ -202,7 +202,7 @@ fn a_death_under_load_costs_only_what_the_server_had_taken() -> Outcome {
                 }
             });
         }
-        let run = || -> Outcome {
+        let run = || -> Outcome<Origin> {
             let wait_good = |more: usize| {
                 let wanted = good.load(Ordering::Relaxed) + more;
                 wait_for("requests to be answered", LIMIT, || {
@@ -228,13 +228,14 @@ fn a_death_under_load_costs_only_what_the_server_had_taken() -> Outcome {
                 used > CLIENTS,
                 "only {used} requests reached the server after its return"
             );
-            Ok(())
+            // It outlives the clients, whose last requests it may hold.
+            Ok(again)
         };
         let outcome = run();
         done.store(true, Ordering::Relaxed);
         outcome
     });
-    outcome?;
+    drop(outcome?);
     let reasons = reasons.into_inner().unwrap_or_default();
     let (before, after) = (failed_before.into_inner(), failed_after.into_inner());
     println!(
