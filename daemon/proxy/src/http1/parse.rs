@@ -214,7 +214,8 @@ pub fn parse_request(
     let facts = RequestFacts {
         body,
         keep_alive: tally.keep_alive(minor),
-        upgrade: tally.connection_upgrade && tally.upgrade && minor == 1,
+        // HTTP/2 in a tunnel would carry requests past every rule; RFC 9113 has given `h2c` up.
+        upgrade: tally.connection_upgrade && tally.upgrade && !tally.upgrade_to_http2 && minor == 1,
         is_head: method == "HEAD",
         is_connect,
         expects_continue: tally.expects_continue && minor == 1,
@@ -347,6 +348,7 @@ struct Tally {
     connection_keep_alive: bool,
     connection_upgrade: bool,
     upgrade: bool,
+    upgrade_to_http2: bool,
     expects_continue: bool,
     hosts: u32,
 }
@@ -363,7 +365,12 @@ impl Tally {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                self.upgrade_to_http2 |= value
+                    .split(|byte| *byte == b',')
+                    .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+            }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for token in value.split(|byte| *byte == b',') {
                     let token = token.trim_ascii();
@@ -439,6 +446,22 @@ mod tests {
             BodyLength::Chunked
         );
         assert_eq!(check("GET / HTTP/1.1\r\nhost: a\r\n"), Ok(Parsed::Partial));
+    }
+
+    #[test]
+    fn an_upgrade_to_http2_is_not_asked_of_the_server() {
+        let upgrade = |protocols: &str| {
+            let text = format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: {protocols}\r\n\r\n"
+            );
+            match check(&text) {
+                Ok(Parsed::Complete { facts, .. }) => facts.upgrade,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(upgrade("websocket"));
+        assert!(!upgrade("h2c"));
+        assert!(!upgrade("websocket, H2C"));
     }
 
     #[test]
