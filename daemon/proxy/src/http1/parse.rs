@@ -97,6 +97,40 @@ fn head_end(bytes: &[u8]) -> Result<Option<usize>, ParseError> {
     Ok(None)
 }
 
+/// What is there of a head, within its bound, and whether that is all of it.
+fn bounded(bytes: &[u8], limits: Limits) -> Result<(&[u8], bool), ParseError> {
+    let end = head_end(bytes)?;
+    let raw = &bytes[..end.unwrap_or(bytes.len())];
+    if raw.len() > limits.head_bytes {
+        return Err(ParseError {
+            reason: "the head is too long",
+            position: limits.head_bytes,
+        });
+    }
+    Ok((raw, end.is_some()))
+}
+
+/// Whether the parser is through; a whole head that it wants more of is broken, and `incomplete` says how.
+fn is_complete(
+    status: httparse::Result<usize>,
+    raw: &[u8],
+    whole: bool,
+    incomplete: &'static str,
+) -> Result<bool, ParseError> {
+    match status {
+        Ok(httparse::Status::Complete(_)) => Ok(true),
+        Ok(httparse::Status::Partial) if !whole => Ok(false),
+        Ok(httparse::Status::Partial) => Err(ParseError {
+            reason: incomplete,
+            position: 0,
+        }),
+        Err(error) => Err(ParseError {
+            reason: why(error),
+            position: bad_byte(raw),
+        }),
+    }
+}
+
 fn range_in(base: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).wrapping_sub(base.as_ptr() as usize);
     if start > base.len() {
@@ -131,33 +165,14 @@ pub fn parse_request(
     limits: Limits,
     head: &mut Head,
 ) -> Result<Parsed<RequestFacts>, ParseError> {
-    let end = head_end(bytes)?;
-    if end.unwrap_or(bytes.len()) > limits.head_bytes {
-        return Err(ParseError {
-            reason: "the head is too long",
-            position: limits.head_bytes,
-        });
-    }
-    let raw = &bytes[..end.unwrap_or(bytes.len())];
+    let (raw, whole) = bounded(bytes, limits)?;
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut heap = Vec::new();
     let fields = room(&mut stack, &mut heap, limits.fields);
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(raw, fields) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) if end.is_none() => return Ok(Parsed::Partial),
-        Ok(httparse::Status::Partial) => {
-            return Err(ParseError {
-                reason: "incomplete request line",
-                position: 0,
-            });
-        }
-        Err(error) => {
-            return Err(ParseError {
-                reason: why(error),
-                position: bad_byte(raw),
-            });
-        }
+    let status = request.parse_with_uninit_headers(raw, fields);
+    if !is_complete(status, raw, whole, "incomplete request line")? {
+        return Ok(Parsed::Partial);
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
     else {
@@ -234,34 +249,15 @@ pub fn parse_response(
     to_connect: bool,
     head: &mut Head,
 ) -> Result<Parsed<ResponseFacts>, ParseError> {
-    let end = head_end(bytes)?;
-    if end.unwrap_or(bytes.len()) > limits.head_bytes {
-        return Err(ParseError {
-            reason: "the head is too long",
-            position: limits.head_bytes,
-        });
-    }
-    let raw = &bytes[..end.unwrap_or(bytes.len())];
+    let (raw, whole) = bounded(bytes, limits)?;
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut heap = Vec::new();
     let fields = room(&mut stack, &mut heap, limits.fields);
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut response, raw, fields) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) if end.is_none() => return Ok(Parsed::Partial),
-        Ok(httparse::Status::Partial) => {
-            return Err(ParseError {
-                reason: "incomplete status line",
-                position: 0,
-            });
-        }
-        Err(error) => {
-            return Err(ParseError {
-                reason: why(error),
-                position: bad_byte(raw),
-            });
-        }
+    let status = config.parse_response_with_uninit_headers(&mut response, raw, fields);
+    if !is_complete(status, raw, whole, "incomplete status line")? {
+        return Ok(Parsed::Partial);
     }
     let (Some(status), Some(minor)) = (response.code, response.version) else {
         return Err(ParseError {
