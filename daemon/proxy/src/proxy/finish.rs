@@ -6,7 +6,7 @@ use crate::log::Gauges;
 use crate::rules::AnswerKind;
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
-use super::{Connection, Exchange, forward};
+use super::{Connection, Exchange, answer};
 
 /// Finishes a transaction; says whether the connection goes on.
 pub(super) async fn finish(
@@ -70,7 +70,7 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
     x.txn.status = x.txn.response.status();
     let is_bodiless = x.txn.status == 204 || x.txn.status == 304;
     x.txn.response.remove(b"content-length");
-    forward::begin_answer(
+    answer::begin_answer(
         x,
         if is_bodiless {
             Framing::None
@@ -88,7 +88,7 @@ async fn send(c: &mut Connection, x: &mut Exchange) {
     x.answered = true;
     c.timer.set(c.now_us(), c.front.timeouts.client);
     let before = x.txn.bytes_out;
-    if forward::write_down(c, x).await.is_err() {
+    if answer::write_down(c, x).await.is_err() {
         x.keep_client = false;
     }
     if x.txn.timings.response_us == 0

@@ -1,11 +1,13 @@
 //! HTTP from a client's request to the end of its answer. [`walk`] tells the whole way; the other files are its steps.
 
+mod answer;
+mod close;
 mod connection;
 mod exchange;
 mod finish;
-mod forward;
 mod reach;
 mod receive;
+mod upload;
 mod walk;
 
 pub use connection::{Connection, Interrupt};

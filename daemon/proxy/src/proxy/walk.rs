@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::forward::Failure;
-use super::{Connection, Exchange, finish, forward, reach, receive};
+use super::upload::Failure;
+use super::{Connection, Exchange, answer, close, finish, reach, receive, upload};
 use crate::app::BackendRuntime;
 use crate::rules::{Answer, CompiledRules, Context, Verdict};
 use crate::stats::StatsService;
@@ -27,7 +27,7 @@ pub async fn serve(mut connection: Connection) {
             break;
         }
     }
-    forward::close(&mut connection).await;
+    close::close(&mut connection).await;
 }
 
 /// One request from its first byte to the last of its answer.
@@ -40,14 +40,14 @@ async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     persistence(x);
     let facts = loop {
         reach::server(c, x).await?;
-        match forward::request(c, x).await {
+        match upload::send(c, x).await {
             Ok(facts) => break facts,
             Err(Failure::Retry) => {}
             Err(Failure::End(end)) => return Err(end),
         }
     };
     response_rules(c, x).await?;
-    forward::answer(c, x, facts).await
+    answer::forward(c, x, facts).await
 }
 
 async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {

@@ -1,0 +1,382 @@
+//! The request to the server up to the head of its answer: one write for a head with what is there of its body.
+
+use std::task::{Context, Poll};
+
+use config::haproxy::ConnectionMode;
+use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
+
+use super::answer::{self, LARGE_BODY};
+use super::{Connection, Exchange};
+use crate::app::SessionStage;
+use crate::http1::{
+    BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks,
+    parse_response, push_chunk, write_request_head, write_response_head,
+};
+use crate::net::poll_write_all;
+use crate::txn::{Cause, Stage, Termination};
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// The connection was dead before the server can have seen the request: try another.
+    Retry,
+    /// It is over.
+    End(Termination),
+}
+
+/// Sends the request and receives the head of its final answer. Interim answers are passed on.
+pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<ResponseFacts, Failure> {
+    begin_request(c, x);
+    // Whether the server's buffer holds bytes that came with an interim answer and were not looked at yet.
+    let mut unread = false;
+    loop {
+        let outcome = c
+            .wait(|c, context| poll_response_head(c, x, &mut unread, context))
+            .await;
+        let facts = match outcome {
+            Ok(Ok(facts)) => facts,
+            Ok(Err(failure)) => return Err(failed(c, x, failure)),
+            Err(interrupt) => {
+                let waiting_for_client =
+                    !x.request_done() && !x.up_broken && x.up_written == x.up.len();
+                let cause = if waiting_for_client {
+                    Cause::ClientTimeout
+                } else {
+                    Cause::ServerTimeout
+                };
+                let end = interrupt.end(
+                    cause,
+                    if waiting_for_client {
+                        Stage::Data
+                    } else {
+                        Stage::Headers
+                    },
+                );
+                return Err(timed_out(x, end));
+            }
+        };
+        let status = x.txn.response.status();
+        if !(100..200).contains(&status) || status == 101 {
+            x.txn.timings.response_us = c.now_us();
+            return Ok(facts);
+        }
+        // RFC 9110 15.2: interim answers are passed on; a client of HTTP/1.0 does not know them.
+        if x.txn.request.minor_version() == 1 {
+            x.down.clear();
+            x.down_written = 0;
+            write_response_head(
+                &mut x.down,
+                &x.txn.response,
+                Framing::None,
+                ClientPersistence::Silent,
+            );
+            answer::write_down(c, x).await.map_err(Failure::End)?;
+        }
+        unread = x
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.input.is_empty());
+    }
+}
+
+fn begin_request(c: &mut Connection, x: &mut Exchange) {
+    let back_mode = x
+        .back
+        .as_ref()
+        .map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
+    let closes = [back_mode, c.front.connection_mode]
+        .iter()
+        .any(|mode| *mode != ConnectionMode::KeepAlive);
+    let persistence = match (x.facts.upgrade, closes, x.txn.request.minor_version()) {
+        (true, ..) => ClientPersistence::Upgrade,
+        (_, true, _) => ClientPersistence::Close,
+        (_, false, 0) => ClientPersistence::KeepAlive,
+        (_, false, _) => ClientPersistence::Silent,
+    };
+    let framing = match x.facts.body {
+        // A request that usually has a body says that it has none (RFC 9110 8.6).
+        BodyLength::None if matches!(x.txn.request.method(), b"POST" | b"PUT" | b"PATCH") => {
+            Framing::Length(0)
+        }
+        length => Framing::of(length),
+    };
+    x.up.clear();
+    x.up_written = 0;
+    x.up_broken = false;
+    x.upload_waited = !x.request_done();
+    write_request_head(&mut x.up, &x.txn.request, framing, persistence);
+    c.entry.set_stage(SessionStage::Response);
+    let timeouts = &c.front.timeouts;
+    let waits_for = if x.request_done() {
+        x.back.as_ref().and_then(|back| back.timeouts.server)
+    } else {
+        timeouts.client
+    };
+    c.timer.set(x.txn.timings.connected_us, waits_for);
+}
+
+/// What went wrong before an answer's head was there.
+pub(super) enum Broken {
+    /// The server ended or reset the connection; whether a byte of an answer had come.
+    Server { received: bool },
+    /// The answer breaks the rules.
+    Answer(ParseError),
+    /// The client went away while its body was wanted.
+    Client,
+    /// The client's body breaks its framing.
+    Body,
+}
+
+fn poll_response_head(
+    c: &mut Connection,
+    x: &mut Exchange,
+    unread: &mut bool,
+    context: &mut Context<'_>,
+) -> Poll<Result<ResponseFacts, Broken>> {
+    loop {
+        let mut progress = false;
+        match poll_upload(c, x, context) {
+            Poll::Ready(Ok(moved)) => progress |= moved,
+            Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+            Poll::Pending => {}
+        }
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Err(Broken::Server { received: false }));
+        };
+        let received = if std::mem::take(unread) {
+            Poll::Ready(Ok(server.input.data().len()))
+        } else {
+            server.stream.poll_read(context, &mut server.input)
+        };
+        match received {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                match parse_response(
+                    server.input.data(),
+                    c.app.limits,
+                    x.facts.is_head,
+                    x.facts.is_connect,
+                    &mut x.txn.response,
+                ) {
+                    Ok(Parsed::Complete { length, facts }) => {
+                        server.input.consume(length);
+                        return Poll::Ready(Ok(facts));
+                    }
+                    Ok(Parsed::Partial) => progress = true,
+                    Err(error) => return Poll::Ready(Err(Broken::Answer(error))),
+                }
+            }
+            Poll::Ready(_) => {
+                return Poll::Ready(Err(Broken::Server {
+                    received: !server.input.is_empty(),
+                }));
+            }
+            Poll::Pending => {}
+        }
+        if !progress {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Moves the request on: what is framed goes to the server, then more of the body is taken from the client.
+/// Ready(true) after progress, Ready(false) when there is nothing to do.
+pub(super) fn poll_upload(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Poll<Result<bool, Broken>> {
+    if x.up_broken {
+        return Poll::Ready(Ok(false));
+    }
+    if !x.request_done() && x.up_written == 0 {
+        // What is here of the body goes out with the head.
+        take_body(c, x)?;
+    }
+    let mut progress = false;
+    if x.up_written < x.up.len() {
+        let Some(server) = &mut x.server else {
+            return Poll::Ready(Ok(false));
+        };
+        match poll_write_all(&mut server.stream, context, &x.up, &mut x.up_written) {
+            Poll::Ready(Ok(())) => progress = true,
+            Poll::Ready(Err(_)) => {
+                // The server may have answered before it closed: its answer is read all the same.
+                x.up_broken = true;
+                return Poll::Ready(Ok(true));
+            }
+            Poll::Pending => {
+                x.upload_waited = true;
+                return Poll::Pending;
+            }
+        }
+        // At the first try the time limit has just been set; it starts anew when sending took longer.
+        if x.request_done() && x.upload_waited {
+            c.timer.set(
+                c.now_us(),
+                x.back.as_ref().and_then(|back| back.timeouts.server),
+            );
+        }
+    }
+    if x.request_done() {
+        return Poll::Ready(Ok(progress));
+    }
+    x.upload_waited = true;
+    x.up.clear();
+    x.up_written = 0;
+    if c.input.is_empty() {
+        if x.request_body.remaining_hint() > LARGE_BODY && c.input.capacity() > 0 {
+            c.input.enlarge();
+        }
+        match c.client.poll_read(context, &mut c.input) {
+            Poll::Ready(Ok(count)) if count > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
+            Poll::Pending => {
+                c.input.release_if_empty();
+                return if progress {
+                    Poll::Ready(Ok(true))
+                } else {
+                    Poll::Pending
+                };
+            }
+        }
+        c.timer.set(c.now_us(), c.front.timeouts.client);
+    }
+    take_body(c, x)?;
+    if x.up.is_empty() && !x.request_done() {
+        // Half a chunk's size line: more bytes are needed behind it.
+        return match c.client.poll_read(context, &mut c.input) {
+            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(true)),
+            Poll::Ready(_) => Poll::Ready(Err(Broken::Client)),
+            Poll::Pending => Poll::Pending,
+        };
+    }
+    Poll::Ready(Ok(true))
+}
+
+/// Frames what the client's buffer holds of the body for the server.
+fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
+    loop {
+        let (used, data) = x
+            .request_body
+            .decode(c.input.data())
+            .map_err(|_| Broken::Body)?;
+        let bytes = &c.input.data()[data];
+        match x.facts.body {
+            BodyLength::Chunked => push_chunk(&mut x.up, bytes),
+            _ => x.up.extend_from_slice(bytes),
+        }
+        x.txn.bytes_in += used as u64;
+        x.body_consumed |= used > 0;
+        c.input.consume(used);
+        if x.request_body.is_done() {
+            if x.facts.body == BodyLength::Chunked {
+                end_chunks(&mut x.up);
+            }
+            return Ok(());
+        }
+        if used == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// What a failure before the answer's head means: another try, or the end.
+fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
+    let replayable = !x.body_consumed;
+    let Some(back) = x.back.clone() else {
+        return Failure::End(Termination::new(Cause::Internal, Stage::Headers));
+    };
+    let server = x.txn.server.clone();
+    let connection = x.server.take();
+    match broken {
+        Broken::Server { received: false }
+            if replayable
+                && connection
+                    .as_ref()
+                    .is_some_and(|connection| connection.reused) =>
+        {
+            // It was closed while it was kept: that says nothing about the server.
+            x.may_reuse = false;
+            Failure::Retry
+        }
+        Broken::Server { received: false }
+            if replayable && back.retry_empty_response && x.txn.retries < back.retries =>
+        {
+            count_retry(x);
+            Failure::Retry
+        }
+        Broken::Server { .. } => {
+            count_response_error(x);
+            if let Some(server) = &server {
+                server.counters.server_aborts.increment();
+            }
+            back.backend.counters.server_aborts.increment();
+            Failure::End(Termination::new(Cause::Server, Stage::Headers))
+        }
+        Broken::Answer(error) => {
+            count_response_error(x);
+            let bytes = connection
+                .as_ref()
+                .map_or(&[][..], |connection| connection.input.data());
+            c.app.shared.errors.keep(ErrorCapture {
+                at_ms: c.app.shared.clock.wall_us() / 1_000,
+                proxy: back.backend.name.clone(),
+                is_request: false,
+                backend: back.backend.name.clone(),
+                server: server.map(|server| server.name.clone()).unwrap_or_default(),
+                source: c.session.source.to_string(),
+                reason: error.reason.to_owned(),
+                position: error.position,
+                bytes: bytes[..bytes.len().min(MAX_CAPTURE_BYTES)].to_vec(),
+            });
+            Failure::End(Termination::new(Cause::Proxy, Stage::Headers))
+        }
+        Broken::Client => {
+            count_client_abort(x);
+            Failure::End(Termination::new(Cause::Client, Stage::Data))
+        }
+        Broken::Body => {
+            c.front.frontend.counters.request_errors.increment();
+            Failure::End(Termination::new(Cause::Client, Stage::Request))
+        }
+    }
+}
+
+fn timed_out(x: &mut Exchange, end: Termination) -> Failure {
+    if end.cause == Cause::ServerTimeout {
+        count_response_error(x);
+        let may_retry = x
+            .back
+            .as_ref()
+            .is_some_and(|back| back.retry_response_timeout && x.txn.retries < back.retries);
+        if may_retry && !x.body_consumed {
+            x.server = None;
+            count_retry(x);
+            return Failure::Retry;
+        }
+    }
+    x.server = None;
+    Failure::End(end)
+}
+
+fn count_retry(x: &mut Exchange) {
+    x.txn.retries += 1;
+    x.may_reuse = false;
+    if let (Some(back), Some(server)) = (&x.back, &x.txn.server) {
+        back.backend.counters.retries.increment();
+        server.counters.retries.increment();
+    }
+}
+
+pub(super) fn count_response_error(x: &Exchange) {
+    if let (Some(back), Some(server)) = (&x.back, &x.txn.server) {
+        back.backend.counters.response_errors.increment();
+        server.counters.response_errors.increment();
+    }
+}
+
+pub(super) fn count_client_abort(x: &Exchange) {
+    if let (Some(back), Some(server)) = (&x.back, &x.txn.server) {
+        back.backend.counters.client_aborts.increment();
+        server.counters.client_aborts.increment();
+    }
+}
