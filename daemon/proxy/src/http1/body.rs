@@ -124,7 +124,9 @@ impl BodyDecoder {
                     }
                     // Trailers are checked and dropped: nobody downstream was promised them.
                     let valid = memchr::memchr(b':', line).is_some_and(|colon| {
-                        colon > 0 && line[..colon].iter().all(|byte| byte.is_ascii_graphic())
+                        colon > 0
+                            && line[..colon].iter().all(|byte| is_token(*byte))
+                            && !line[colon..].iter().any(|byte| is_control(*byte))
                     });
                     if !valid || seen + end > MAX_TRAILERS {
                         return Err(BodyError("invalid trailers"));
@@ -167,13 +169,23 @@ fn chunk_size(line: &[u8]) -> Result<u64, BodyError> {
         .take_while(|byte| matches!(byte, b' ' | b'\t'))
         .count();
     if !(tail.is_empty() || tail.get(blank) == Some(&b';'))
-        || tail.iter().any(|byte| *byte < 0x20 && *byte != b'\t')
+        || tail.iter().any(|byte| is_control(*byte))
     {
         return Err(BodyError("invalid chunk extension"));
     }
     Ok(line[..digits].iter().fold(0, |size, digit| {
         size << 4 | u64::from((*digit as char).to_digit(16).unwrap_or(0))
     }))
+}
+
+/// What no value may hold (RFC 9110 5.5).
+fn is_control(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+/// A character of a name (RFC 9110 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Appends data as one chunk.

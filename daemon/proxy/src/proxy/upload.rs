@@ -156,6 +156,15 @@ fn poll_response_head(
                     x.facts.is_connect,
                     &mut x.txn.response,
                 ) {
+                    // A change of protocol that nobody asked for would let the server speak past all rules.
+                    Ok(Parsed::Complete { .. })
+                        if x.txn.response.status() == 101 && !x.facts.upgrade =>
+                    {
+                        return Poll::Ready(Err(Broken::Answer(ParseError {
+                            reason: "101 without a request for it",
+                            position: 0,
+                        })));
+                    }
                     Ok(Parsed::Complete { length, facts }) => {
                         server.input.consume(length);
                         return Poll::Ready(Ok(facts));
