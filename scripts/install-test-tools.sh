@@ -22,6 +22,10 @@ missing=()
 for tool in "${wanted[@]}"; do
   command -v "$tool" >/dev/null 2>&1 || missing+=("${package_of[$tool]}")
 done
+# nginx relays TCP by a module that is a package of its own; only the benchmark needs it.
+if [ "${1:-all}" = bench ] && [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
+  missing+=(libnginx-mod-stream)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 

@@ -8,18 +8,26 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::handshake;
+use crate::lists;
+use crate::load;
 use crate::process::{self, Owned};
-use crate::rows::{Mode, Row};
-use crate::setup::{NGINX_STREAM_MODULE, PORT_VARIABLE, Setup};
+use crate::rows::{Lookup, Mode, Row, Work};
+use crate::setup::{
+    FOUND_HEADER, GENERATION_HEADER, NGINX_STREAM_MODULE, PORT_VARIABLE, SOCKET_VARIABLE, Setup,
+};
 
 /// How long a contender has from its start to its first right answer.
-const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between two questions to a starting contender.
+const PROBE_PAUSE: Duration = Duration::from_millis(1);
 /// How long one question to a starting contender may take.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// What of a contender's complaints is shown.
 const COMPLAINT_MAX_BYTES: usize = 600;
-const PROBE: &[u8] = b"GET /head HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n";
 
 /// Which language a contender speaks on its command line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,8 +118,11 @@ impl Contender {
             .to_owned()
     }
 
-    /// Starts it for `row` on `core` and waits until it does the row's work.
+    /// Starts it for `row` on `core` with a first configuration and waits until it does the row's work.
     pub(crate) fn start(&self, row: &Row, setup: &Setup, core: usize) -> Result<Running, String> {
+        if self.kind == Kind::Nginx && !row.suits_nginx() {
+            return Err("this is not its work".into());
+        }
         if !self.path.exists() {
             return Err(format!("{} does not exist", self.path.display()));
         }
@@ -126,21 +137,29 @@ impl Contender {
         let fail = |error: io::Error| error.to_string();
         let port = free_port().map_err(fail)?;
         let mut command = process::pinned(core, &self.path);
+        let socket = |purpose: &str| {
+            setup
+                .folder()
+                .join(format!("{}-{}.{purpose}", self.name, row.name))
+        };
+        let stats_socket = socket("stats");
         command.env(PORT_VARIABLE, port.to_string());
+        command.env(SOCKET_VARIABLE, &stats_socket);
         match self.kind {
             Kind::Tandemd => {
-                let socket = setup
-                    .folder()
-                    .join(format!("{}-{}.sock", self.name, row.name));
-                let file = setup.write_haproxy(row).map_err(fail)?;
-                command.arg("-f").arg(file).arg("--socket").arg(socket);
+                let file = setup.write_haproxy(row, 0).map_err(fail)?;
+                command.arg("-f").arg(file);
+                command.arg("--socket").arg(socket("sock"));
             }
             Kind::Haproxy => {
-                let file = setup.write_haproxy(row).map_err(fail)?;
-                command.arg("-db").arg("-f").arg(file);
+                let file = setup.write_haproxy(row, 0).map_err(fail)?;
+                // Only a master can reload.
+                let master = matches!(row.work, Work::Reload);
+                command.arg(if master { "-W" } else { "-db" });
+                command.arg("-f").arg(file);
             }
             Kind::Nginx => {
-                let file = setup.write_nginx(row, &self.name, port).map_err(fail)?;
+                let file = setup.write_nginx(row, 0, &self.name, port).map_err(fail)?;
                 command.arg("-c").arg(file);
             }
         }
@@ -154,12 +173,15 @@ impl Contender {
         let mut running = Running {
             child,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            stats_socket,
         };
         running
-            .wait_until_it_works(row, setup)
+            .wait_until_it_works(row, setup, 0)
             .map_err(|reason| match complaint(&said) {
-                Some(complaint) => format!("{reason}; it said: {complaint}"),
-                None => reason,
+                Some(complaint) if running.child.has_ended() => {
+                    format!("{reason}; it said: {complaint}")
+                }
+                _ => reason,
             })?;
         Ok(running)
     }
@@ -169,18 +191,54 @@ impl Contender {
 pub(crate) struct Running {
     pub(crate) child: Owned,
     pub(crate) address: SocketAddr,
+    /// Where haproxy and tandemd answer `show stat`.
+    pub(crate) stats_socket: PathBuf,
 }
 
 impl Running {
-    fn wait_until_it_works(&mut self, row: &Row, setup: &Setup) -> Result<(), String> {
+    /// Hands `contender` the configuration of `generation` and waits until requests pass it.
+    pub(crate) fn reload(
+        &mut self,
+        contender: &Contender,
+        row: &Row,
+        setup: &Setup,
+        generation: u32,
+    ) -> Result<Duration, String> {
+        let fail = |error: io::Error| error.to_string();
+        let signal = match contender.kind {
+            Kind::Tandemd | Kind::Haproxy => {
+                setup.write_haproxy(row, generation).map_err(fail)?;
+                Signal::SIGUSR2
+            }
+            Kind::Nginx => {
+                let port = self.address.port();
+                setup
+                    .write_nginx(row, generation, &contender.name, port)
+                    .map_err(fail)?;
+                Signal::SIGHUP
+            }
+        };
+        let started = Instant::now();
+        kill(Pid::from_raw(self.child.id() as i32), signal)
+            .map_err(|error| format!("{signal}: {error}"))?;
+        self.wait_until_it_works(row, setup, generation)?;
+        Ok(started.elapsed())
+    }
+
+    fn wait_until_it_works(
+        &mut self,
+        row: &Row,
+        setup: &Setup,
+        generation: u32,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             if self.child.has_ended() {
                 return Err("it ended at once".into());
             }
             let problem = match self.probe(row, setup) {
-                Ok(answer) => match check(row, &answer) {
-                    Ok(()) => return Ok(()),
+                Ok(answer) => match check(row, generation, &answer) {
+                    Ok(()) => return self.probe_h2(row),
                     Err(problem) => problem,
                 },
                 Err(error) => error.to_string(),
@@ -191,28 +249,55 @@ impl Running {
                     START_PATIENCE.as_secs()
                 ));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(PROBE_PAUSE);
         }
     }
 
     fn probe(&self, row: &Row, setup: &Setup) -> io::Result<Vec<u8>> {
+        let request = format!(
+            "GET {}?head HTTP/1.1\r\nHost: bench.test\r\n{}: {}\r\nConnection: close\r\n\r\n",
+            lists::PATH,
+            lists::CLIENT_HEADER,
+            lists::CLIENT
+        );
         if let Some(certificate) = setup.certificate(row) {
             let client =
                 handshake::client(&certificate.to_string_lossy()).map_err(io::Error::other)?;
-            return handshake::exchange(self.address, Arc::new(client), PROBE)
+            return handshake::exchange(self.address, Arc::new(client), request.as_bytes())
                 .map(|(answer, _)| answer);
         }
         let mut stream = TcpStream::connect_timeout(&self.address, PROBE_PATIENCE)?;
+        if row.h2 {
+            // It speaks nothing else; h2load asks it.
+            return Ok(Vec::new());
+        }
         stream.set_read_timeout(Some(PROBE_PATIENCE))?;
-        stream.write_all(PROBE)?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(1 << 20).read_to_end(&mut answer)?;
         Ok(answer)
     }
+
+    fn probe_h2(&self, row: &Row) -> Result<(), String> {
+        if !row.h2 {
+            return Ok(());
+        }
+        let said = load::h2load_once(row, self.address, "/")
+            .map_err(|error| format!("h2load: {error}"))?;
+        let speaks = said.contains("Application protocol: h2");
+        match (speaks, said.contains("status codes: 1 2xx")) {
+            (true, true) => Ok(()),
+            (false, _) => Err("it does not speak HTTP/2".into()),
+            (true, false) => Err("its answer over HTTP/2 was not 200".into()),
+        }
+    }
 }
 
 /// The origin shows the head that reached it: it must be what the row asks of a proxy.
-fn check(row: &Row, answer: &[u8]) -> Result<(), String> {
+fn check(row: &Row, generation: u32, answer: &[u8]) -> Result<(), String> {
+    if row.h2 && row.tls.is_none() {
+        return Ok(());
+    }
     let answer = String::from_utf8_lossy(answer).to_ascii_lowercase();
     let Some((head, seen)) = answer.split_once("\r\n\r\n") else {
         return Err("it closed without an answer".into());
@@ -223,9 +308,22 @@ fn check(row: &Row, answer: &[u8]) -> Result<(), String> {
             head.lines().next().unwrap_or_default()
         ));
     }
-    let forwarded = seen.contains("\r\nx-forwarded-for: 127.0.0.1\r\n");
+    let has = |name: &str, value: &str| {
+        seen.contains(&format!("\r\n{}: {value}\r\n", name.to_ascii_lowercase()))
+    };
+    let forwarded = has("x-forwarded-for", "127.0.0.1");
+    let found = match row.lookup {
+        None => true,
+        Some(Lookup::Acl(_)) => has(FOUND_HEADER, "yes"),
+        Some(Lookup::Map(_)) => has(FOUND_HEADER, "pool-7321"),
+    };
+    let reloads = matches!(row.work, Work::Reload);
     match row.mode {
         Mode::Http if !forwarded => Err("it sent no X-Forwarded-For".into()),
+        Mode::Http if !found => Err("it did not find what it looked up".into()),
+        Mode::Http if reloads && !has(GENERATION_HEADER, &generation.to_string()) => {
+            Err("it did not load its new configuration".into())
+        }
         Mode::Tcp if forwarded => Err("it changed what it should relay".into()),
         Mode::Http | Mode::Tcp => Ok(()),
     }
@@ -283,9 +381,14 @@ mod tests {
         let relayed = b"HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let proxied =
             b"HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\nx-forwarded-for: 127.0.0.1\r\n\r\n";
-        assert!(check(http, proxied).is_ok() && check(tcp, relayed).is_ok());
-        assert!(check(http, relayed).is_err() && check(tcp, proxied).is_err());
-        assert!(check(http, b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
-        assert!(check(http, b"").is_err());
+        assert!(check(http, 0, proxied).is_ok() && check(tcp, 0, relayed).is_ok());
+        assert!(check(http, 0, relayed).is_err() && check(tcp, 0, proxied).is_err());
+        assert!(check(http, 0, b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
+        assert!(check(http, 0, b"").is_err());
+        let map = ROWS
+            .iter()
+            .find(|row| row.lookup == Some(Lookup::Map("str")))
+            .expect("there is one");
+        assert!(check(map, 0, proxied).is_err());
     }
 }

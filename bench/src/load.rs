@@ -1,4 +1,4 @@
-//! The load: wrk or our own handshake client on the load core, and what they report.
+//! The load: wrk, h2load or our own clients on the load core, and what they report.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::lists;
+use crate::origin;
 use crate::process;
-use crate::rows::{Row, Work};
+use crate::rows::{Row, Script, Work};
 use crate::setup::Setup;
 
 /// What a load generator has over its window before it is ended by force.
@@ -17,6 +19,10 @@ const GRACE: Duration = Duration::from_secs(20);
 const WRK_TIMEOUT: &str = "4s";
 const SCRIPT_PLAIN: &str = "plain.lua";
 const SCRIPT_UPLOAD: &str = "upload.lua";
+const SCRIPT_CHUNKED: &str = "chunked.lua";
+const SCRIPT_LOOKUPS: &str = "lookups.lua";
+/// Where h2load writes the time of each request.
+const H2LOAD_LOG: &str = "h2load.log";
 
 /// What one window of load came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,7 +137,17 @@ end
 ";
     fs::write(folder.join(SCRIPT_PLAIN), done)?;
     let upload = "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", 1048576)\n";
-    fs::write(folder.join(SCRIPT_UPLOAD), format!("{upload}{done}"))
+    fs::write(folder.join(SCRIPT_UPLOAD), format!("{upload}{done}"))?;
+    // wrk adds a Content-Length to every body that it knows of: this request is a text of its own.
+    let chunks = String::from_utf8_lossy(&origin::chunks()).replace("\r\n", "\\r\\n");
+    let chunked = format!(
+        "local whole\nfunction init(args)\n  whole = \"POST / HTTP/1.1\\r\\nHost: bench.test\\r\\n\
+         Transfer-Encoding: chunked\\r\\n\\r\\n{chunks}\"\nend\n\
+         function request() return whole end\n"
+    );
+    fs::write(folder.join(SCRIPT_CHUNKED), format!("{chunked}{done}"))?;
+    let lookups = lists::requests_in_lua();
+    fs::write(folder.join(SCRIPT_LOOKUPS), format!("{lookups}{done}"))
 }
 
 /// Loads `address` with the work of `row` for whole seconds of `window`.
@@ -152,23 +168,42 @@ pub(crate) fn generate(
             connections,
             path,
             headers,
-            upload,
+            script,
         } => {
             command.args(["wrk", "-t1", "--latency", "--timeout", WRK_TIMEOUT]);
             command
                 .arg(format!("-c{connections}"))
                 .arg(format!("-d{seconds}s"));
-            command.arg("-s").arg(setup.folder().join(if *upload {
-                SCRIPT_UPLOAD
-            } else {
-                SCRIPT_PLAIN
+            command.arg("-s").arg(setup.folder().join(match script {
+                Script::Plain => SCRIPT_PLAIN,
+                Script::Upload => SCRIPT_UPLOAD,
+                Script::Chunked => SCRIPT_CHUNKED,
+                Script::Lookups => SCRIPT_LOOKUPS,
             }));
             for (name, value) in *headers {
                 command.arg("-H").arg(format!("{name}: {value}"));
             }
-            let scheme = if row.tls.is_some() { "https" } else { "http" };
-            command.arg(format!("{scheme}://{address}{path}"));
+            command.arg(format!("{}://{address}{path}", scheme(row)));
             "wrk"
+        }
+        Work::H2load {
+            connections,
+            streams,
+        } => {
+            let log = setup.folder().join(H2LOAD_LOG);
+            match fs::remove_file(&log) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(format!("{}: {error}", log.display()));
+                }
+                _ => {}
+            }
+            command.args(["h2load", "-t1"]);
+            command.arg(format!("-c{connections}"));
+            command.arg(format!("-m{streams}"));
+            command.arg(format!("-D{seconds}"));
+            command.arg(format!("--log-file={}", log.display()));
+            command.arg(format!("{}://{address}/", scheme(row)));
+            return read_h2load(command, &log, window);
         }
         Work::Handshakes { resumed } => {
             let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
@@ -185,8 +220,82 @@ pub(crate) fn generate(
                 .arg(if *resumed { "resumed" } else { "full" });
             "handshake"
         }
+        Work::Idle { .. }
+        | Work::Alone
+        | Work::ShowStat
+        | Work::WrkUnderShowStat
+        | Work::Start
+        | Work::Reload => return Err("this work has no load generator".into()),
     };
     read(name, command)
+}
+
+fn scheme(row: &Row) -> &'static str {
+    if row.tls.is_some() { "https" } else { "http" }
+}
+
+/// One request by h2load; what it says, to see that HTTP/2 was spoken and the answer was right.
+pub(crate) fn h2load_once(row: &Row, address: SocketAddr, path: &str) -> io::Result<String> {
+    let output = Command::new("timeout")
+        .args(["-k", "1", "5", "h2load", "-t1", "-c1", "-n1"])
+        .arg(format!("{}://{address}{path}", scheme(row)))
+        .stdin(Stdio::null())
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn read_h2load(mut command: Command, log: &Path, window: Duration) -> Result<Load, String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("h2load: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let times = fs::read_to_string(log).unwrap_or_default();
+    h2load_result(&said, &times, window).ok_or_else(|| {
+        format!(
+            "h2load gave no result ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
+    })
+}
+
+/// What h2load says, and its log: a line for each request with start, status and microseconds.
+fn h2load_result(said: &str, times: &str, window: Duration) -> Option<Load> {
+    let counts = said
+        .lines()
+        .find_map(|line| line.strip_prefix("requests: "))?;
+    let count = |name: &str| -> Option<u64> {
+        counts
+            .split(", ")
+            .find_map(|part| part.strip_suffix(name)?.trim().parse().ok())
+    };
+    let codes = said
+        .lines()
+        .find_map(|line| line.strip_prefix("status codes: "))?;
+    let good: u64 = codes.split(" 2xx").next()?.trim().parse().ok()?;
+    let done = count(" done")?;
+    let mut times: Vec<u64> = times
+        .lines()
+        .filter_map(|line| line.rsplit('\t').next()?.parse().ok())
+        .collect();
+    times.sort_unstable();
+    let percentile = |share: f64| {
+        let place = (times.len().saturating_sub(1) as f64 * share) as usize;
+        Duration::from_micros(times.get(place).copied().unwrap_or(0))
+    };
+    Some(Load {
+        requests: good,
+        duration: window,
+        p50: percentile(0.50),
+        p99: percentile(0.99),
+        errors: LoadErrors {
+            read: count(" failed")? + count(" errored")?,
+            status: done.saturating_sub(good),
+            timeout: count(" timeout")?,
+            ..LoadErrors::default()
+        },
+    })
 }
 
 fn read(name: &str, mut command: Command) -> Result<Load, String> {
@@ -226,5 +335,18 @@ mod tests {
             Some(load)
         );
         assert_eq!(Load::parse("Requests/sec: 12"), None);
+    }
+
+    #[test]
+    fn what_h2load_says_is_read() {
+        let said = "finished in 1.00s, 40.00 req/s, 7.14MB/s\n\
+            requests: 42 total, 43 started, 42 done, 40 succeeded, 2 failed, 1 errored, 0 timeout\n\
+            status codes: 40 2xx, 0 3xx, 0 4xx, 2 5xx\n";
+        let times =
+            "1795408717576287\t200\t608\n1795408717576288\t200\t7\n1795408717576288\t503\t628\n";
+        let load = h2load_result(said, times, Duration::from_secs(1)).expect("it is whole");
+        assert_eq!((load.requests, load.errors.total()), (40, 5));
+        assert_eq!(load.p50, Duration::from_micros(608));
+        assert_eq!(h2load_result("nothing", "", Duration::ZERO), None);
     }
 }

@@ -1,18 +1,23 @@
 //! `tandem-bench`: tandemd beside haproxy and nginx, in alternation, on one core.
 //!
 //! This file reads the command line. What is measured stands in `rows`, what the contenders are told in
-//! `setup`, how they are started in `contender`, how a row is walked in `run`, and what is said about it in
-//! `report`. `origin` and `handshake` are programs of their own, started from the same binary.
+//! `setup`, how they are started in `contender`, how a row is walked in `run`, one window of it in `measure`, and
+//! what is said about it in `report`. `origin`, `handshake` and `hold` are programs of their own, started from the
+//! same binary.
 
 mod contender;
 mod handshake;
+mod hold;
+mod lists;
 mod load;
+mod measure;
 mod origin;
 mod process;
 mod report;
 mod rows;
 mod run;
 mod setup;
+mod show_stat;
 mod sink;
 mod statistics;
 
@@ -24,17 +29,18 @@ use contender::{Contender, Kind};
 use run::Plan;
 
 const HELP: &str = "\
-tandem-bench: CPU per request of tandemd, haproxy and nginx, in alternation, on one core
+tandem-bench: what work costs tandemd, haproxy and nginx, in alternation, on one core
 
 usage: tandem-bench [OPTIONS]
 
   --tandemd PATH           the tandemd to measure (default: beside this program)
-  --haproxy PATH           one more haproxy, beside Debian's; repeatable
+  --haproxy PATH           one more haproxy, beside the reference; repeatable. The reference is Debian's, or
+                           what HAPROXY=PATH in the environment names
   --contender NAME=KIND:PATH
                            one more contender; KIND is tandemd, haproxy or nginx; repeatable
   --without A,B            contenders to leave out, by name
-  --rows A,B               rows to measure (default: all; --list names them)
-  --list                   name the rows and end
+  --rows A,B*              rows to measure (default: all; --list names them; * stands for any ending)
+  --list                   name the rows with bars and units, and end
   --rounds N               rounds of a row (default 5)
   --window SECONDS         measured window (default 2)
   --warm-up SECONDS        warm-up of each contender before a row (default 1)
@@ -46,7 +52,8 @@ usage: tandem-bench [OPTIONS]
   --check                  exit with 1 if a bar is missed, or could not be measured
   --help                   this text
 
-Not for direct use: tandem-bench origin, tandem-bench handshake ADDRESS SECONDS CERTIFICATE full|resumed
+Not for direct use: tandem-bench origin, tandem-bench handshake ADDRESS SECONDS CERTIFICATE full|resumed,
+tandem-bench hold ADDRESS COUNT CERTIFICATE|- h1|h2
 ";
 
 /// What the command line asks for.
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.next().as_deref() {
         Some("origin") => origin::serve_until_killed(),
         Some("handshake") => handshake::command(arguments.collect()),
+        Some("hold") => hold::command(arguments.collect()),
         Some("--list") => {
             rows::print_list();
             Ok(())
@@ -94,8 +102,11 @@ fn measure(options: Options) -> ExitCode {
     let tandemd = options
         .tandemd
         .or_else(|| Some(own?.with_file_name("tandemd")));
+    let haproxy = std::env::var_os("HAPROXY")
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| PathBuf::from("/usr/sbin/haproxy"), PathBuf::from);
     let mut contenders = vec![
-        Contender::new("haproxy", Kind::Haproxy, "/usr/sbin/haproxy"),
+        Contender::new("haproxy", Kind::Haproxy, haproxy),
         Contender::new("nginx", Kind::Nginx, "/usr/sbin/nginx"),
     ];
     if let Some(path) = tandemd {

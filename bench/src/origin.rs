@@ -3,12 +3,13 @@
 //! | path | answer |
 //! |---|---|
 //! | `/browser` | 512 bytes with the headers of an ordinary site |
-//! | `/head` | the request's own head, to see what a proxy made of it |
+//! | `/head`, or any path with `?head` | the request's own head, to see what a proxy made of it |
 //! | `/64k`, `/1m` … | as many bytes |
+//! | `/chunked` | 64 KiB in chunks of 4 KiB |
 //! | anything else | 128 bytes with three headers |
 //!
 //! A TCP relay is measured with the same requests: to it, they are small messages and bulk. What no load generator
-//! here sends (chunked bodies, `Expect`) is refused; this is no general web server.
+//! here sends (`Expect`, other codings) is refused; this is no general web server.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,8 +27,13 @@ const HEAD_MAX_BYTES: usize = 32 << 10;
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 /// Paths whose answers are kept.
 const ANSWERS_MAX: usize = 64;
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 16 << 10;
+/// Connections at once: three contenders may each hold one for every of 5,000 servers.
+const CONNECTIONS_MAX: usize = 19_000;
+/// Size and count of the chunks of `/chunked`.
+pub(crate) const CHUNK_BYTES: usize = 4 << 10;
+pub(crate) const CHUNKS: usize = 16;
+/// A chunk's size in hexadecimal digits, extensions included, at most.
+const CHUNK_LINE_MAX_BYTES: usize = 64;
 /// Events taken by one wait.
 const EVENTS: usize = 256;
 /// The listener's number among events; connections count from 0.
@@ -55,12 +61,23 @@ struct Connection {
     /// Bytes that wait for the rest of their head, or for the answer before them to leave.
     input: Vec<u8>,
     /// What of the request's body is still to come.
-    body_left: u64,
+    body: BodyLeft,
     /// Sent when the request's body is there.
     answer: Option<Answer>,
     /// What could not be sent yet, and how far it got.
     output: Option<(Answer, usize)>,
     close_after_answer: bool,
+}
+
+/// What of a request's body is still to come.
+#[derive(Debug, PartialEq)]
+enum BodyLeft {
+    /// So many bytes; 0 is the end of every body.
+    Bytes(u64),
+    /// The rest of a chunk (with the line end behind it), then further chunks.
+    Chunk(u64),
+    /// The line of a chunk's size.
+    ChunkLine,
 }
 
 /// What a connection waits for.
@@ -139,7 +156,7 @@ impl Origin {
             self.connections[place] = Some(Connection {
                 stream,
                 input: Vec::new(),
-                body_left: 0,
+                body: BodyLeft::Bytes(0),
                 answer: None,
                 output: None,
                 close_after_answer: false,
@@ -231,13 +248,13 @@ impl Connection {
         answers: &mut HashMap<Vec<u8>, Answer>,
     ) -> io::Result<Wait> {
         loop {
-            let of_body = input
-                .len()
-                .min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
-            self.body_left -= of_body as u64;
-            input = &input[of_body..];
-            if self.body_left > 0 {
-                return Ok(Wait::Input);
+            match self.body.consume(&mut input) {
+                Some(true) => {}
+                Some(false) => {
+                    self.input.extend_from_slice(input);
+                    return Ok(Wait::Input);
+                }
+                None => return Ok(Wait::Nothing),
             }
             if let Some(answer) = self.answer.take() {
                 match self.send(answer, 0)? {
@@ -261,7 +278,7 @@ impl Connection {
             let Some(request) = Request::parse(head) else {
                 return Ok(Wait::Nothing);
             };
-            self.body_left = request.content_length;
+            self.body = request.body;
             self.close_after_answer = request.close;
             self.answer = Some(answer_to(request.path, head, answers));
         }
@@ -287,11 +304,49 @@ impl Connection {
     }
 }
 
+impl BodyLeft {
+    /// Takes what `input` has of the body: whether that was its end, or `None` of what is no body.
+    fn consume(&mut self, input: &mut &[u8]) -> Option<bool> {
+        loop {
+            match self {
+                Self::Bytes(left) | Self::Chunk(left) => {
+                    let taken = input
+                        .len()
+                        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= taken as u64;
+                    *input = &input[taken..];
+                    if *left > 0 {
+                        return Some(false);
+                    }
+                    if matches!(self, Self::Bytes(_)) {
+                        return Some(true);
+                    }
+                    *self = Self::ChunkLine;
+                }
+                Self::ChunkLine => {
+                    let Some(end) = memchr::memchr(b'\n', input) else {
+                        return (input.len() < CHUNK_LINE_MAX_BYTES).then_some(false);
+                    };
+                    let line = std::str::from_utf8(&input[..end]).ok()?;
+                    let size = line.split(';').next()?.trim();
+                    let size = u32::from_str_radix(size, 16).ok()?;
+                    *input = &input[end + 1..];
+                    // No load generator here sends trailers: behind the last chunk stands an empty line.
+                    *self = match size {
+                        0 => Self::Bytes(2),
+                        size => Self::Chunk(u64::from(size) + 2),
+                    };
+                }
+            }
+        }
+    }
+}
+
 /// What of a request's head matters here.
 #[derive(Debug, PartialEq)]
 struct Request<'a> {
     path: &'a [u8],
-    content_length: u64,
+    body: BodyLeft,
     close: bool,
 }
 
@@ -303,7 +358,7 @@ impl<'a> Request<'a> {
         let (_method, path) = (words.next()?, words.next()?);
         let mut request = Self {
             path,
-            content_length: 0,
+            body: BodyLeft::Bytes(0),
             close: false,
         };
         for line in lines {
@@ -319,12 +374,15 @@ impl<'a> Request<'a> {
             };
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
             if name.eq_ignore_ascii_case(b"content-length") {
-                request.content_length = std::str::from_utf8(value).ok()?.parse().ok()?;
+                request.body = BodyLeft::Bytes(std::str::from_utf8(value).ok()?.parse().ok()?);
             } else if name.eq_ignore_ascii_case(b"connection") {
                 request.close = value.eq_ignore_ascii_case(b"close");
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding")
-                || name.eq_ignore_ascii_case(b"expect")
-            {
+            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return None;
+                }
+                request.body = BodyLeft::ChunkLine;
+            } else if name.eq_ignore_ascii_case(b"expect") {
                 return None;
             }
         }
@@ -333,7 +391,7 @@ impl<'a> Request<'a> {
 }
 
 fn answer_to(path: &[u8], head: &[u8], answers: &mut HashMap<Vec<u8>, Answer>) -> Answer {
-    if path == b"/head" {
+    if path == b"/head" || path.ends_with(b"?head") {
         return render(&[("Content-Type", "text/plain")], head);
     }
     if let Some(answer) = answers.get(path) {
@@ -341,6 +399,7 @@ fn answer_to(path: &[u8], head: &[u8], answers: &mut HashMap<Vec<u8>, Answer>) -
     }
     let answer = match (path, size_in(path)) {
         (b"/browser", _) => render(BROWSER_HEADERS, &[b'x'; 512]),
+        (b"/chunked", _) => render_chunked(PLAIN_HEADERS),
         (_, Some(size)) => render(PLAIN_HEADERS, &vec![b'x'; size]),
         (_, None) => render(PLAIN_HEADERS, &[b'x'; 128]),
     };
@@ -395,6 +454,24 @@ fn render(headers: &[(&str, &str)], body: &[u8]) -> Answer {
     answer.into()
 }
 
+fn render_chunked(headers: &[(&str, &str)]) -> Answer {
+    let mut answer = String::from("HTTP/1.1 200 OK\r\n");
+    for (name, value) in headers {
+        answer.push_str(&format!("{name}: {value}\r\n"));
+    }
+    answer.push_str("Transfer-Encoding: chunked\r\n\r\n");
+    let mut answer = answer.into_bytes();
+    answer.extend_from_slice(&chunks());
+    answer.into()
+}
+
+/// [`CHUNKS`] chunks of [`CHUNK_BYTES`] and the end.
+pub(crate) fn chunks() -> Vec<u8> {
+    let mut text = format!("{CHUNK_BYTES:x}\r\n{}\r\n", "x".repeat(CHUNK_BYTES)).repeat(CHUNKS);
+    text.push_str("0\r\n\r\n");
+    text.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,12 +493,12 @@ mod tests {
             b"POST /a HTTP/1.1\r\nHost: x\r\ncontent-length: 12\r\nConnection: close\r\n\r\n";
         let wanted = Request {
             path: b"/a",
-            content_length: 12,
+            body: BodyLeft::Bytes(12),
             close: true,
         };
         assert_eq!(Request::parse(head), Some(wanted));
         assert_eq!(
-            Request::parse(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Request::parse(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"),
             None
         );
         assert_eq!(Request::parse(b"\r\n\r\n"), None);
@@ -460,6 +537,24 @@ mod tests {
         assert!(bodies[0].ends_with("\r\n\r\nxxx"), "{received}");
         assert!(bodies[1].ends_with("\r\n\r\nxxxx"), "{received}");
         assert!(bodies[2].contains("X-A: b\r\n"), "{received}");
+    }
+
+    #[test]
+    fn chunked_requests_are_read_to_their_end_however_they_are_cut() {
+        let request = b"POST /3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10;x=y\r\n0123456789abcdef\r\n0\r\n\r\n\
+            GET /4 HTTP/1.1\r\nConnection: close\r\n\r\n";
+        for at in [52, 54, 58, 60, 61, 70, 82, 84, 87] {
+            let received = exchange(&[&request[..at], &request[at..]]);
+            assert_eq!(
+                received.matches("HTTP/1.1 200").count(),
+                2,
+                "{at}: {received}"
+            );
+            assert!(received.ends_with("\r\n\r\nxxxx"), "{at}: {received}");
+        }
+        let received = exchange(&[b"GET /chunked HTTP/1.1\r\nConnection: close\r\n\r\n"]);
+        let (_, body) = received.split_once("\r\n\r\n").expect("it has a head");
+        assert_eq!(body.as_bytes(), chunks());
     }
 
     #[test]

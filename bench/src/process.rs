@@ -132,6 +132,11 @@ impl RunTime {
         Ok(Self(threads))
     }
 
+    /// CPU time spent since the threads' start.
+    pub(crate) fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.values().sum())
+    }
+
     /// CPU time spent since `before`. A thread that ended in between is missed; a new one counts whole.
     pub(crate) fn since(&self, before: &Self) -> Duration {
         let spent = self

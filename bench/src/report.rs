@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::contender::Kind;
-use crate::rows::Row;
+use crate::rows::{BAR_OF_P99, Row};
 use crate::run::{FOREIGN_MAX, Outcome, Results, Sample};
 use crate::statistics::{Summary, median, summary};
 
@@ -41,12 +41,59 @@ pub(crate) fn text(results: &Results) -> String {
     text
 }
 
-/// Whether every measured bar of every row holds; an unmeasured one does not.
+/// Whether every bar of every row holds; an unmeasured one does not.
 pub(crate) fn bars_hold(results: &Results) -> bool {
-    results.rows.iter().all(|(row, outcomes)| match row.bar {
-        Some(bar) => ratio_of_ours(results, outcomes).is_some_and(|ratio| ratio.median <= bar),
-        None => true,
-    })
+    results
+        .rows
+        .iter()
+        .flat_map(|(row, outcomes)| verdicts(results, row, outcomes))
+        .all(|verdict| verdict.holds())
+}
+
+/// A bar and what was measured of it.
+struct Verdict {
+    /// What is compared.
+    of: &'static str,
+    bar: f64,
+    ratio: Option<Summary>,
+}
+
+impl Verdict {
+    fn holds(&self) -> bool {
+        self.ratio.is_some_and(|ratio| ratio.median <= self.bar)
+    }
+
+    fn word(&self) -> &'static str {
+        match self.ratio {
+            None => "not measured",
+            Some(_) if self.holds() => "held",
+            Some(_) => "MISSED",
+        }
+    }
+}
+
+/// The row's own bar, and that of its 99th percentile.
+fn verdicts(results: &Results, row: &Row, outcomes: &[Outcome]) -> Vec<Verdict> {
+    let ours = samples_of(results, outcomes, OURS);
+    let reference = samples_of(results, outcomes, REFERENCE);
+    let both = ours.zip(reference);
+    let mut verdicts = vec![Verdict {
+        of: row.metric().unit(),
+        bar: row.bar,
+        ratio: both.and_then(|(ours, reference)| ratio(ours, reference)),
+    }];
+    if row.has_latency() {
+        verdicts.push(Verdict {
+            of: "p99",
+            bar: BAR_OF_P99,
+            ratio: both.and_then(|(ours, reference)| ratio_of(p99, ours, reference)),
+        });
+    }
+    verdicts
+}
+
+fn p99(sample: &Sample) -> f64 {
+    sample.load.p99.as_secs_f64().max(1e-6)
 }
 
 fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome]) {
@@ -59,7 +106,7 @@ fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome])
         row.name,
         if row.log { "" } else { " [no log]" },
         "",
-        "µs/req",
+        row.metric().unit(),
         "(quartiles)",
         "ratio",
         "(quartiles)",
@@ -79,7 +126,7 @@ fn detail(text: &mut String, results: &Results, row: &Row, outcomes: &[Outcome])
                 continue;
             }
         };
-        let Some(cost) = summary(samples.iter().map(Sample::cost_us)) else {
+        let Some(cost) = summary(samples.iter().map(|sample| sample.figure)) else {
             continue;
         };
         let ratio = reference.and_then(|reference| ratio(samples, reference));
@@ -129,7 +176,7 @@ fn name_width(results: &Results) -> usize {
         .unwrap_or(0)
 }
 
-/// Costs of all rows: the reference in microseconds, everyone as a share of it.
+/// Figures of all rows: the reference in the row's unit, everyone as a share of it.
 fn overview(text: &mut String, results: &Results) {
     let name_width = results
         .rows
@@ -140,17 +187,18 @@ fn overview(text: &mut String, results: &Results) {
         .max(24);
     let _ = write!(
         text,
-        "\nproxy CPU per request, {REFERENCE} = 1.00\n\n| {:name_width$} |",
+        "\nwhat the work costs, {REFERENCE} = 1.00; less is better\n\n| {:name_width$} |",
         "work"
     );
     for (contender, _) in &results.contenders {
-        let _ = write!(text, " {:>18} |", contender.name);
+        let _ = write!(text, " {:>22} |", contender.name);
     }
+    text.push_str("    bar |         |");
     let _ = write!(text, "\n|{}|", "-".repeat(name_width + 2));
     for _ in &results.contenders {
-        let _ = write!(text, "{}:|", "-".repeat(19));
+        let _ = write!(text, "{}:|", "-".repeat(23));
     }
-    text.push('\n');
+    text.push_str("-------:|---------|\n");
     for (row, outcomes) in &results.rows {
         let reference = samples_of(results, outcomes, REFERENCE);
         let _ = write!(text, "| {:name_width$} |", row.title);
@@ -158,17 +206,22 @@ fn overview(text: &mut String, results: &Results) {
             let cell = match outcome {
                 Outcome::Skipped(_) => "-".to_owned(),
                 Outcome::Measured(samples) => {
-                    let cost = median(samples.iter().map(Sample::cost_us));
+                    let figure = median(samples.iter().map(|sample| sample.figure));
+                    let unit = row.metric().unit();
                     match reference.and_then(|reference| ratio(samples, reference)) {
-                        Some(_) if contender.name == REFERENCE => format!("1.00 ({cost:.1} µs)"),
+                        Some(_) if contender.name == REFERENCE => {
+                            format!("1.00 ({})", short(figure, unit))
+                        }
                         Some(ratio) => format!("{:.2}", ratio.median),
-                        None => format!("{cost:.1} µs"),
+                        None => short(figure, unit),
                     }
                 }
             };
-            let _ = write!(text, " {cell:>18} |");
+            let _ = write!(text, " {cell:>22} |");
         }
-        text.push('\n');
+        let held = verdicts(results, row, outcomes).iter().all(Verdict::holds);
+        let verdict = if held { "held" } else { "missed" };
+        let _ = writeln!(text, " {:>6.2} | {verdict:7} |", row.bar);
     }
 }
 
@@ -195,20 +248,31 @@ fn disturbances(text: &mut String, results: &Results) {
     }
 }
 
+/// Says which bars were missed, and of how many.
 fn bars(text: &mut String, results: &Results) {
+    let mut all = 0;
+    let mut held = 0;
     for (row, outcomes) in &results.rows {
-        let Some(bar) = row.bar else { continue };
-        let verdict = match ratio_of_ours(results, outcomes) {
-            Some(ratio) if ratio.median <= bar => format!("{:.2}, held", ratio.median),
-            Some(ratio) => format!("{:.2}, missed", ratio.median),
-            None => "not measured".to_owned(),
-        };
-        let _ = writeln!(
-            text,
-            "\nbar of '{}': at most {bar:.2} of {REFERENCE}: {verdict}",
-            row.name
-        );
+        for verdict in verdicts(results, row, outcomes) {
+            all += 1;
+            if verdict.holds() {
+                held += 1;
+                continue;
+            }
+            let ratio = verdict
+                .ratio
+                .map_or_else(|| "-".to_owned(), |ratio| format!("{:.2}", ratio.median));
+            let _ = writeln!(
+                text,
+                "\n{} of '{}': {ratio}, at most {:.2} of {REFERENCE}: {}",
+                verdict.of,
+                row.name,
+                verdict.bar,
+                verdict.word()
+            );
+        }
     }
+    let _ = writeln!(text, "\n{held} of {all} bars held");
 }
 
 /// Everything that was measured, sample by sample.
@@ -255,15 +319,37 @@ fn row_json(results: &Results, row: &Row, outcomes: &[Outcome]) -> Value {
         let value = match outcome {
             Outcome::Skipped(reason) => json!({ "skipped": reason }),
             Outcome::Measured(samples) => json!({
-                "cpu_us_per_request": summary(samples.iter().map(Sample::cost_us)).map(summary_json),
+                "figure": summary(samples.iter().map(|sample| sample.figure)).map(summary_json),
                 "ratio": reference.and_then(|reference| ratio(samples, reference)).map(summary_json),
                 "requests_per_second": median(samples.iter().map(Sample::rate)),
+                "p50_us": median(samples.iter().map(|sample| sample.load.p50.as_secs_f64() * 1e6)),
+                "p99_us": median(samples.iter().map(|sample| sample.load.p99.as_secs_f64() * 1e6)),
+                "rss_bytes": median(samples.iter().map(|sample| sample.memory.resident as f64)),
+                "disturbed_windows": samples.iter().filter(|sample| sample.is_disturbed()).count(),
                 "samples": samples.iter().map(sample_json).collect::<Vec<_>>(),
             }),
         };
         by_name.insert(contender.name.clone(), value);
     }
-    json!({ "name": row.name, "title": row.title, "log": row.log, "bar": row.bar, "contenders": by_name })
+    let bars: Vec<Value> = verdicts(results, row, outcomes)
+        .iter()
+        .map(|verdict| {
+            json!({
+                "of": verdict.of,
+                "bar": verdict.bar,
+                "ratio": verdict.ratio.map(summary_json),
+                "verdict": verdict.word(),
+            })
+        })
+        .collect();
+    json!({
+        "name": row.name,
+        "title": row.title,
+        "log": row.log,
+        "unit": row.metric().unit(),
+        "bars": bars,
+        "contenders": by_name,
+    })
 }
 
 fn sample_json(sample: &Sample) -> Value {
@@ -275,6 +361,7 @@ fn sample_json(sample: &Sample) -> Value {
         .map(|(name, count)| ((*name).to_owned(), json!(count)))
         .collect();
     json!({
+        "figure": sample.figure,
         "requests": sample.load.requests,
         "duration_us": sample.load.duration.as_micros() as u64,
         "cpu_us": sample.cpu.as_micros() as u64,
@@ -304,25 +391,37 @@ fn samples_of<'a>(results: &Results, outcomes: &'a [Outcome], name: &str) -> Opt
     }
 }
 
-fn ratio_of_ours(results: &Results, outcomes: &[Outcome]) -> Option<Summary> {
-    ratio(
-        samples_of(results, outcomes, OURS)?,
-        samples_of(results, outcomes, REFERENCE)?,
-    )
+/// Ratios of figures within each round: what the machine does to a round, it does to both.
+fn ratio(samples: &[Sample], reference: &[Sample]) -> Option<Summary> {
+    ratio_of(|sample| sample.figure, samples, reference)
 }
 
-/// Ratios of costs within each round: what the machine does to a round, it does to both.
-fn ratio(samples: &[Sample], reference: &[Sample]) -> Option<Summary> {
+fn ratio_of(
+    of: impl Fn(&Sample) -> f64,
+    samples: &[Sample],
+    reference: &[Sample],
+) -> Option<Summary> {
     summary(
         samples
             .iter()
             .zip(reference)
-            .map(|(sample, reference)| sample.cost_us() / reference.cost_us()),
+            .map(|(sample, reference)| of(sample) / of(reference).max(f64::MIN_POSITIVE)),
     )
 }
 
 fn log_lines_per_request(sample: &Sample) -> f64 {
     sample.log_lines as f64 / sample.load.requests.max(1) as f64
+}
+
+/// A figure with its unit, few digits.
+fn short(figure: f64, unit: &str) -> String {
+    if figure < 10.0 {
+        format!("{figure:.2} {unit}")
+    } else if figure < 1000.0 {
+        format!("{figure:.1} {unit}")
+    } else {
+        format!("{figure:.0} {unit}")
+    }
 }
 
 fn time(seconds: f64) -> String {
@@ -364,6 +463,7 @@ mod tests {
 
     fn samples(costs_us: &[u64]) -> Outcome {
         let sample = |cost: &u64| Sample {
+            figure: *cost as f64,
             load: Load {
                 requests: 1000,
                 duration: Duration::from_secs(1),
@@ -383,9 +483,12 @@ mod tests {
             .map(|(name, kind)| (Contender::new(name, kind, "/bin/true"), String::new()));
         let row = ROWS
             .iter()
-            .find(|row| row.bar == Some(0.85))
-            .expect("there is one")
-            .clone();
+            .find(|row| row.name == "keepalive")
+            .map(|row| Row {
+                bar: 0.85,
+                ..row.clone()
+            })
+            .expect("there is one");
         let rows = vec![(row, vec![ours, samples(&[10, 20, 40])])];
         Results {
             plan: Plan::default(),
@@ -399,19 +502,21 @@ mod tests {
         // The medians' ratio would be 16 / 20; round by round it is 0.8, 0.8, 0.4.
         let results = results(samples(&[8, 16, 16]));
         let text = text(&results);
-        assert!(
-            text.contains("at most 0.85 of haproxy: 0.80, held"),
-            "{text}"
-        );
+        assert!(text.contains("0.85 | held"), "{text}");
         assert!(text.contains("(0.60-0.80)"), "{text}");
-        assert!(text.contains("1.00 (20.0 µs)"), "{text}");
+        assert!(text.contains("1.00 (20.0 µs/req)"), "{text}");
+        assert!(text.contains("2 of 2 bars held"), "{text}");
         assert!(bars_hold(&results));
         assert!(json(&results).contains("\"cpu_us\": 16000"));
     }
 
     #[test]
     fn a_bar_that_is_missed_or_not_measured_does_not_hold() {
-        assert!(!bars_hold(&results(samples(&[9, 18, 36]))));
+        let missed = results(samples(&[9, 18, 36]));
+        assert!(!bars_hold(&missed));
+        assert!(
+            text(&missed).contains("µs/req of 'keepalive': 0.90, at most 0.85 of haproxy: MISSED")
+        );
         let skipped = results(Outcome::Skipped("it ended at once".into()));
         assert!(!bars_hold(&skipped));
         assert!(text(&skipped).contains("skipped: it ended at once"));

@@ -3,20 +3,18 @@
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::contender::{Contender, Running};
 use crate::load::{self, Load};
-use crate::process::{self, Memory, Owned, RunTime};
+use crate::measure;
+use crate::process::{self, Memory, Owned};
 use crate::rows::{ROWS, Row};
 use crate::setup::Setup;
 use crate::sink::Sink;
-
-/// After the load ends, what the proxy still does for it (closing, logging) belongs to the window.
-const SETTLE: Duration = Duration::from_millis(30);
 
 /// How to measure.
 #[derive(Clone, Debug)]
@@ -53,6 +51,8 @@ pub(crate) const FOREIGN_MAX: f64 = 0.05;
 /// One measured window of one contender.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
+    /// In the unit of the row's metric; less is better.
+    pub(crate) figure: f64,
     /// What the load generator saw.
     pub(crate) load: Load,
     /// CPU time of the contender's processes, from before the first request to after the last.
@@ -68,11 +68,6 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// CPU microseconds per completed request.
-    pub(crate) fn cost_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.load.requests.max(1) as f64
-    }
-
     /// Completed requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.load.requests as f64 / self.load.duration.as_secs_f64().max(1e-6)
@@ -154,28 +149,38 @@ fn measure_row(
     sink: &Sink,
 ) -> Vec<Outcome> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); contenders.len()];
-    let mut started: Vec<Result<Running, String>> = contenders
+    let mut started: Vec<Result<Option<Running>, String>> = contenders
         .iter()
         .map(|contender| {
+            if measure::starts_anew(row) {
+                return Ok(None);
+            }
             let running = contender.start(row, setup, plan.proxy_core)?;
-            load::generate(row, setup, running.address, plan.warm_up, plan.load_core)?;
-            Ok(running)
+            measure::warm_up(row, plan, &running, setup)?;
+            Ok(Some(running))
         })
         .collect();
+    let mut generation = 0;
     for round in 0..plan.rounds {
         // Another one begins in each round, so that none is always behind the same neighbour.
         for turn in 0..contenders.len() {
             let place = (turn + round) % contenders.len();
-            let Ok(running) = &started[place] else {
-                continue;
+            let contender = &contenders[place];
+            generation += 1;
+            let sample = match &mut started[place] {
+                Err(_) => continue,
+                Ok(Some(running)) => {
+                    measure::window(contender, row, plan, running, setup, sink, generation)
+                }
+                Ok(None) => measure::from_the_start(contender, row, plan, setup, sink),
             };
-            match window(row, plan, running, setup, sink) {
+            match sample {
                 Ok(sample) => samples[place].push(sample),
                 Err(reason) => started[place] = Err(reason),
             }
         }
     }
-    let outcome = |(place, result): (usize, Result<Running, String>)| match result {
+    let outcome = |(place, result): (usize, Result<Option<Running>, String>)| match result {
         Ok(_) => Outcome::Measured(std::mem::take(&mut samples[place])),
         Err(reason) => {
             eprintln!("  {} is skipped: {reason}", contenders[place].name);
@@ -183,43 +188,6 @@ fn measure_row(
         }
     };
     started.into_iter().enumerate().map(outcome).collect()
-}
-
-fn window(
-    row: &Row,
-    plan: &Plan,
-    running: &Running,
-    setup: &Setup,
-    sink: &Sink,
-) -> Result<Sample, String> {
-    let root = running.child.id();
-    let fail = |error: std::io::Error| format!("it ended while it was measured: {error}");
-    let (lines_before, started) = (sink.lines(), Instant::now());
-    let core_before = process::core_time(plan.proxy_core);
-    let before = RunTime::read(root).map_err(fail)?;
-    let load = load::generate(row, setup, running.address, plan.window, plan.load_core)?;
-    std::thread::sleep(SETTLE);
-    let cpu = RunTime::read(root).map_err(fail)?.since(&before);
-    let core = process::core_time(plan.proxy_core).zip(core_before);
-    let core = core.map_or(Duration::ZERO, |(after, before)| {
-        after.saturating_sub(before)
-    });
-    let wall = started.elapsed();
-    let memory = process::memory(root).map_err(fail)?;
-    if load.requests == 0 {
-        return Err(format!(
-            "no request was completed; errors: {:?}",
-            load.errors
-        ));
-    }
-    Ok(Sample {
-        load,
-        cpu,
-        foreign: core.saturating_sub(cpu),
-        wall,
-        memory,
-        log_lines: sink.lines() - lines_before,
-    })
 }
 
 fn check_names(contenders: &[Contender]) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! What contenders are told: one text for haproxy and tandemd alike, its equivalent for nginx, and certificates.
 //!
-//! The frontend's address is `${BENCH_PORT}` in the text, so that haproxy and tandemd read the same file to the
-//! byte and still listen side by side.
+//! The frontend's port and the stats socket are `${BENCH_PORT}` and `${BENCH_SOCKET}` in the text, so that haproxy
+//! and tandemd read the same file to the byte and still listen side by side.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::handshake::SERVER_NAME;
-use crate::rows::{Key, Mode, Reuse, Row};
+use crate::lists;
+use crate::rows::{Key, Lookup, Mode, Reuse, Row, Work};
 
 /// Environment variable with the frontend's port.
 pub(crate) const PORT_VARIABLE: &str = "BENCH_PORT";
+/// Environment variable with the path of the stats socket.
+pub(crate) const SOCKET_VARIABLE: &str = "BENCH_SOCKET";
+/// A header of requests to the origin: which configuration they passed. Only rows that reload have it.
+pub(crate) const GENERATION_HEADER: &str = "X-Generation";
+/// A header of requests to the origin: what a lookup found.
+pub(crate) const FOUND_HEADER: &str = "X-Found";
 /// Where Debian keeps nginx's module for TCP; it is a package of its own.
 pub(crate) const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
@@ -48,22 +55,28 @@ impl Setup {
     }
 
     /// Writes the configuration for haproxy and tandemd and returns its path.
-    pub(crate) fn write_haproxy(&self, row: &Row) -> io::Result<PathBuf> {
+    pub(crate) fn write_haproxy(&self, row: &Row, generation: u32) -> io::Result<PathBuf> {
         let path = self.folder.join(format!("{}.cfg", row.name));
-        fs::write(&path, self.haproxy(row))?;
+        fs::write(&path, self.haproxy(row, generation)?)?;
         Ok(path)
     }
 
     /// Writes nginx's configuration and returns its path.
-    pub(crate) fn write_nginx(&self, row: &Row, name: &str, port: u16) -> io::Result<PathBuf> {
+    pub(crate) fn write_nginx(
+        &self,
+        row: &Row,
+        generation: u32,
+        name: &str,
+        port: u16,
+    ) -> io::Result<PathBuf> {
         let folder = self.folder.join(format!("{name}-{}", row.name));
         fs::create_dir_all(&folder)?;
         let path = folder.join("nginx.conf");
-        fs::write(&path, self.nginx(row, &folder, port))?;
+        fs::write(&path, self.nginx(row, generation, &folder, port))?;
         Ok(path)
     }
 
-    fn haproxy(&self, row: &Row) -> String {
+    fn haproxy(&self, row: &Row, generation: u32) -> io::Result<String> {
         let log_target = if row.log {
             format!("    log {} local0\n", self.log)
         } else {
@@ -85,35 +98,86 @@ impl Setup {
                 "    option http-keep-alive\n    option forwardfor\n    http-reuse always\n"
             }
         };
+        let splice = if row.splice {
+            "    option splice-auto\n"
+        } else {
+            ""
+        };
         let tls = self
             .certificate(row)
             .map(|path| format!(" ssl crt {}", path.display()))
             .unwrap_or_default();
-        format!(
+        let protocol = match (row.h2, row.tls) {
+            (true, Some(_)) => " alpn h2,http/1.1",
+            (true, None) => " proto h2",
+            (false, _) => "",
+        };
+        let mut rules = match row.lookup {
+            Some(lookup) => self.lookup_rule(lookup)?,
+            None => String::new(),
+        };
+        if matches!(row.work, Work::Reload) {
+            rules.push_str(&format!(
+                "    http-request set-header {GENERATION_HEADER} {generation}\n"
+            ));
+        }
+        // Connections to both sides must fit in the limit of descriptors, which is often 20,000.
+        let maxconn = match row.work {
+            Work::Idle { connections } => connections + 500,
+            _ => 4000,
+        };
+        let check = row
+            .checks
+            .map(|every| format!(" check inter {}ms", every.as_millis()))
+            .unwrap_or_default();
+        let servers: String = (1..=row.servers)
+            .map(|number| format!("    server s{number} {}{check}\n", self.origin))
+            .collect();
+        Ok(format!(
             "\
 global
     nbthread 1
-    maxconn 4000
+    maxconn {maxconn}
+    stats socket \"${{{SOCKET_VARIABLE}}}\" mode 600 level admin
 {log_target}
 defaults
-{log}{mode}{http}    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    timeout http-request 30s
-    timeout http-keep-alive 30s
+{log}{mode}{http}{splice}    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    timeout http-request 60s
+    timeout http-keep-alive 60s
 
 frontend bench
-    bind \"127.0.0.1:${{{PORT_VARIABLE}}}\"{tls}
-    default_backend origin
+    bind \"127.0.0.1:${{{PORT_VARIABLE}}}\"{tls}{protocol}
+{rules}    default_backend origin
 
 backend origin
-    server origin {}
-",
-            self.origin
-        )
+    balance {balance}
+{servers}",
+            balance = row.balance
+        ))
     }
 
-    fn nginx(&self, row: &Row, folder: &Path, port: u16) -> String {
+    fn lookup_rule(&self, lookup: Lookup) -> io::Result<String> {
+        let file = lists::write(&self.folder, lookup)?;
+        let file = file.display();
+        let sample = |method| match method {
+            "ip" => format!("req.hdr_ip({})", lists::CLIENT_HEADER),
+            _ => "path".to_owned(),
+        };
+        Ok(match lookup {
+            Lookup::Acl(method) => format!(
+                "    http-request set-header {FOUND_HEADER} yes if {{ {} -m {method} -f {file} }}\n",
+                sample(method)
+            ),
+            Lookup::Map(method) => format!(
+                "    http-request set-header {FOUND_HEADER} %[{},map_{method}({file},none)]\n",
+                sample(method)
+            ),
+        })
+    }
+
+    fn nginx(&self, row: &Row, generation: u32, folder: &Path, port: u16) -> String {
         let dir = folder.display();
         let log = |format: &str| {
             if row.log {
@@ -133,7 +197,25 @@ backend origin
             ),
             None => String::new(),
         };
-        let ssl = if row.tls.is_some() { " ssl" } else { "" };
+        let ssl = match (row.tls, row.h2) {
+            (Some(_), true) => " ssl http2",
+            (Some(_), false) => " ssl",
+            (None, true) => " http2",
+            (None, false) => "",
+        };
+        let balance = match row.balance {
+            "leastconn" => "        least_conn;\n",
+            "random(2)" => "        random two;\n",
+            _ => "",
+        };
+        // It shares connections between servers of one address.
+        let servers = format!("        server {};\n", self.origin).repeat(row.servers.into());
+        let generation = match row.work {
+            Work::Reload => {
+                format!("            proxy_set_header {GENERATION_HEADER} {generation};\n")
+            }
+            _ => String::new(),
+        };
         let body = match row.mode {
             Mode::Http => format!(
                 "\
@@ -144,11 +226,10 @@ http {{
     uwsgi_temp_path {dir}/uwsgi;
     scgi_temp_path {dir}/scgi;
     keepalive_requests 100000000;
-    keepalive_timeout 30s;
+    keepalive_timeout 60s;
     client_max_body_size 0;
     upstream origin {{
-        server {origin};
-        keepalive 256;
+{balance}{servers}        keepalive 256;
         keepalive_requests 100000000;
     }}
     server {{
@@ -159,7 +240,7 @@ http {{
             proxy_set_header Connection \"\";
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_request_buffering off;
+{generation}            proxy_request_buffering off;
             proxy_max_temp_file_size 0;
         }}
     }}
@@ -169,7 +250,6 @@ http {{
                     "'$remote_addr:$remote_port [$time_local] bench origin/$upstream_addr $request_time/$upstream_connect_time/\
                      $upstream_header_time $status $bytes_sent $connection $connection_requests \"$request\"'"
                 ),
-                origin = self.origin,
             ),
             Mode::Tcp => format!(
                 "\
@@ -198,7 +278,7 @@ stream {{
         };
         format!(
             "{module}{user}daemon off;\nworker_processes 1;\npid {dir}/pid;\nerror_log {dir}/error.log warn;\n\
-             events {{ worker_connections 8192; }}\n{body}"
+             events {{ worker_connections 19000; }}\n{body}"
         )
     }
 }
@@ -255,11 +335,21 @@ mod tests {
         let setup =
             Setup::new(folder.path(), address, address).expect("openssl makes certificates");
         for row in ROWS {
-            let input = config::Input::text(row.name, setup.haproxy(row));
-            let port = |name: &str| (name == PORT_VARIABLE).then(|| "4001".to_owned());
-            let loaded = config::load(&[input], &port);
+            let text = setup.haproxy(row, 1).expect("lists are written");
+            let input = config::Input::text(row.name, text);
+            let variables = |name: &str| match name {
+                PORT_VARIABLE => Some("4001".to_owned()),
+                SOCKET_VARIABLE => Some("/tmp/bench.sock".to_owned()),
+                _ => None,
+            };
+            let loaded = config::load(&[input], &variables);
+            // What is not supported yet is named when it is measured.
+            let is_wrong = |diagnostic: &config::Diagnostic| {
+                diagnostic.severity == config::Severity::Error
+                    && diagnostic.kind != config::DiagnosticKind::NotSupportedYet
+            };
             assert!(
-                !loaded.diagnostics.has_errors(),
+                !loaded.diagnostics.0.iter().any(is_wrong),
                 "{}: {:?}",
                 row.name,
                 loaded.diagnostics
