@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::http::Head;
+
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
@@ -23,6 +25,8 @@ pub struct BodyError(pub &'static str);
 /// Longest chunk size line and longest trailer section in bytes.
 const MAX_SIZE_LINE: usize = 256;
 const MAX_TRAILERS: usize = 8 << 10;
+/// Most trailer fields that are kept.
+const MAX_TRAILER_FIELDS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -70,7 +74,24 @@ impl BodyDecoder {
         }
     }
     /// Looks at the front of `bytes`: how many are used up, and which of them are data. (0, empty) wants more bytes.
+    /// Trailers are checked and dropped.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<(usize, Range<usize>), BodyError> {
+        self.step(bytes, None)
+    }
+    /// The same; trailer fields that may be passed on (see [`is_trailer_allowed`]) are appended to `trailers`.
+    pub fn decode_with_trailers(
+        &mut self,
+        bytes: &[u8],
+        trailers: &mut Head,
+    ) -> Result<(usize, Range<usize>), BodyError> {
+        self.step(bytes, Some(trailers))
+    }
+
+    fn step(
+        &mut self,
+        bytes: &[u8],
+        mut trailers: Option<&mut Head>,
+    ) -> Result<(usize, Range<usize>), BodyError> {
         let mut at = 0;
         loop {
             let rest = &bytes[at..];
@@ -122,14 +143,17 @@ impl BodyDecoder {
                         self.state = State::Done;
                         return Ok((at, 0..0));
                     }
-                    // Trailers are checked and dropped: nobody downstream was promised them.
-                    let valid = memchr::memchr(b':', line).is_some_and(|colon| {
-                        colon > 0
-                            && line[..colon].iter().all(|byte| is_token(*byte))
-                            && !line[colon..].iter().any(|byte| is_control(*byte))
-                    });
-                    if !valid || seen + end > MAX_TRAILERS {
-                        return Err(BodyError("invalid trailers"));
+                    let (name, value) = trailer_field(line)?;
+                    if seen + end > MAX_TRAILERS {
+                        return Err(BodyError("the trailers are too long"));
+                    }
+                    if let Some(trailers) = trailers.as_deref_mut()
+                        && is_trailer_allowed(name)
+                    {
+                        if trailers.fields().len() == MAX_TRAILER_FIELDS {
+                            return Err(BodyError("too many trailers"));
+                        }
+                        trailers.add(name, value);
                     }
                     self.state = State::Trailers(seen + end);
                 }
@@ -178,6 +202,62 @@ fn chunk_size(line: &[u8]) -> Result<u64, BodyError> {
     }))
 }
 
+/// Name and value of a trailer line.
+fn trailer_field(line: &[u8]) -> Result<(&[u8], &[u8]), BodyError> {
+    let invalid = BodyError("invalid trailers");
+    let colon = memchr::memchr(b':', line).ok_or(invalid)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    let is_valid = !name.is_empty()
+        && name.iter().all(|byte| is_token(*byte))
+        && !value.iter().any(|byte| is_control(*byte));
+    if is_valid {
+        Ok((name, value.trim_ascii()))
+    } else {
+        Err(invalid)
+    }
+}
+
+/// Fields that mean something else, or something dangerous, behind a body: framing, routing, the connection, credentials
+/// and what decides how the body is read (RFC 9110 6.5.1). Sorted.
+const FORBIDDEN_TRAILERS: [&[u8]; 25] = [
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"keep-alive",
+    b"location",
+    b"max-forwards",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"range",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"vary",
+    b"www-authenticate",
+];
+
+/// Whether a trailer field of this name is passed on. HTTP/1 and HTTP/2 ask the same question.
+pub fn is_trailer_allowed(name: &[u8]) -> bool {
+    let is_ours = name
+        .get(..12)
+        .is_some_and(|front| front.eq_ignore_ascii_case(b"x-forwarded-"));
+    !is_ours
+        && !FORBIDDEN_TRAILERS
+            .iter()
+            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
 /// What no value may hold (RFC 9110 5.5).
 fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
@@ -210,6 +290,20 @@ pub fn push_chunk(out: &mut Vec<u8>, data: &[u8]) {
 /// Appends the last chunk.
 pub fn end_chunks(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
+}
+
+/// Appends the last chunk and the trailer section behind it.
+pub fn end_chunks_with(out: &mut Vec<u8>, trailers: &Head) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers.iter() {
+        let at = out.len();
+        out.extend_from_slice(name);
+        out[at..].make_ascii_lowercase();
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -271,5 +365,42 @@ mod tests {
                 String::from_utf8_lossy(input)
             );
         }
+    }
+
+    #[test]
+    fn allowed_trailers_are_kept_and_written_again() {
+        let input = b"0;e=1\r\nX-Sum:  a b \r\nContent-Length: 5\r\nX-Forwarded-For: 1.2.3.4\r\nempty:\r\n\r\n";
+        for step in 1..=input.len() {
+            let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+            let mut trailers = Head::default();
+            let (mut used, mut seen) = (0, 0);
+            while !decoder.is_done() {
+                seen = (seen + step).min(input.len());
+                while let (count @ 1.., _) = decoder
+                    .decode_with_trailers(&input[used..seen], &mut trailers)
+                    .expect("valid trailers")
+                {
+                    used += count;
+                }
+            }
+            let mut out = Vec::new();
+            end_chunks_with(&mut out, &trailers);
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                "0\r\nx-sum: a b\r\nempty: \r\n\r\n",
+                "step {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_many_trailers_are_refused() {
+        let mut input = b"0\r\n".to_vec();
+        for _ in 0..=MAX_TRAILER_FIELDS {
+            input.extend_from_slice(b"a: b\r\n");
+        }
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+        let outcome = decoder.decode_with_trailers(&input, &mut Head::default());
+        assert_eq!(outcome, Err(BodyError("too many trailers")));
     }
 }

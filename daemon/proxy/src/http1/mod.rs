@@ -6,7 +6,9 @@ mod body;
 mod parse;
 mod write;
 
-pub use body::{BodyDecoder, BodyError, BodyLength, end_chunks, push_chunk};
+pub use body::{
+    BodyDecoder, BodyError, BodyLength, end_chunks, end_chunks_with, is_trailer_allowed, push_chunk,
+};
 pub use parse::{
     Limits, ParseError, Parsed, RequestFacts, ResponseFacts, parse_request, parse_response,
 };

@@ -8,8 +8,8 @@ use super::upload::{count_client_abort, count_response_error, poll_upload};
 use super::{Connection, Exchange};
 use crate::app::SessionStage;
 use crate::http1::{
-    BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks, push_chunk,
-    write_response_head,
+    BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
+    end_chunks_with, push_chunk, write_response_head,
 };
 use crate::net::poll_write_all;
 use crate::server::put_idle;
@@ -232,7 +232,7 @@ fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
     while !relay.ended {
         let (used, data) = relay
             .body
-            .decode(server.input.data())
+            .decode_with_trailers(server.input.data(), &mut x.response_trailers)
             .map_err(|_| Termination::new(Cause::Proxy, Stage::Data))?;
         let is_whole = data.start == 0 && data.end == used;
         if relay.chunked {
@@ -247,7 +247,7 @@ fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
         if relay.body.is_done() {
             relay.ended = true;
             if relay.chunked {
-                end_chunks(&mut x.down);
+                end_chunks_with(&mut x.down, &x.response_trailers);
             }
         }
         if used == 0 || relay.direct > 0 {

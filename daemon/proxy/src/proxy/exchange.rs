@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::app::BackendRuntime;
+use crate::http::Head;
 use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
 use crate::rules::Answer;
 use crate::server::{ServerConnection, Slot};
@@ -27,6 +28,12 @@ pub struct Exchange {
     pub txn: Transaction,
     /// Framing and connection of the request.
     pub facts: RequestFacts,
+    /// Trailer fields of the request that go on to the server: whoever reads a client's body (HTTP/1 or HTTP/2) puts them
+    /// here, checked by [`crate::http1::is_trailer_allowed`]; whoever writes the end of the body to the server takes
+    /// them from here. Only a framing that has trailers (chunks, HTTP/2) carries them.
+    pub request_trailers: Head,
+    /// Trailer fields of the answer that go on to the client; the same with the sides exchanged.
+    pub response_trailers: Head,
     /// The request's body as far as it was read.
     pub request_body: BodyDecoder,
     /// Whether some of the request's body is gone from our hands: then it cannot be sent again.
@@ -83,6 +90,8 @@ impl Exchange {
                 is_connect: false,
                 expects_continue: false,
             },
+            request_trailers: Head::default(),
+            response_trailers: Head::default(),
             request_body: BodyDecoder::new(BodyLength::None),
             body_consumed: false,
             back: None,

@@ -9,7 +9,7 @@ use super::answer::{self, LARGE_BODY};
 use super::{Connection, Exchange};
 use crate::app::SessionStage;
 use crate::http1::{
-    BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks,
+    BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks_with,
     parse_response, push_chunk, write_request_head, write_response_head,
 };
 use crate::net::poll_write_all;
@@ -266,7 +266,7 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
     loop {
         let (used, data) = x
             .request_body
-            .decode(c.input.data())
+            .decode_with_trailers(c.input.data(), &mut x.request_trailers)
             .map_err(|_| Broken::Body)?;
         let bytes = &c.input.data()[data];
         match x.facts.body {
@@ -278,7 +278,7 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
         c.input.consume(used);
         if x.request_body.is_done() {
             if x.facts.body == BodyLength::Chunked {
-                end_chunks(&mut x.up);
+                end_chunks_with(&mut x.up, &x.request_trailers);
             }
             return Ok(());
         }
