@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test unit e2e bench lint install uninstall clean
+.PHONY: help build demo test unit fuzz e2e bench lint install uninstall clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: ## everything: unit tests, then end-to-end tests beside haproxy and keepal
 
 unit: ## tests that need nothing but the toolchain
 	$(CARGO) test --locked --workspace --exclude tandem-tests
+
+fuzz: ## every fuzz target for a minute; ARGS="600 request" for longer, and some alone
+	scripts/fuzz.sh $(ARGS)
 
 bench: ## tandemd beside haproxy and nginx, alternating on one core
 	scripts/install-test-tools.sh bench

@@ -165,6 +165,8 @@ impl BodyDecoder {
 /// Where a line ends (its CR), once its LF is there.
 fn line_end(bytes: &[u8], limit: usize) -> Result<Option<usize>, BodyError> {
     match memchr::memchr(b'\n', bytes) {
+        // The same verdict however the bytes arrive.
+        Some(at) if at > limit => Err(BodyError("a line in the framing of a body is too long")),
         Some(0) => Err(BodyError("a bare LF in the framing of a body")),
         Some(at) if bytes[at - 1] != b'\r' => Err(BodyError("a bare LF in the framing of a body")),
         Some(at) if memchr::memchr(b'\r', &bytes[..at - 1]).is_some() => {
