@@ -318,6 +318,8 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     let Some(mut server) = x.server.take() else {
         return Ok(());
     };
+    // A tunnel's end is the only end of what it carried.
+    server.resets = false;
     c.entry.set_stage(SessionStage::Tunnel);
     crate::tcp::relay(c, &mut x.txn, &mut server, &back).await
 }

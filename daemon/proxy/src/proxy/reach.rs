@@ -245,7 +245,8 @@ async fn connection(
         .await
     };
     match outcome {
-        Ok(Ok(connection)) => {
+        Ok(Ok(mut connection)) => {
+            connection.resets = target == Target::Http;
             server.counters.connects.increment();
             back.backend.counters.connects.increment();
             Ok(connection)
