@@ -3,7 +3,7 @@
 use super::account::{account_id, account_name, mode_bits};
 use super::address::bind_addresses;
 use super::args::{Args, Context};
-use super::model::{Bind, BindAddress, BindTls};
+use super::model::{Bind, BindAddress, BindTls, Proto};
 use super::proxy::Draft;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
@@ -67,7 +67,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("namespace", NotYet),
     ("nbconn", NotYet),
     ("nice", Accepted(1)),
-    ("no-alpn", NotYet),
+    ("no-alpn", Do(|o, _, _| { o.tls.alpn.clear(); Some(()) })),
     ("no-ca-names", NotYet),
     ("no-sslv3", Do(|_, _, _| Some(()))),
     ("no-tls-tickets", Accepted(0)),
@@ -78,7 +78,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("npn", Accepted(1)),
     ("prefer-client-ciphers", Accepted(0)),
     ("process", Accepted(1)),
-    ("proto", NotYet),
+    ("proto", Do(|o, args, cx| { o.bind.proto = proto(args, cx)?; Some(()) })),
     ("quic-cc-algo", NotYet),
     ("quic-force-retry", NotYet),
     ("quic-socket", NotYet),
@@ -194,6 +194,7 @@ fn plain_bind(span: crate::Span) -> Bind {
         user: None,
         group: None,
         accept_proxy: false,
+        proto: Proto::Auto,
         span,
     }
 }
@@ -207,6 +208,20 @@ fn alpn(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Opt
         .filter(|name| !name.is_empty())
         .collect();
     Some(())
+}
+
+/// `proto`: what is spoken without asking.
+pub(super) fn proto(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Proto> {
+    let word = args.value(cx, "'h1', 'h2' or 'none'")?;
+    match word.text.as_str() {
+        "h1" => Some(Proto::Http1),
+        "h2" => Some(Proto::Http2),
+        "none" => Some(Proto::None),
+        _ => {
+            cx.unknown(word, "after 'proto'", ["h1", "h2", "none"]);
+            None
+        }
+    }
 }
 
 fn verify(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {

@@ -143,6 +143,14 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("thread-group", Accepted(TUNING)),
     ("thread-groups", Accepted(TUNING)),
     ("tune.bufsize", Do(|g, args, cx| { g.bufsize = Some(args.integer(cx, "a size in bytes", 1_024..=16_777_216)?); args.end(cx) })),
+    ("tune.h2.be.initial-window-size", Do(|g, args, cx| { g.http2.server_window_bytes = Some(http2_window(args, cx)?); args.end(cx) })),
+    ("tune.h2.be.max-concurrent-streams", Do(|g, args, cx| { g.http2.server_streams = Some(http2_streams(args, cx)?); args.end(cx) })),
+    ("tune.h2.fe.initial-window-size", Do(|g, args, cx| { g.http2.client_window_bytes = Some(http2_window(args, cx)?); args.end(cx) })),
+    ("tune.h2.fe.max-concurrent-streams", Do(|g, args, cx| { g.http2.client_streams = Some(http2_streams(args, cx)?); args.end(cx) })),
+    ("tune.h2.header-table-size", Do(|g, args, cx| { g.http2.header_table_bytes = Some(args.integer(cx, "a number of bytes", 0..=65_535)?); args.end(cx) })),
+    ("tune.h2.initial-window-size", Do(|g, args, cx| { g.http2.window_bytes = Some(http2_window(args, cx)?); args.end(cx) })),
+    ("tune.h2.max-concurrent-streams", Do(|g, args, cx| { g.http2.streams = Some(http2_streams(args, cx)?); args.end(cx) })),
+    ("tune.h2.max-frame-size", Do(|g, args, cx| { g.http2.max_frame_bytes = Some(args.integer(cx, "a number of bytes", 16_384..=16_777_215)?); args.end(cx) })),
     ("tune.http.maxhdr", Do(|g, args, cx| { g.max_headers = Some(args.integer(cx, "a number of headers", 1..=32_767)?); args.end(cx) })),
     ("tune.maxrewrite", Do(|g, args, cx| { g.maxrewrite = Some(args.integer(cx, "a size in bytes", 0..=16_777_216)?); args.end(cx) })),
     ("uid", Do(|g, args, cx| { g.user = Some(account_id(args, cx)?); args.end(cx) })),
@@ -169,16 +177,8 @@ const TUNE: &[&str] = &[
     "tune.h1.zero-copy-fwd-recv",
     "tune.h1.zero-copy-fwd-send",
     "tune.h2.be.glitches-threshold",
-    "tune.h2.be.initial-window-size",
-    "tune.h2.be.max-concurrent-streams",
     "tune.h2.fe.glitches-threshold",
-    "tune.h2.fe.initial-window-size",
-    "tune.h2.fe.max-concurrent-streams",
     "tune.h2.fe.max-total-streams",
-    "tune.h2.header-table-size",
-    "tune.h2.initial-window-size",
-    "tune.h2.max-concurrent-streams",
-    "tune.h2.max-frame-size",
     "tune.http.cookielen",
     "tune.http.logurilen",
     "tune.idle-pool.shared",
@@ -564,4 +564,14 @@ fn stats_socket(global: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) 
         });
     }
     Some(())
+}
+
+/// Bytes that a peer may send on a stream before it hears from us (RFC 9113 6.9.2 bounds it).
+fn http2_window(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<u32> {
+    args.integer(cx, "a number of bytes", 0..=i64::from(i32::MAX))
+}
+
+/// Streams at a time.
+fn http2_streams(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<u32> {
+    args.integer(cx, "a number of streams", 0..=i64::from(i32::MAX))
 }

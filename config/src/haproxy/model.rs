@@ -79,6 +79,8 @@ pub struct Global {
     pub maxrewrite: Option<u32>,
     /// `tune.http.maxhdr`, 101 by default.
     pub max_headers: Option<u16>,
+    /// `tune.h2.*`.
+    pub http2: Http2Tuning,
     /// `spread-checks` in per cent, 0 by default.
     pub spread_checks: u32,
     /// `hard-stop-after`.
@@ -459,6 +461,41 @@ pub enum BindAddress {
     Fd(i32),
 }
 
+/// `proto` of a `bind` or `server` line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proto {
+    /// Not written: what ALPN agrees on, or HTTP/1; a client may begin with HTTP/2's preface.
+    #[default]
+    Auto,
+    /// `h1`.
+    Http1,
+    /// `h2`, without asking.
+    Http2,
+    /// `none`: bytes, in TCP mode.
+    None,
+}
+
+/// `tune.h2.*`. `None` is HAProxy's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http2Tuning {
+    /// `tune.h2.header-table-size` in bytes.
+    pub header_table_bytes: Option<u32>,
+    /// `tune.h2.max-frame-size` in bytes.
+    pub max_frame_bytes: Option<u32>,
+    /// `tune.h2.initial-window-size` in bytes.
+    pub window_bytes: Option<u32>,
+    /// `tune.h2.fe.initial-window-size`: the same towards clients.
+    pub client_window_bytes: Option<u32>,
+    /// `tune.h2.be.initial-window-size`: the same towards servers.
+    pub server_window_bytes: Option<u32>,
+    /// `tune.h2.max-concurrent-streams`.
+    pub streams: Option<u32>,
+    /// `tune.h2.fe.max-concurrent-streams`: the same towards clients.
+    pub client_streams: Option<u32>,
+    /// `tune.h2.be.max-concurrent-streams`: the same towards servers.
+    pub server_streams: Option<u32>,
+}
+
 /// One address of a `bind` line; a line with several addresses or ports makes several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bind {
@@ -486,6 +523,8 @@ pub struct Bind {
     pub group: Option<Account>,
     /// `accept-proxy`.
     pub accept_proxy: bool,
+    /// `proto`.
+    pub proto: Proto,
     /// Where it was written.
     pub span: Span,
 }
@@ -495,7 +534,7 @@ pub struct Bind {
 pub struct BindTls {
     /// `crt` files or directories, `crt-base` already applied; the first certificate is the default one.
     pub certificates: Vec<Word>,
-    /// `alpn` protocols in order; empty means the default of `h2,http/1.1` as far as supported.
+    /// `alpn` protocols in order; empty means that none is negotiated.
     pub alpn: Vec<String>,
     /// `ssl-min-ver`, `no-tlsv12`, …: lowest version allowed, `TLSv1.2` or `TLSv1.3`.
     pub min_version: Option<String>,

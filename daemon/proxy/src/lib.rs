@@ -9,6 +9,7 @@ pub mod command;
 pub mod health;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod listener;
 pub mod log;
 pub mod net;

@@ -198,7 +198,7 @@ async fn session(
     } = &entered;
     let shared = &app.shared;
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let (stream, destination) = match stream {
+    let (mut stream, destination) = match stream {
         Accepted::Unix(stream) => (Stream::Unix(stream), unknown),
         Accepted::Tcp(stream) => {
             let destination = address
@@ -233,6 +233,7 @@ async fn session(
         accepted_wall_us: shared.clock.wall_us(),
         accepted_us: *now_us,
         tls: None,
+        is_http2: false,
     };
     if !front
         .rules
@@ -257,6 +258,7 @@ async fn session(
         lingers: false,
         is_gone: false,
         watched: None,
+        http2_preface: false,
     };
     let _tls = match &listener.tls {
         None => None,
@@ -269,7 +271,13 @@ async fn session(
             Some(guard)
         }
     };
-    if front.frontend.http {
+    let by_alpn = || {
+        let tls = connection.session.tls.as_ref();
+        tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2"))
+    };
+    if front.frontend.http && (listener.http2 || by_alpn()) {
+        proxy::serve_http2(connection).await;
+    } else if front.frontend.http {
         proxy::serve(connection).await;
     } else {
         tcp::serve(connection).await;
@@ -308,7 +316,7 @@ async fn handshake(
             process.tls_connections.enter();
             process.tls_total.increment();
             process.tls_rate.tick(c.app.shared.clock.now_ms());
-            c.session.tls = Some(Box::new(crate::tls::info(stream.get_ref().1)));
+            c.session.tls = Some(Arc::new(crate::tls::info(stream.get_ref().1)));
             c.client = Stream::TlsServer(Box::new(stream));
             let guard = TlsEntered(Arc::clone(&c.app));
             Some((c, guard))

@@ -22,8 +22,8 @@ pub struct TlsInfo {
     pub resumed: bool,
 }
 
-/// One client connection.
-#[derive(Debug)]
+/// One client connection, or one stream of a client's HTTP/2 connection.
+#[derive(Clone, Debug)]
 pub struct Session {
     /// Its number in this worker.
     pub id: u64,
@@ -40,7 +40,9 @@ pub struct Session {
     /// Microseconds of the worker's clock of the accept.
     pub accepted_us: u64,
     /// TLS, if it is.
-    pub tls: Option<Box<TlsInfo>>,
+    pub tls: Option<Arc<TlsInfo>>,
+    /// Whether it speaks HTTP/2.
+    pub is_http2: bool,
 }
 
 /// First letter of the termination state (manual, "8.5. Session state at disconnection").

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
     Balance, BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HashMethod, HttpReuse,
-    InitAddr, Mode, ProxyConfig, ServerAddress, ServerConfig, Timeouts,
+    InitAddr, Mode, Proto, ProxyConfig, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct App {
     pub environment: Environment,
     /// Bounds of heads.
     pub limits: Limits,
+    /// Bounds of HTTP/2.
+    pub http2: crate::http2::Settings,
     /// Wakes accept loops when a place is free again.
     pub room: tokio::sync::Notify,
 }
@@ -133,6 +135,8 @@ pub struct ListenerRuntime {
     pub name: Arc<str>,
     /// Its TLS.
     pub tls: Option<tokio_rustls::TlsAcceptor>,
+    /// Whether every connection speaks HTTP/2 (`proto h2`).
+    pub http2: bool,
     /// `maxconn` of the socket, 0 for none, and connections now.
     pub maxconn: u64,
     /// Connections now.
@@ -267,6 +271,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 .unwrap_or_else(|| (key.bind + 1).to_string())
                 .into(),
             tls,
+            http2: bind.proto == Proto::Http2,
             maxconn: u64::from(bind.maxconn.unwrap_or(0)),
             connections: MaxGauge::default(),
             keepalive: proxy.client_tcp_keepalive,
@@ -289,6 +294,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         servers,
         environment,
         limits,
+        http2: crate::http2::Settings::towards_clients(&config.global.http2, limits),
         room: tokio::sync::Notify::new(),
     }
 }

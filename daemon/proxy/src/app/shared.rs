@@ -42,6 +42,8 @@ pub struct Shared {
     pub errors: ErrorCaptures,
     /// What happened, on its way to the control process.
     pub events: EventSink,
+    /// HTTP/2 connections that were closed because of floods.
+    pub floods: crate::http2::Floods,
     /// Log targets; traffic logs and state changes share them.
     pub reports: crate::log::Reports,
     /// Set when the worker drains: no new connections, none kept.
@@ -82,6 +84,7 @@ impl Shared {
             sessions: SessionTable::default(),
             errors: ErrorCaptures::default(),
             events: EventSink::default(),
+            floods: crate::http2::Floods::default(),
             draining: AtomicBool::new(false),
             memory_file: std::fs::File::open("/proc/self/statm").ok(),
         }

@@ -45,6 +45,8 @@ pub struct Head {
     target: Text,
     status: u16,
     minor_version: u8,
+    /// Bytes of scheme and authority in front of the target's path, which came apart from it by HTTP/2; 0 by HTTP/1.
+    prefix: u32,
     fields: Vec<Field>,
 }
 
@@ -56,6 +58,7 @@ impl Head {
         self.first = Text::default();
         self.target = Text::default();
         self.status = 0;
+        self.prefix = 0;
     }
 
     /// Starts a request.
@@ -64,6 +67,42 @@ impl Head {
         self.first = self.append(method);
         self.target = self.append(target);
         self.minor_version = minor_version;
+    }
+
+    /// Starts a request that came by HTTP/2: its target is `scheme://authority/path` for rules and logs, and the path alone
+    /// for a server of HTTP/1. Without an authority it is the path.
+    pub fn start_http2_request(
+        &mut self,
+        method: &[u8],
+        scheme: &[u8],
+        authority: &[u8],
+        path: &[u8],
+    ) {
+        self.clear();
+        self.first = self.append(method);
+        let start = self.bytes.len() as u32;
+        if !authority.is_empty() {
+            for part in [scheme, b"://", authority] {
+                self.bytes.extend_from_slice(part);
+            }
+        }
+        self.prefix = self.bytes.len() as u32 - start;
+        self.bytes.extend_from_slice(path);
+        self.target = Text {
+            start,
+            end: self.bytes.len() as u32,
+        };
+        self.minor_version = 1;
+    }
+
+    /// The target as a server of HTTP/1 gets it: what came by HTTP/2 in origin form (RFC 9112 3.2.1), anything else as it is.
+    pub fn wire_target(&self) -> &[u8] {
+        &self.target()[self.prefix as usize..]
+    }
+
+    /// All text, for whoever wants to share it; ranges of [`Text`] point into it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Starts an answer.
@@ -245,6 +284,15 @@ impl Head {
 
     /// Replaces a request's target.
     pub fn set_target(&mut self, target: &[u8]) {
+        // A target that stays within the same scheme and authority keeps its form.
+        let prefix = self.prefix as usize;
+        let keeps = prefix > 0
+            && target.len() > prefix
+            && target[..prefix] == self.target()[..prefix]
+            && target[prefix] == b'/';
+        if !keeps {
+            self.prefix = 0;
+        }
         self.target = self.append(target);
     }
 

@@ -65,6 +65,10 @@ impl BodyDecoder {
     pub fn ends_with_connection(&self) -> bool {
         self.state == State::Close
     }
+    /// The end of what carries it has come.
+    pub fn end(&mut self) {
+        self.state = State::Done;
+    }
     /// Bytes that are certainly still to come, for choosing a buffer.
     pub fn remaining_hint(&self) -> u64 {
         match self.state {

@@ -10,6 +10,7 @@ pub use body::{
     BodyDecoder, BodyError, BodyLength, end_chunks, end_chunks_with, is_trailer_allowed, push_chunk,
 };
 pub use parse::{
-    Limits, ParseError, Parsed, RequestFacts, ResponseFacts, parse_request, parse_response,
+    Limits, ParseError, Parsed, RequestFacts, ResponseFacts, content_length, parse_request,
+    parse_response,
 };
 pub use write::{ClientPersistence, Framing, write_request_head, write_response_head};

@@ -404,7 +404,8 @@ impl Tally {
     }
 }
 
-fn content_length(value: &[u8]) -> Option<u64> {
+/// A `Content-Length` field's value, if it is nothing but one number.
+pub fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

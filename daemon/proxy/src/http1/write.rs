@@ -52,7 +52,7 @@ pub fn write_request_head(
 ) {
     out.extend_from_slice(head.method());
     out.push(b' ');
-    out.extend_from_slice(head.target());
+    out.extend_from_slice(head.wire_target());
     out.extend_from_slice(if head.minor_version() == 0 {
         b" HTTP/1.0\r\n"
     } else {

@@ -20,15 +20,18 @@ pub enum Stream {
     TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     /// TLS over TCP, our end the client's.
     TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// One stream of a client's HTTP/2 connection: its bytes are the body's.
+    Http2(Box<crate::http2::ClientStream>),
 }
 
 macro_rules! each {
-    ($stream:expr, $name:ident => $body:expr) => {
+    ($stream:expr, $name:ident => $body:expr, $http2:pat => $else:expr) => {
         match $stream {
             Stream::Tcp($name) => $body,
             Stream::Unix($name) => $body,
             Stream::TlsServer($name) => $body,
             Stream::TlsClient($name) => $body,
+            Stream::Http2($http2) => $else,
         }
     };
 }
@@ -41,11 +44,23 @@ impl Stream {
         context: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
+        if let Self::Http2(stream) = self {
+            return stream.poll_read(context, buffer);
+        }
         let mut space = ReadBuf::new(buffer.space());
-        ready!(each!(self, stream => Pin::new(stream).poll_read(context, &mut space)))?;
+        ready!(self.poll_read_into(context, &mut space))?;
         let count = space.filled().len();
         buffer.filled(count);
         Poll::Ready(Ok(count))
+    }
+
+    /// Reads once into other memory; not for streams of HTTP/2.
+    pub fn poll_read_into(
+        &mut self,
+        context: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(context, space), _ => Poll::Ready(Err(unsupported())))
     }
 
     /// Writes some bytes.
@@ -54,7 +69,21 @@ impl Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(context, bytes))
+        each!(self, stream => Pin::new(stream).poll_write(context, bytes), stream => stream.poll_write(context, bytes))
+    }
+
+    /// Writes some bytes of several pieces; not for streams of HTTP/2.
+    pub fn poll_write_vectored(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(context, slices), _ => Poll::Ready(Err(unsupported())))
+    }
+
+    /// Whether pieces are worth being written together.
+    pub fn is_write_vectored(&self) -> bool {
+        each!(self, stream => stream.is_write_vectored(), _ => false)
     }
 
     /// Pushes out what TLS holds back.
@@ -63,12 +92,13 @@ impl Stream {
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::TlsServer(stream) => Pin::new(stream).poll_flush(context),
             Self::TlsClient(stream) => Pin::new(stream).poll_flush(context),
+            Self::Http2(stream) => stream.poll_flush(),
         }
     }
 
     /// Ends our direction.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(context))
+        each!(self, stream => Pin::new(stream).poll_shutdown(context), stream => stream.poll_shutdown())
     }
 
     /// Whether an idle connection still looks alive: no byte and no end has come.
@@ -78,6 +108,7 @@ impl Stream {
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::TlsServer(stream) => stream.get_ref().0.poll_read_ready(context),
             Self::TlsClient(stream) => stream.get_ref().0.poll_read_ready(context),
+            Self::Http2(_) => return false,
         };
         if ready.is_pending() {
             return true;
@@ -93,6 +124,7 @@ impl Stream {
                 let mut space = ReadBuf::new(&mut byte);
                 return Pin::new(stream).poll_read(context, &mut space).is_pending();
             }
+            Self::Http2(_) => return false,
         };
         matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -104,16 +136,31 @@ impl Stream {
             Self::Unix(_) => None,
             Self::TlsServer(stream) => Some(stream.get_ref().0),
             Self::TlsClient(stream) => Some(stream.get_ref().0),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// The client's stream, if it is one of HTTP/2.
+    pub fn http2(&mut self) -> Option<&mut crate::http2::ClientStream> {
+        match self {
+            Self::Http2(stream) => Some(stream),
+            _ => None,
         }
     }
 
     /// Makes the close a reset, so that the peer learns that the transfer was cut.
-    pub fn reset_on_close(&self) {
-        if let Some(stream) = self.tcp() {
+    pub fn reset_on_close(&mut self) {
+        if let Self::Http2(stream) = self {
+            stream.reset(h2::Reason::CANCEL);
+        } else if let Some(stream) = self.tcp() {
             // A socket that is already gone needs no reset.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
+}
+
+fn unsupported() -> io::Error {
+    io::ErrorKind::Unsupported.into()
 }
 
 /// Writes `bytes` from `*written` on until all are out and flushed.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use config::haproxy::{ConnectionMode, HttpReuse};
 
 use super::upload::{count_client_abort, count_response_error, poll_upload};
-use super::{Connection, Exchange};
+use super::{Connection, Exchange, typed};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
@@ -45,11 +45,13 @@ pub(super) async fn forward(
         BodyLength::None if status == 204 => Framing::None,
         BodyLength::None => Framing::Length(0),
         BodyLength::Bytes(count) => Framing::Length(count),
+        // The end of the stream says it.
+        BodyLength::Chunked | BodyLength::Close if c.client.http2().is_some() => Framing::Close,
         BodyLength::Chunked | BodyLength::Close if minor == 1 => Framing::Chunked,
         BodyLength::Chunked | BodyLength::Close => Framing::Close,
     };
     x.keep_client = x.facts.keep_alive && framing != Framing::Close && may_keep_client(c, x);
-    begin_answer(x, framing);
+    begin_answer(c, x, framing);
     x.txn.status = status;
     c.entry.set_stage(SessionStage::Data);
     let mut relay = Relay {
@@ -106,7 +108,10 @@ fn may_keep_client(c: &Connection, x: &Exchange) -> bool {
 }
 
 /// Writes the answer's head into `down`.
-pub(super) fn begin_answer(x: &mut Exchange, framing: Framing) {
+pub(super) fn begin_answer(c: &mut Connection, x: &mut Exchange, framing: Framing) {
+    if typed::begin_answer(c, x, framing) {
+        return;
+    }
     let persistence = match (x.keep_client, x.txn.request.minor_version()) {
         (true, 0) => ClientPersistence::KeepAlive,
         (true, _) => ClientPersistence::Silent,
@@ -138,6 +143,7 @@ fn poll_answer(
         if x.down_written == 0 && !x.answered {
             fill(x, relay)?;
             x.answered = true;
+            end_stream(c, relay);
         }
         if x.down_written < x.down.len() {
             let before = x.down_written;
@@ -180,6 +186,7 @@ fn poll_answer(
             x.down.clear();
             x.down_written = 0;
             fill(x, relay)?;
+            end_stream(c, relay);
             if relay.ended || relay.direct > 0 || !x.down.is_empty() {
                 continue;
             }
@@ -203,6 +210,7 @@ fn poll_answer(
                 if relay.chunked {
                     end_chunks(&mut x.down);
                 }
+                end_stream(c, relay);
                 continue;
             }
             Poll::Ready(_) => {
@@ -221,6 +229,16 @@ fn poll_answer(
         x.down.clear();
         x.down_written = 0;
         fill(x, relay)?;
+        end_stream(c, relay);
+    }
+}
+
+/// Tells a client's stream of HTTP/2 that what is about to be written is all.
+fn end_stream(c: &mut Connection, relay: &Relay) {
+    if relay.ended
+        && let Some(stream) = c.client.http2()
+    {
+        stream.end_with_next_write();
     }
 }
 
@@ -307,9 +325,11 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     } else {
         ClientPersistence::Silent
     };
-    x.down.clear();
-    x.down_written = 0;
-    write_response_head(&mut x.down, &x.txn.response, Framing::None, persistence);
+    if !typed::begin_answer(c, x, Framing::None) {
+        x.down.clear();
+        x.down_written = 0;
+        write_response_head(&mut x.down, &x.txn.response, Framing::None, persistence);
+    }
     x.answered = true;
     write_down(c, x).await?;
     let Some(back) = x.back.clone() else {

@@ -20,6 +20,8 @@ pub enum Interrupt {
     Killed,
     /// The server's sessions are shut down.
     ServerDown,
+    /// The client has cut its stream off.
+    ClientGone,
 }
 
 impl Interrupt {
@@ -38,6 +40,7 @@ impl Interrupt {
             Self::Timeout => timeout,
             Self::Killed => Cause::Killed,
             Self::ServerDown => Cause::Down,
+            Self::ClientGone => Cause::Client,
         };
         Termination::new(cause, stage)
     }
@@ -73,6 +76,8 @@ pub struct Connection {
     pub is_gone: bool,
     /// The server whose sessions may be shut down, with its generation when it was chosen.
     pub watched: Option<(Arc<Server>, u64)>,
+    /// Whether the client has begun to speak HTTP/2 on a connection where HTTP/1 was expected.
+    pub http2_preface: bool,
 }
 
 impl Connection {
@@ -100,6 +105,11 @@ impl Connection {
             && server.shutdown_generation.load(Relaxed) != *generation
         {
             return Poll::Ready(Interrupt::of_shutdown(server));
+        }
+        if let Some(stream) = self.client.http2()
+            && stream.poll_reset(context).is_ready()
+        {
+            return Poll::Ready(Interrupt::ClientGone);
         }
         self.timer.poll(context).map(|()| Interrupt::Timeout)
     }

@@ -71,6 +71,7 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
     let is_bodiless = x.txn.status == 204 || x.txn.status == 304;
     x.txn.response.remove(b"content-length");
     answer::begin_answer(
+        c,
         x,
         if is_bodiless {
             Framing::None
@@ -80,6 +81,9 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
     );
     if !x.facts.is_head && !is_bodiless {
         x.down.extend_from_slice(&body);
+    }
+    if let Some(stream) = c.client.http2() {
+        stream.end_with_next_write();
     }
     send(c, x).await;
 }

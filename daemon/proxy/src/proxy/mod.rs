@@ -5,13 +5,16 @@ mod close;
 mod connection;
 mod exchange;
 mod finish;
+mod multiplex;
 mod reach;
 mod receive;
+mod typed;
 mod upload;
 mod walk;
 
 pub use connection::{Connection, Interrupt};
 pub use exchange::Exchange;
 pub(crate) use finish::{account, log_transaction};
+pub use multiplex::serve as serve_http2;
 pub use reach::{Target, reach_server};
 pub use walk::serve;

@@ -5,18 +5,22 @@ use std::task::Poll;
 
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
+use super::typed::{self, Opening};
 use super::{Connection, Exchange};
 use crate::app::SessionStage;
 use crate::http1::{BodyDecoder, ParseError, Parsed, parse_request};
 use crate::txn::{Cause, Stage, Termination};
 
 /// Most bytes of a request line that are kept for logs.
-const MAX_REQUEST_LINE: usize = 1_024;
+pub(super) const MAX_REQUEST_LINE: usize = 1_024;
 /// Most bytes of a body that our own pages read.
 const MAX_SMALL_BODY: usize = 16 << 10;
 
 /// Receives the next request's head. On an end without anything to tell of, `x.is_null` is set.
 pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    if c.client.http2().is_some() {
+        return typed::receive(c, x);
+    }
     let is_first = c.requests == 0;
     x.txn.timings.start_us = c.since_us;
     let timeouts = &c.front.timeouts;
@@ -53,7 +57,15 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
                     return Ok(());
                 }
                 Ok(Parsed::Partial) => {}
-                Err(error) => return Err(refuse(c, x, error)),
+                Err(error) => match typed::opening(c.input.data()) {
+                    Opening::Beginning if is_first => {}
+                    Opening::Preface if is_first => {
+                        c.http2_preface = true;
+                        x.is_null = true;
+                        return Err(Termination::new(Cause::Client, Stage::Request));
+                    }
+                    _ => return Err(refuse(c, x, error)),
+                },
             }
         }
         match c
@@ -117,6 +129,11 @@ fn accept(c: &mut Connection, x: &mut Exchange, length: usize, now_us: u64) {
     x.txn.request_line.extend_from_slice(&line[..end]);
     c.input.consume(length);
     x.txn.bytes_in += length as u64;
+    count_request(c, x, now_us);
+}
+
+/// Counts a request whose head is complete.
+pub(super) fn count_request(c: &mut Connection, x: &mut Exchange, now_us: u64) {
     x.txn.timings.request_us = now_us;
     x.received = true;
     c.requests += 1;
@@ -132,7 +149,13 @@ fn refuse(c: &mut Connection, x: &mut Exchange, error: ParseError) -> Terminatio
     let counters = &c.front.frontend.counters;
     counters.request_errors.increment();
     counters.requests_total.increment();
-    let data = c.input.data();
+    capture(c, error.reason, error.position, c.input.data());
+    x.txn.bytes_in += c.input.len() as u64;
+    Termination::new(Cause::Client, Stage::Request)
+}
+
+/// Keeps a refused request for `show errors`.
+pub(super) fn capture(c: &Connection, reason: &str, position: usize, bytes: &[u8]) {
     c.app.shared.errors.keep(ErrorCapture {
         at_ms: c.app.shared.clock.wall_us() / 1_000,
         proxy: c.front.frontend.name.clone(),
@@ -140,12 +163,10 @@ fn refuse(c: &mut Connection, x: &mut Exchange, error: ParseError) -> Terminatio
         backend: String::new(),
         server: String::new(),
         source: c.session.source.to_string(),
-        reason: error.reason.to_owned(),
-        position: error.position,
-        bytes: data[..data.len().min(MAX_CAPTURE_BYTES)].to_vec(),
+        reason: reason.to_owned(),
+        position,
+        bytes: bytes[..bytes.len().min(MAX_CAPTURE_BYTES)].to_vec(),
     });
-    x.txn.bytes_in += data.len() as u64;
-    Termination::new(Cause::Client, Stage::Request)
 }
 
 /// The whole body of a request for one of our own pages.
@@ -174,6 +195,7 @@ pub(super) async fn small_body(
             .await
         {
             Ok(Ok(count)) if count > 0 => {}
+            Ok(Ok(_)) if x.request_body.ends_with_connection() => x.request_body.end(),
             Ok(_) => return Err(bad),
             Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Data)),
         }

@@ -6,7 +6,7 @@ use config::haproxy::ConnectionMode;
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
 use super::answer::{self, LARGE_BODY};
-use super::{Connection, Exchange};
+use super::{Connection, Exchange, typed};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks_with,
@@ -60,7 +60,8 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
             return Ok(facts);
         }
         // RFC 9110 15.2: interim answers are passed on; a client of HTTP/1.0 does not know them.
-        if x.txn.request.minor_version() == 1 {
+        if typed::interim(c, x) {
+        } else if x.txn.request.minor_version() == 1 {
             x.down.clear();
             x.down_written = 0;
             write_response_head(
@@ -237,6 +238,10 @@ pub(super) fn poll_upload(
         }
         match c.client.poll_read(context, &mut c.input) {
             Poll::Ready(Ok(count)) if count > 0 => {}
+            Poll::Ready(Ok(_)) if x.request_body.ends_with_connection() => {
+                end_body(x);
+                return Poll::Ready(Ok(true));
+            }
             Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
             Poll::Pending => {
                 c.input.release_if_empty();
@@ -283,8 +288,22 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
             return Ok(());
         }
         if used == 0 {
+            // The last data of a stream of HTTP/2 leaves with its end.
+            if x.request_body.ends_with_connection()
+                && c.client.http2().is_some_and(|stream| stream.is_at_end())
+            {
+                end_body(x);
+            }
             return Ok(());
         }
+    }
+}
+
+/// The client's stream of HTTP/2 has ended, and the body with it.
+fn end_body(x: &mut Exchange) {
+    x.request_body.end();
+    if x.facts.body == BodyLength::Chunked {
+        end_chunks_with(&mut x.up, &x.request_trailers);
     }
 }
 

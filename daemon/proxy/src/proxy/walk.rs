@@ -23,11 +23,22 @@ pub async fn serve(mut connection: Connection) {
         let end = walk(&mut connection, &mut exchange).await;
         let goes_on = finish::finish(&mut connection, &mut exchange, end).await;
         exchange.give_back();
+        if connection.http2_preface {
+            return Box::pin(super::serve_http2(connection)).await;
+        }
         if !goes_on {
             break;
         }
     }
     close::close(&mut connection).await;
+}
+
+/// Serves one stream of a client's HTTP/2 connection: one request.
+pub(super) async fn serve_stream(mut connection: Connection) {
+    let mut exchange = Exchange::take();
+    let end = walk(&mut connection, &mut exchange).await;
+    finish::finish(&mut connection, &mut exchange, end).await;
+    exchange.give_back();
 }
 
 /// One request from its first byte to the last of its answer.

@@ -449,12 +449,7 @@ fn parameter<'a>(arguments: &[Argument], view: &View<'a>) -> Option<Value<'a>> {
 }
 
 fn major(view: &View<'_>) -> i64 {
-    let by_http2 = view
-        .session
-        .tls
-        .as_ref()
-        .is_some_and(|tls| tls.alpn.as_deref() == Some("h2"));
-    if by_http2 { 2 } else { 1 }
+    if view.session.is_http2 { 2 } else { 1 }
 }
 
 fn version<'a>(view: &View<'a>) -> Value<'a> {

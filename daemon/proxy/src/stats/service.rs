@@ -151,7 +151,10 @@ impl StatsService {
     /// Whether the request is for it: its target begins with `stats uri`.
     pub fn matches(&self, txn: &Transaction) -> bool {
         matches!(txn.request.method(), b"GET" | b"HEAD" | b"POST")
-            && txn.request.target().starts_with(self.page.uri.as_bytes())
+            && txn
+                .request
+                .wire_target()
+                .starts_with(self.page.uri.as_bytes())
     }
 
     /// Whether the request's body is needed (at most [`MAX_FORM_BYTES`] of it).
@@ -184,7 +187,7 @@ impl StatsService {
             };
             return Some(see_other(&format!("{};st={code}", self.page.uri)));
         }
-        let rest = context.txn.request.target()[self.page.uri.len()..].to_vec();
+        let rest = context.txn.request.wire_target()[self.page.uri.len()..].to_vec();
         let wanted = Wanted::parse(&rest);
         let mut worker = super::snapshot(shared);
         if !self.page.scope.is_empty() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::haproxy::{BindTls, ServerTls};
-use config::{Diagnostic, DiagnosticKind, Diagnostics, Severity, Span};
+use config::{Diagnostic, DiagnosticKind, Diagnostics, Span};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -93,26 +93,11 @@ pub fn acceptor(
             return None;
         }
     };
-    if tls.alpn.iter().any(|protocol| protocol == "h2") {
-        diagnostics.push(Diagnostic {
-            severity: Severity::Notice,
-            kind: DiagnosticKind::NotSupportedYet,
-            message: "HTTP/2 is not supported yet: only http/1.1 is offered by ALPN".to_owned(),
-            span: Some(span),
-            help: None,
-        });
-    }
-    if !tls.alpn.is_empty() {
-        server.alpn_protocols = tls
-            .alpn
-            .iter()
-            .filter(|protocol| *protocol != "h2")
-            .map(|protocol| protocol.clone().into_bytes())
-            .collect();
-        if server.alpn_protocols.is_empty() {
-            server.alpn_protocols.push(b"http/1.1".to_vec());
-        }
-    }
+    server.alpn_protocols = tls
+        .alpn
+        .iter()
+        .map(|protocol| protocol.clone().into_bytes())
+        .collect();
     if let Ok(tickets) = aws_lc_rs::Ticketer::new() {
         server.ticketer = tickets;
     }

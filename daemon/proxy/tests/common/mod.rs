@@ -85,6 +85,7 @@ pub(crate) fn session(environment: &Environment) -> Session {
         accepted_wall_us: 1_795_000_000_123_456,
         accepted_us: 1_000,
         tls: None,
+        is_http2: false,
     }
 }
 

@@ -1,0 +1,320 @@
+//! A client's HTTP/2 connection: its streams become transactions, each in a task of its own that takes the same walk as a
+//! request of HTTP/1. This task reads and writes frames, and ends the connection: idle, drained, killed or flooded.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::haproxy::LogLevel;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+
+use super::{Connection, walk};
+use crate::app::{App, FrontendRuntime, SessionEntry, SessionStage};
+use crate::http2::{ClientStream, Flood, Transport, Watch};
+use crate::net::{Buffer, Stream, Timer};
+use crate::txn::Session;
+
+/// How long a connection that we end may take to read why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What all streams of a connection share.
+struct Shared {
+    app: Arc<App>,
+    front: Arc<FrontendRuntime>,
+    session: Session,
+    /// Streams whose tasks run.
+    live: Cell<usize>,
+    watch: Rc<Watch>,
+}
+
+/// A stream among the live ones; it leaves them when dropped.
+struct Live(Rc<Shared>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.set(self.0.live.get() - 1);
+        self.0.watch.finished();
+    }
+}
+
+/// How the connection is to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// No further requests are wanted; the client was told.
+    Draining,
+    /// The last words are on their way.
+    Closing,
+}
+
+/// A connection's driver.
+struct Driver {
+    connection: h2::server::Connection<Transport, Bytes>,
+    shared: Rc<Shared>,
+    entry: Arc<SessionEntry>,
+    timer: Timer,
+    phase: Phase,
+    /// When the last stream ended, or the connection began.
+    idle_since_us: u64,
+    /// Bytes written when the timer was set while answers were on their way.
+    written: u64,
+    requests: u64,
+}
+
+/// Serves a client's connection that speaks HTTP/2. What was read of it is in its buffer, the preface first.
+pub async fn serve(c: Connection) {
+    let Connection {
+        app,
+        front,
+        mut session,
+        entry,
+        client,
+        input,
+        mut timer,
+        ..
+    } = c;
+    let clock = app.shared.clock;
+    session.is_http2 = true;
+    let (transport, watch) = Transport::new(client, input, clock);
+    entry.set_stage(SessionStage::Request);
+    let now_us = clock.now_us();
+    timer.set(
+        now_us,
+        front.timeouts.http_request.or(front.timeouts.client),
+    );
+    let mut handshake = Box::pin(app.http2.server_builder().handshake::<_, Bytes>(transport));
+    let connection = poll_fn(|context| {
+        if let Poll::Ready(done) = handshake.as_mut().poll(context) {
+            return Poll::Ready(done.ok());
+        }
+        if entry.is_killed() || timer.poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await;
+    drop(handshake);
+    let Some(connection) = connection else {
+        front.frontend.counters.request_errors.increment();
+        return;
+    };
+    let shared = Rc::new(Shared {
+        app,
+        front,
+        session,
+        live: Cell::new(0),
+        watch,
+    });
+    let mut driver = Box::new(Driver {
+        connection,
+        shared,
+        entry,
+        timer,
+        phase: Phase::Open,
+        idle_since_us: now_us,
+        written: 0,
+        requests: 0,
+    });
+    driver.set_idle_timer();
+    poll_fn(|context| driver.poll(context)).await;
+}
+
+impl Driver {
+    /// Ready when the connection is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.entry.is_killed() {
+                return Poll::Ready(());
+            }
+            if self.phase == Phase::Open && self.shared.app.shared.draining.load(Relaxed) {
+                // RFC 9113 6.8: two GOAWAY frames, so that no request on its way is lost.
+                self.connection.graceful_shutdown();
+                self.phase = Phase::Draining;
+            }
+            let accepted = self.connection.poll_accept(context);
+            if let Some(flood) = self.shared.watch.flood()
+                && self.phase != Phase::Closing
+            {
+                self.refuse(flood);
+                continue;
+            }
+            match accepted {
+                Poll::Ready(Some(Ok((request, respond)))) => self.start(request, respond),
+                Poll::Ready(Some(Err(error))) => {
+                    self.ended(&error);
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_timer(context)
+    }
+
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.phase != Phase::Closing {
+            if self.shared.live.get() > 0 {
+                self.timer.set(0, None);
+                self.idle_since_us = 0;
+            } else if self.connection.has_streams() {
+                // Answers are complete on our side and wait for the client to take them.
+                let written = self.shared.watch.written();
+                if self.idle_since_us == 0 || written != self.written {
+                    self.written = written;
+                    self.idle_since_us = self.shared.app.shared.clock.now_us();
+                    self.timer
+                        .set(self.idle_since_us, self.shared.front.timeouts.client);
+                }
+            } else if self.idle_since_us == 0 || self.written != 0 {
+                self.written = 0;
+                self.idle_since_us = self.shared.app.shared.clock.now_us();
+                self.set_idle_timer();
+            }
+        }
+        if self.timer.poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        if self.phase == Phase::Closing {
+            return Poll::Ready(());
+        }
+        self.close(Reason::NO_ERROR);
+        self.poll(context)
+    }
+
+    /// An idle connection's time: as long as a client of HTTP/1 may take for its next request.
+    fn set_idle_timer(&mut self) {
+        let timeouts = &self.shared.front.timeouts;
+        let whole_head = timeouts.http_request.or(timeouts.client);
+        let (stage, limit) = if self.requests == 0 {
+            (SessionStage::Request, whole_head)
+        } else {
+            (
+                SessionStage::KeepAlive,
+                timeouts.http_keep_alive.or(whole_head),
+            )
+        };
+        self.entry.set_stage(stage);
+        self.timer.set(self.idle_since_us, limit);
+    }
+
+    fn close(&mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        self.phase = Phase::Closing;
+        self.timer
+            .set(self.shared.app.shared.clock.now_us(), Some(LINGER));
+    }
+
+    fn refuse(&mut self, flood: Flood) {
+        self.report(flood);
+        self.close(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    /// The connection broke: by the peer's frames, or below them.
+    fn ended(&mut self, error: &h2::Error) {
+        if !error.is_library() {
+            return;
+        }
+        self.shared
+            .front
+            .frontend
+            .counters
+            .request_errors
+            .increment();
+        if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            self.report(self.shared.watch.last_frame());
+        }
+    }
+
+    fn report(&self, flood: Flood) {
+        let Shared {
+            app,
+            front,
+            session,
+            ..
+        } = &*self.shared;
+        let total = app.shared.floods.count(flood, app.shared.clock.now_ms());
+        if let Some(total) = total {
+            let text = format!(
+                "{} {}/{}: HTTP/2 connection closed: {} ({total} so far)",
+                session.source,
+                front.frontend.name,
+                session.listener,
+                flood.name(),
+            );
+            front
+                .log
+                .message(&app.shared.reports.sockets, LogLevel::Warning, &text);
+        }
+    }
+
+    fn start(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let shared = Rc::clone(&self.shared);
+        shared.live.set(shared.live.get() + 1);
+        let live = Live(shared);
+        self.entry.set_stage(SessionStage::Data);
+        let stream = Stream::Http2(Box::new(ClientStream::new(request, respond)));
+        let before = self.requests;
+        self.requests += 1;
+        self.entry.requests.store(self.requests, Relaxed);
+        tokio::task::spawn_local(transaction(live, stream, before));
+    }
+}
+
+/// A stream's session in the table; it leaves it when dropped.
+struct Listed(Rc<Shared>, u64);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.0.app.shared.sessions.leave(self.1);
+    }
+}
+
+/// One stream: the walk of its request.
+async fn transaction(live: Live, stream: Stream, before: u64) {
+    let shared = Rc::clone(&live.0);
+    let app = &shared.app;
+    let clock = app.shared.clock;
+    let now_us = clock.now_us();
+    let session = Session {
+        id: app.shared.sessions.next_id(),
+        ..shared.session.clone()
+    };
+    let entry = app.shared.sessions.enter(
+        session.id,
+        shared.front.frontend.id,
+        session.source,
+        false,
+        now_us / 1_000,
+    );
+    let _listed = Listed(Rc::clone(&shared), session.id);
+    poll_fn(|context| {
+        entry.set_waker(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let connection = Connection {
+        app: Arc::clone(app),
+        front: Arc::clone(&shared.front),
+        session,
+        entry,
+        client: stream,
+        input: Buffer::default(),
+        timer: Timer::new(clock),
+        requests: before,
+        since_us: now_us,
+        private: None,
+        source_text: None,
+        lingers: false,
+        is_gone: false,
+        watched: None,
+        http2_preface: false,
+    };
+    walk::serve_stream(connection).await;
+    drop(live);
+}
