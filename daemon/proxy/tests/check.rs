@@ -36,9 +36,9 @@ fn what_is_not_done_yet_is_named() {
         "minconn",
     );
     check(
-        " server s 127.0.0.1:80 send-proxy-v2",
+        " server s 127.0.0.1:80 send-proxy-v2 proxy-v2-options cert-key",
         Error,
-        "send-proxy-v2",
+        "cert-key",
     );
     check(
         " balance url_param id check_post\n server s 127.0.0.1:80",
