@@ -259,6 +259,8 @@ pub struct ServerStats {
     pub operational: Operational,
     /// HAProxy's word: `UP`, `UP 1/3`, `DOWN`, `DOWN 1/2`, `NOLB`, `DRAIN`, `MAINT`, `MAINT (resolution)`, `no check`.
     pub status: String,
+    /// How far `slowstart` is, in per cent; `None` when it is not under way.
+    pub throttle: Option<u32>,
     /// Effective weight as HAProxy prints it.
     pub weight: u32,
     /// Configured weight before changes.
@@ -336,6 +338,7 @@ impl ServerStats {
             admin_cause: Default::default(),
             operational: Default::default(),
             status: Default::default(),
+            throttle: None,
             weight: Default::default(),
             initial_weight: Default::default(),
             user_weight: Default::default(),

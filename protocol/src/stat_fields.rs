@@ -262,7 +262,7 @@ fields! {
     "pid" "KGP" U32 "number of the process, always 1": one, one, one;
     "iid" "KGS" U32 "number of the proxy": iid, iid, iid;
     "sid" "KGS" U32 "number of the server": zero, |_, s| num(s.id), zero;
-    "throttle" "CAP" U32 "share of the weight during slowstart, in per cent": none, none, none;
+    "throttle" "CAP" U32 "share of the weight during slowstart, in per cent": none, |_, s| s.throttle.and_then(num), none;
     "lbtot" "MCP" U64 "times that balancing chose it": none, |_, s| num(s.chosen_total), |_, b| num(b.chosen_total);
     "tracked" "CNS" Str "server whose checks it follows": none, none, none;
     "type" "CGS" U32 "0 frontend, 1 backend, 2 server": zero, |_, _| num(2_u64), one;

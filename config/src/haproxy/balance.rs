@@ -1,7 +1,7 @@
 //! `balance` and `hash-type`.
 
 use super::args::{Args, Context};
-use super::model::{Balance, HashMethod};
+use super::model::{Balance, HashFunction, HashMethod, PersistKind, PersistRule, UseServer};
 use super::proxy::Draft;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
@@ -60,7 +60,24 @@ pub(super) fn balance(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'
         ("random", argument) => Balance::Random {
             draws: draws(word, argument, cx)?,
         },
-        ("rdp-cookie" | "hash" | "log-hash" | "sticky" | "log-sticky", _) => {
+        ("hash", None) => Balance::Hash {
+            expression: args.value(cx, "a sample expression")?.clone(),
+        },
+        ("rdp-cookie", None) => Balance::RdpCookie {
+            name: "mstshash".to_owned(),
+        },
+        ("rdp-cookie", Some(name)) if !name.is_empty() => Balance::RdpCookie {
+            name: name.to_owned(),
+        },
+        ("rdp-cookie", _) => {
+            cx.error(
+                DiagnosticKind::InvalidValue,
+                word.span,
+                "'balance rdp-cookie' expects a cookie's name: rdp-cookie(NAME)",
+            );
+            return None;
+        }
+        ("log-hash" | "sticky" | "log-sticky", _) => {
             cx.not_yet(word.span, &format!("balance {name}"));
             return None;
         }
@@ -101,16 +118,13 @@ fn draws(word: &Word, argument: Option<&str>, cx: &mut Context<'_>) -> Option<u3
 
 fn uri(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Balance> {
     const COUNT: i64 = i32::MAX as i64;
-    let (mut whole, mut length, mut depth) = (false, 0, 0);
+    let (mut whole, mut length, mut depth, mut path_only) = (false, 0, 0, false);
     while let Some(word) = args.next_option() {
         match word.text.as_str() {
             "len" => length = args.integer(cx, "a length", 1..=COUNT)?,
             "depth" => depth = args.integer(cx, "a depth", 1..=COUNT)?,
             "whole" => whole = true,
-            "path-only" => {
-                cx.not_yet(word.span, "balance uri path-only");
-                return None;
-            }
+            "path-only" => path_only = true,
             _ => {
                 cx.unknown(
                     word,
@@ -125,6 +139,7 @@ fn uri(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Balance> {
         whole,
         length,
         depth,
+        path_only,
     })
 }
 
@@ -147,22 +162,136 @@ pub(super) fn hash_type(
             return None;
         }
     };
-    for known in [
-        &["sdbm", "djb2", "wt6", "crc32", "none"][..],
-        &["avalanche"][..],
-    ] {
-        let Some(word) = args.next_option() else {
-            break;
+    // The manual: "consistent hash uses sdbm and avalanche if no hash function is specified".
+    draft.config.hash_function = HashFunction::Sdbm;
+    draft.config.hash_avalanche = draft.config.hash_method == HashMethod::Consistent;
+    if let Some(word) = args.next_option() {
+        draft.config.hash_avalanche = false;
+        draft.config.hash_function = match word.text.as_str() {
+            "sdbm" => HashFunction::Sdbm,
+            "djb2" => HashFunction::Djb2,
+            "wt6" => HashFunction::Wt6,
+            "crc32" => HashFunction::Crc32,
+            "none" => HashFunction::None,
+            _ => {
+                cx.unknown(
+                    word,
+                    "as a function of 'hash-type'",
+                    ["sdbm", "djb2", "wt6", "crc32", "none"],
+                );
+                return None;
+            }
         };
-        if !known.contains(&word.text.as_str()) {
-            cx.unknown(word, "in 'hash-type'", known.iter().copied());
+    }
+    if let Some(word) = args.next_option() {
+        if word.text != "avalanche" {
+            cx.unknown(word, "as a modifier of 'hash-type'", ["avalanche"]);
             return None;
         }
-        cx.notice(
-            DiagnosticKind::Pointless,
-            word.span,
-            "the hash function is our own; its spread is as even",
-        );
+        draft.config.hash_avalanche = true;
     }
+    args.end(cx)
+}
+
+/// `hash-balance-factor FACTOR`: 0, or more than 100 per cent.
+pub(super) fn hash_balance_factor(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let span = args.span();
+    let factor = args.integer(cx, "a percentage", 0..=i64::from(i32::MAX))?;
+    if (1..=100).contains(&factor) {
+        cx.error(
+            DiagnosticKind::InvalidValue,
+            span,
+            "'hash-balance-factor' expects 0, or a percentage above 100",
+        );
+        return None;
+    }
+    draft.config.hash_balance_factor = factor;
+    args.end(cx)
+}
+
+/// `use-server NAME if|unless CONDITION`.
+pub(super) fn use_server(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let server = args.value(cx, "the name of a server")?.clone();
+    let condition = condition(args, cx)?;
+    draft
+        .config
+        .use_servers
+        .push(UseServer { server, condition });
+    Some(())
+}
+
+/// `force-persist if|unless CONDITION`.
+pub(super) fn force_persist(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    persist_rule(PersistKind::Force, draft, args, cx)
+}
+
+/// `ignore-persist if|unless CONDITION`.
+pub(super) fn ignore_persist(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    persist_rule(PersistKind::Ignore, draft, args, cx)
+}
+
+fn persist_rule(
+    kind: PersistKind,
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let condition = condition(args, cx)?;
+    draft
+        .config
+        .persist_rules
+        .push(PersistRule { kind, condition });
+    Some(())
+}
+
+/// `if …` or `unless …`, which must be there.
+fn condition(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Vec<Word>> {
+    let first = args.value(cx, "'if' or 'unless' with a condition")?.clone();
+    if !matches!(first.text.as_str(), "if" | "unless") {
+        cx.unknown(&first, "before a condition", ["if", "unless"]);
+        return None;
+    }
+    let mut words = vec![first];
+    words.extend(
+        args.rest()
+            .iter()
+            .filter(|word| !word.text.is_empty())
+            .cloned(),
+    );
+    if words.len() == 1 {
+        let message = format!("a condition should follow '{}'", words[0].text);
+        cx.error(DiagnosticKind::InvalidValue, words[0].span, message);
+        return None;
+    }
+    Some(words)
+}
+
+/// `persist rdp-cookie [(NAME)]`.
+pub(super) fn persist(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "'rdp-cookie'")?;
+    draft.config.persist_rdp_cookie = match parenthesis(&word.text) {
+        ("rdp-cookie", None) => Some("msts".to_owned()),
+        ("rdp-cookie", Some(name)) if !name.is_empty() => Some(name.to_owned()),
+        _ => {
+            cx.unknown(word, "after 'persist'", ["rdp-cookie"]);
+            return None;
+        }
+    };
     args.end(cx)
 }

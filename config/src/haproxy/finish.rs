@@ -39,7 +39,6 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
         config.proxies.push(proxy);
     }
     check_references(config, cx);
-    super::resolvers::check_references(config, cx);
 }
 
 /// Numbers for things that may have one of their own: in order, around those that are taken.
@@ -191,8 +190,7 @@ fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
         return;
     }
     for server in &config.servers {
-        // The records of a name of services say the port.
-        let portless = matches!(&server.address, ServerAddress::Host { host, port, relative } if (*port == 0 || *relative) && !host.starts_with('_'));
+        let portless = matches!(server.address, ServerAddress::Host { port, relative, .. } if port == 0 || relative);
         if portless
             && server
                 .check

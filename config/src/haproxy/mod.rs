@@ -22,10 +22,8 @@ mod log;
 mod options;
 mod parser;
 mod proxy;
-mod resolvers;
 mod rules;
 mod server;
-mod source;
 mod stats;
 mod userlist;
 
@@ -55,6 +53,5 @@ pub fn keyword_lists() -> Vec<KeywordLists> {
         options::keyword_lists(),
         bind::keyword_lists(),
         server::keyword_lists(),
-        resolvers::keyword_lists(),
     ]
 }

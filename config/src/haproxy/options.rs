@@ -75,7 +75,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("originalto", D | F | B, NotYet),
     ("persist", D | B, Flag(|p| &mut p.persist)),
     ("pgsql-check", D | B, NotYet),
-    ("prefer-last-server", D | B, Accepted("the algorithm chooses for each request")),
+    ("prefer-last-server", D | B, Flag(|p| &mut p.prefer_last_server)),
     ("redis-check", D | B, NotYet),
     ("redispatch", D | B, Do(redispatch)),
     ("smtpchk", D | B, NotYet),

@@ -4,7 +4,7 @@ use super::args::{Args, Context, Unit};
 use super::log::{LogEntry, log_entry};
 use super::model::*;
 use super::server::ServerOptions;
-use super::{balance, bind, checks, cookie, errors, options, rules, server, source, stats};
+use super::{balance, bind, checks, cookie, errors, options, rules, server, stats};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::{Span, Word};
 
@@ -122,6 +122,11 @@ impl Draft {
             config.log_health_checks = false;
             config.http_reuse = HttpReuse::default();
             config.hash_method = HashMethod::default();
+            config.hash_function = HashFunction::default();
+            config.hash_avalanche = false;
+            config.hash_balance_factor = 0;
+            config.persist_rdp_cookie = None;
+            config.prefer_last_server = false;
             self.check = checks::CheckState::default();
         }
     }
@@ -172,6 +177,13 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         default_backend: None,
         balance: Balance::RoundRobin,
         hash_method: HashMethod::MapBased,
+        hash_function: HashFunction::Sdbm,
+        hash_avalanche: false,
+        hash_balance_factor: 0,
+        use_servers: Vec::new(),
+        persist_rules: Vec::new(),
+        persist_rdp_cookie: None,
+        prefer_last_server: false,
         cookie: None,
         httpchk: None,
         servers: Vec::new(),
@@ -247,11 +259,11 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("errorloc303", D | F | B, NotYet),
     ("external-check", D | B, NotYet),
     ("filter", F | B, NotYet),
-    ("force-persist", B, NotYet),
+    ("force-persist", B, Do(balance::force_persist)),
     ("fullconn", D | B, Do(|d, args, cx| { d.config.fullconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?); args.end(cx) })),
     ("grace", D | F | B, Accepted("a reload hands its sockets over without a pause")),
     ("guid", F | B, NotYet),
-    ("hash-balance-factor", D | B, NotYet),
+    ("hash-balance-factor", D | B, Do(balance::hash_balance_factor)),
     ("hash-type", D | B, Do(balance::hash_type)),
     ("http-after-response", N | F | B, NotYet),
     ("http-check", D | B, Do(checks::http_check)),
@@ -261,7 +273,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("http-reuse", D | B, Do(http_reuse)),
     ("http-send-name-header", D | B, NotYet),
     ("id", F | B, Do(|d, args, cx| { d.explicit_id = Some(args.integer(cx, "a number", 1..=i64::from(i32::MAX))?); args.end(cx) })),
-    ("ignore-persist", B, NotYet),
+    ("ignore-persist", B, Do(balance::ignore_persist)),
     ("load-server-state-from-file", D | B, NotYet),
     ("log", D | F | B, Do(log)),
     ("log-format", D | F, Do(rules::log_format)),
@@ -276,7 +288,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("monitor-net", D | F, Removed("use 'http-request return' with a condition on 'src'")),
     ("monitor-uri", D | F, Do(|d, args, cx| { d.config.monitor_uri = Some(args.value(cx, "a URI")?.text.clone()); args.end(cx) })),
     ("option", D | F | B, Do(options::option)),
-    ("persist", D | B, NotYet),
+    ("persist", D | B, Do(balance::persist)),
     ("rate-limit", D | F, NotYet),
     ("redirect", F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.redirects.push(rule); Some(()) })),
     ("redisp", D | B, Removed("use 'option redispatch'")),
@@ -305,8 +317,8 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("rsprep", F | B, Removed("use 'http-response replace-header'")),
     ("server", B | STRICT, Do(server::server)),
     ("server-state-file-name", D | B, NotYet),
-    ("server-template", B | STRICT, Do(server::server_template)),
-    ("source", D | B, Do(source::of_backend)),
+    ("server-template", B | STRICT, NotYet),
+    ("source", D | B, Do(server::source)),
     ("srvtcpka-cnt", D | B, Accepted(PROBES)),
     ("srvtcpka-idle", D | B, Accepted(PROBES)),
     ("srvtcpka-intvl", D | B, Accepted(PROBES)),
@@ -322,7 +334,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("unique-id-format", D | F, Do(rules::unique_id_format)),
     ("unique-id-header", D | F, Do(rules::unique_id_header)),
     ("use-fcgi-app", B, NotYet),
-    ("use-server", B, NotYet),
+    ("use-server", B, Do(balance::use_server)),
     ("use_backend", F, Do(rules::use_backend)),
 ];
 

@@ -29,26 +29,15 @@ fn check(backend: &str, severity: Severity, words: &str) {
 #[test]
 fn what_is_not_done_yet_is_named() {
     use Severity::{Error, Warning};
-    check(" server s 127.0.0.1:80 slowstart 10s", Warning, "slowstart");
     check(
-        " server s 127.0.0.1:80 minconn 1 maxconn 5",
+        " server s 127.0.0.1:80 send-proxy-v2",
         Error,
-        "minconn",
+        "send-proxy-v2",
     );
     check(
-        " server s 127.0.0.1:80 send-proxy-v2 proxy-v2-options cert-key",
-        Error,
-        "cert-key",
-    );
-    check(
-        " balance url_param id check_post\n server s 127.0.0.1:80",
+        " balance uri\n hash-type consistent wt6\n server s 127.0.0.1:80",
         Warning,
-        "check_post",
-    );
-    check(
-        " balance uri\n hash-type consistent\n server s 127.0.0.1:80",
-        Warning,
-        "consistent",
+        "wt6",
     );
     check(
         " retry-on 503\n server s 127.0.0.1:80",

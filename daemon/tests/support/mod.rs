@@ -30,6 +30,7 @@ pub fn figures() -> WorkerSnapshot {
         name: name.to_owned(),
         address: format!("192.0.2.{id}:80"),
         status: "UP".to_owned(),
+        throttle: None,
         initial_weight: 1,
         user_weight: 1,
         weight: 1,

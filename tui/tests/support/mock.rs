@@ -60,6 +60,7 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         operational: Operational::Up,
         status: "UP".to_owned(),
         weight: 1,
+        throttle: None,
         initial_weight: 1,
         user_weight: 1,
         backup: false,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
-    Balance, BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HashMethod, HttpReuse,
-    InitAddr, Mode, Proto, ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
+    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, Proto,
+    ProxyConfig, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ use super::Shared;
 use crate::balance::Balancer;
 use crate::http1::Limits;
 use crate::log::LogPlan;
-use crate::persistence::CookiePersistence;
+use crate::persistence::{CookiePersistence, ServerRules};
 use crate::rules::{CompiledRules, ErrorPages};
-use crate::sample::{Environment, Names};
+use crate::sample::{Environment, Names, Scope};
 use crate::server::{Admission, Connector};
 use crate::state::{
     Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId,
@@ -88,11 +88,15 @@ pub struct BackendRuntime {
     /// Its error pages.
     pub pages: ErrorPages,
     /// Its algorithm.
-    pub balancer: Balancer,
+    pub balancer: Arc<Balancer>,
     /// Its servers' places.
     pub admission: Arc<Admission>,
     /// Its cookie.
     pub persistence: Option<CookiePersistence>,
+    /// `use-server`, `force-persist`, `ignore-persist`.
+    pub server_rules: ServerRules,
+    /// `persist rdp-cookie`: the cookie's name.
+    pub rdp_cookie: Option<Vec<u8>>,
     /// Its servers.
     pub servers: Vec<ServerRuntime>,
     /// Its timeouts.
@@ -113,6 +117,8 @@ pub struct BackendRuntime {
     pub retry_response_timeout: bool,
     /// `option persist`: a server that is down is tried if the client's cookie names it.
     pub persist_on_down: bool,
+    /// `option prefer-last-server`.
+    pub prefer_last_server: bool,
     /// `option abortonclose`.
     pub abortonclose: bool,
 }
@@ -143,8 +149,6 @@ pub struct ListenerRuntime {
     pub connections: MaxGauge,
     /// `option clitcpka`.
     pub keepalive: bool,
-    /// `accept-proxy`.
-    pub accept_proxy: bool,
 }
 
 /// A listening socket that the worker needs, in the order in which [`run`](super::run) gets them.
@@ -247,16 +251,11 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
     for key in listener_keys(config) {
         let proxy = &config.proxies[key.proxy];
         let bind = &proxy.binds[key.bind];
-        if bind.tls.is_some()
-            && matches!(
-                bind.address,
-                BindAddress::Unix(_) | BindAddress::Abstract(_)
-            )
-        {
+        if bind.accept_proxy {
             diagnostics.push(Diagnostic::error(
                 DiagnosticKind::NotSupportedYet,
                 bind.span,
-                "'ssl' on a unix socket is not supported yet",
+                "'accept-proxy' is not supported yet",
             ));
         }
         let tls = bind
@@ -282,7 +281,6 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             maxconn: u64::from(bind.maxconn.unwrap_or(0)),
             connections: MaxGauge::default(),
             keepalive: proxy.client_tcp_keepalive,
-            accept_proxy: bind.accept_proxy,
         }));
     }
     let limits = Limits {
@@ -434,49 +432,17 @@ fn backend_runtime(
         .map(|server| {
             let host = match &server.config.address {
                 ServerAddress::Host { host, .. } => host.as_str(),
-                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
+                ServerAddress::Unix(_) => "localhost",
             };
             let tls =
                 server.config.tls.as_ref().and_then(|tls| {
                     crate::tls::connector(tls, host, server.config.span, diagnostics)
                 });
-            if let Some(resolvers) = &server.config.resolve.resolvers {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    resolvers.span,
-                    "'server … resolvers' is not supported yet",
-                ));
-            }
-            if server.config.tls.is_some()
-                && !matches!(server.config.address, ServerAddress::Host { .. })
-            {
+            if server.config.send_proxy.is_some_and(|version| version != 1) {
                 diagnostics.push(Diagnostic::error(
                     DiagnosticKind::NotSupportedYet,
                     server.config.span,
-                    "'ssl' towards a unix socket is not supported yet",
-                ));
-            }
-            if let Some(SendProxy::V2(options)) = &server.config.send_proxy
-                && (options.cert_key || options.cert_sig)
-            {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    server.config.span,
-                    "'cert-key' and 'cert-sig' of 'proxy-v2-options' are not supported yet",
-                ));
-            }
-            if server.config.minconn.is_some() {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    server.config.span,
-                    "'minconn' is not supported yet",
-                ));
-            }
-            if server.config.slowstart.is_some() {
-                diagnostics.push(Diagnostic::warning(
-                    DiagnosticKind::NotSupportedYet,
-                    server.config.span,
-                    "'slowstart' is not supported yet: the server gets its full weight at once",
+                    "'send-proxy-v2' is not supported yet; 'send-proxy' is",
                 ));
             }
             all_servers.push(Arc::clone(server));
@@ -486,31 +452,20 @@ fn backend_runtime(
                 connector: Connector {
                     tls,
                     keepalive: proxy.server_tcp_keepalive,
-                    next_port: Arc::default(),
                 },
             }
         })
         .collect();
-    if matches!(
-        proxy.balance,
-        Balance::UrlParam {
-            check_post: true,
-            ..
-        }
-    ) {
-        diagnostics.push(Diagnostic::warning(
-            DiagnosticKind::NotSupportedYet,
-            proxy.span,
-            "'check_post' of 'balance url_param' is not supported yet: only the URL is looked at",
-        ));
-    }
-    if proxy.hash_method == HashMethod::Consistent {
-        diagnostics.push(Diagnostic::warning(
-            DiagnosticKind::NotSupportedYet,
-            proxy.span,
-            "'hash-type consistent' chooses other servers than HAProxy: the two keep clients apart while both run",
-        ));
-    }
+    let scope = Scope {
+        config,
+        proxy,
+        names,
+    };
+    let balancer = Arc::new(Balancer::new(&scope, diagnostics));
+    backend.fullconn.store(
+        fullconn(config, proxy),
+        std::sync::atomic::Ordering::Relaxed,
+    );
     let (mut retry_empty_response, mut retry_response_timeout) = (false, false);
     for word in &proxy.retry_on {
         match word.text.as_str() {
@@ -533,8 +488,10 @@ fn backend_runtime(
             crate::stats::service(config, index, names, diagnostics)
         },
         pages: crate::rules::error_pages(proxy),
-        balancer: Balancer::new(proxy),
-        admission: Admission::new(Arc::clone(backend)),
+        admission: Admission::new(Arc::clone(backend), Arc::clone(&balancer)),
+        balancer,
+        server_rules: crate::persistence::server_rules(&scope, diagnostics),
+        rdp_cookie: proxy.persist_rdp_cookie.clone().map(String::into_bytes),
         persistence: crate::persistence::persistence(proxy, backend),
         servers,
         timeouts: proxy.timeouts.clone(),
@@ -546,6 +503,31 @@ fn backend_runtime(
         retry_empty_response,
         retry_response_timeout,
         persist_on_down: proxy.persist,
+        prefer_last_server: proxy.prefer_last_server,
         abortonclose: proxy.abortonclose,
     }
+}
+
+/// `fullconn`: a tenth of what all frontends that lead here may have, where it is not written (manual).
+fn fullconn(config: &HaproxyConfig, backend: &ProxyConfig) -> u32 {
+    const PART: u64 = 10;
+    if let Some(written) = backend.fullconn {
+        return written;
+    }
+    let leads_here = |proxy: &&ProxyConfig| {
+        let mut targets = proxy
+            .default_backend
+            .iter()
+            .chain(proxy.use_backends.iter().map(|line| &line.backend));
+        proxy.kind.is_frontend()
+            && (proxy.name.text == backend.name.text && proxy.kind.is_backend()
+                || targets.any(|target| target.text == backend.name.text))
+    };
+    let sum: u64 = config
+        .proxies
+        .iter()
+        .filter(leads_here)
+        .map(|proxy| u64::from(proxy.maxconn.or(config.global.maxconn).unwrap_or(0)))
+        .sum();
+    u32::try_from(sum.div_ceil(PART)).unwrap_or(u32::MAX)
 }

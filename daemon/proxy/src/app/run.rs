@@ -301,6 +301,41 @@ fn work(
     Ok(())
 }
 
+/// How often the ramps of servers that start slowly are moved on.
+const RAMP_STEP: Duration = Duration::from_millis(100);
+
+/// `slowstart`: weights and limits of servers that have come back grow step by step.
+fn ramps(app: &Arc<App>) {
+    let slow = |server: &Arc<crate::state::Server>| server.config.slowstart.is_some();
+    let backends: Vec<_> = app
+        .backends
+        .iter()
+        .filter(|back| back.backend.servers.iter().any(slow))
+        .map(|back| Arc::clone(&back.backend))
+        .collect();
+    if backends.is_empty() {
+        return;
+    }
+    let clock = app.shared.clock;
+    tokio::task::spawn_local(async move {
+        let mut steps = tokio::time::interval(RAMP_STEP);
+        loop {
+            steps.tick().await;
+            let now_ms = clock.now_ms();
+            for backend in &backends {
+                let moved = backend
+                    .servers
+                    .iter()
+                    .filter(|server| server.ramp_up(now_ms))
+                    .count();
+                if moved > 0 {
+                    backend.servers_changed();
+                }
+            }
+        }
+    });
+}
+
 /// What one runtime does for all: queues follow changes of servers, shutdowns reach sessions, checks, the control channel.
 fn services(app: &Arc<App>, control: OwnedFd) {
     for back in &app.backends {
@@ -316,6 +351,7 @@ fn services(app: &Arc<App>, control: OwnedFd) {
             }
         });
     }
+    ramps(app);
     for server in &app.servers {
         let (app, server) = (Arc::clone(app), Arc::clone(server));
         tokio::task::spawn_local(async move {

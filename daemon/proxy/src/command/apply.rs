@@ -197,6 +197,9 @@ fn set_admin(shared: &Shared, backend: &Backend, server: &Server, state: ServerA
         }
         before
     };
+    if state == ServerAdmin::Ready {
+        server.start_slowly(shared.clock.now_ms());
+    }
     server.publish();
     backend.servers_changed();
     let (active, backup) = backend.usable_by_kind();
@@ -303,7 +306,9 @@ fn is_static(shared: &Shared, backend: &Backend) -> bool {
         Balance::Source
         | Balance::Uri { .. }
         | Balance::UrlParam { .. }
-        | Balance::Header { .. } => proxy.hash_method == HashMethod::MapBased,
+        | Balance::Header { .. }
+        | Balance::Hash { .. }
+        | Balance::RdpCookie { .. } => proxy.hash_method == HashMethod::MapBased,
         _ => false,
     }
 }

@@ -129,6 +129,9 @@ pub(crate) fn changed(
     source: EventSource,
 ) {
     let usable_before = backend.is_available();
+    if is_up {
+        server.start_slowly(shared.clock.now_ms());
+    }
     server.publish();
     backend.servers_changed();
     if !is_up {

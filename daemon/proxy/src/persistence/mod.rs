@@ -1,6 +1,8 @@
-//! Cookie persistence of a backend: which server a request's cookie names, and the cookie in the answer.
+//! Persistence of a backend: which server a request's cookie names, and the cookie in the answer (rules: see `rules`).
 //!
 //! HAProxy's manual, `cookie`; the letters are those of "8.5. Session state at disconnection".
+
+mod rules;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use config::haproxy::{CookieConfig, CookieMode, ProxyConfig};
 use crate::http::Head;
 use crate::state::{Backend, Server, ServerId};
 use crate::txn::Transaction;
+
+pub use rules::{Persist, ServerRules, server_rules};
 
 /// A backend's cookie, compiled.
 #[derive(Clone, Debug)]

@@ -72,6 +72,8 @@ pub struct Connection {
     pub source_text: Option<Box<str>>,
     /// Whether the client may still be sending: then the close waits for it, so that a reset does not eat the answer.
     pub lingers: bool,
+    /// The server of its last request, with its backend.
+    pub last_server: Option<(crate::state::BackendId, crate::state::ServerId)>,
     /// Whether the client has ended the connection.
     pub is_gone: bool,
     /// The server whose sessions may be shut down, with its generation when it was chosen.

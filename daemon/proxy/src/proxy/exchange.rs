@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::app::BackendRuntime;
 use crate::http::Head;
 use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
+use crate::persistence::Persist;
 use crate::rules::Answer;
 use crate::server::{ServerConnection, Slot};
 use crate::state::ServerId;
@@ -44,6 +45,8 @@ pub struct Exchange {
     pub counted_backend: bool,
     /// The server that persistence asks for.
     pub wanted: Option<ServerId>,
+    /// What `force-persist` and `ignore-persist` say.
+    pub persist: Persist,
     /// Our place at the server.
     pub slot: Option<Slot>,
     /// The server's number over all backends.
@@ -97,6 +100,7 @@ impl Exchange {
             back: None,
             counted_backend: false,
             wanted: None,
+            persist: Persist::Usual,
             slot: None,
             server_index: 0,
             server: None,

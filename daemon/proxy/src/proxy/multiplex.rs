@@ -310,6 +310,7 @@ async fn transaction(live: Live, stream: Stream, before: u64) {
         since_us: now_us,
         private: None,
         source_text: None,
+        last_server: None,
         lingers: false,
         is_gone: false,
         watched: None,

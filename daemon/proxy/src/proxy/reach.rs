@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use config::haproxy::{HttpReuse, SendProxy};
+use config::haproxy::HttpReuse;
 
 use super::{Connection, Exchange, Interrupt};
 use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::{Pick, is_full};
+use crate::persistence::Persist;
 use crate::sample::View;
-use crate::server::{ServerConnection, Slot, address_for, is_private, proxy_header, take_idle};
+use crate::server::{ServerConnection, Slot, address_for, take_idle};
 use crate::state::{ServerId, Usability};
 use crate::txn::{Cause, Stage, Termination};
 
@@ -69,10 +70,14 @@ async fn place(
     loop {
         let wanted = x
             .wanted
-            .filter(|id| Some(*id) != avoid && may_persist(back, *id));
-        let pick = match wanted {
+            .filter(|id| Some(*id) != avoid && may_persist(back, *id, x.persist));
+        let pick = match wanted.or_else(|| last_server(c, back, avoid)) {
             Some(id) => Pick::Server(id),
-            None => back.balancer.pick(&back.backend, &c.session, &x.txn, avoid),
+            None => {
+                let payload = c.input.data();
+                back.balancer
+                    .pick(&back.backend, &view(c, x), payload, avoid)
+            }
         };
         let queue_at = match pick {
             Pick::Nobody => return Err(Termination::new(Cause::Server, Stage::Connect)),
@@ -115,7 +120,8 @@ async fn queued(
     server: Option<ServerId>,
     since_us: u64,
 ) -> Result<Option<Slot>, Termination> {
-    let Some(mut ticket) = back.admission.wait(server) else {
+    let now_ms = c.now_us() / 1_000;
+    let Some(mut ticket) = back.admission.wait(server, x.txn.priority, now_ms) else {
         return Err(Termination::new(Cause::ServerTimeout, Stage::Queue));
     };
     x.waited = true;
@@ -168,13 +174,56 @@ fn waited_in_vain(
 }
 
 /// Whether persistence may use a server now.
-fn may_persist(back: &BackendRuntime, id: ServerId) -> bool {
+fn may_persist(back: &BackendRuntime, id: ServerId, persist: Persist) -> bool {
     back.servers
         .get(id.0 as usize)
         .is_some_and(|runtime| match runtime.server.usability() {
             Usability::Up | Usability::PersistentOnly => true,
-            Usability::Down => back.persist_on_down && !is_full(&runtime.server),
+            Usability::Down => {
+                (back.persist_on_down || persist == Persist::Force)
+                    && !is_full(&back.backend, &runtime.server)
+            }
         })
+}
+
+/// Evaluates `force-persist` and `ignore-persist` into `x.persist`, and returns the server of `use-server`.
+pub(crate) fn server_by_rule(
+    c: &Connection,
+    x: &mut Exchange,
+    back: &BackendRuntime,
+) -> Option<ServerId> {
+    let rules = &back.server_rules;
+    if rules.is_empty() {
+        return None;
+    }
+    let persist = rules.persist(&view(c, x));
+    x.persist = persist;
+    rules.server(&view(c, x), &back.backend, |id| {
+        may_persist(back, id, persist)
+    })
+}
+
+fn view<'a>(c: &'a Connection, x: &'a Exchange) -> View<'a> {
+    View {
+        session: &c.session,
+        txn: &x.txn,
+        environment: &c.app.environment,
+        now_us: x.txn.timings.request_us,
+    }
+}
+
+/// `option prefer-last-server`: the one to which the client still holds a connection of its own, if it has room.
+fn last_server(c: &Connection, back: &BackendRuntime, avoid: Option<ServerId>) -> Option<ServerId> {
+    if !back.prefer_last_server || back.balancer.is_by_key() {
+        return None;
+    }
+    let (backend, id) = c.last_server?;
+    let server = back.backend.servers.get(id.0 as usize)?;
+    let good = backend == back.backend.id
+        && Some(id) != avoid
+        && server.usability() == Usability::Up
+        && !is_full(&back.backend, server);
+    good.then_some(id)
 }
 
 fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, slot: Slot) {
@@ -189,6 +238,7 @@ fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>
     c.entry
         .set_target(Some(back.backend.id.0), Some(server.id.0));
     c.watch(&server);
+    c.last_server = Some((back.backend.id, server.id));
     if let Some(persistence) = &back.persistence {
         persistence.settle(&mut x.txn, x.wanted, &server);
     }
@@ -216,11 +266,6 @@ async fn connection(
     c.entry.set_stage(SessionStage::Connect);
     c.timer.set(c.now_us(), back.timeouts.connect);
     let connector = &back.servers[server.id.0 as usize].connector;
-    let header = proxy_header(
-        server.config.send_proxy.as_ref(),
-        &c.session,
-        unique_id(c, x, &server).as_deref(),
-    );
     let outcome = {
         let Connection {
             session,
@@ -230,7 +275,7 @@ async fn connection(
             ..
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
-        let mut connecting = Box::pin(crate::server::connect(&server, connector, session, &header));
+        let mut connecting = Box::pin(crate::server::connect(&server, connector, session));
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = connecting.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
@@ -262,26 +307,6 @@ async fn connection(
     }
 }
 
-/// The unique ID that the server's PROXY header tells, the transaction's own if it has one.
-fn unique_id(c: &Connection, x: &mut Exchange, server: &crate::state::Server) -> Option<Vec<u8>> {
-    match &server.config.send_proxy {
-        Some(SendProxy::V2(options)) if options.unique_id => {}
-        _ => return None,
-    }
-    if let Some(id) = x.txn.variable("txn.unique-id") {
-        return Some(id.to_vec());
-    }
-    let view = View {
-        session: &c.session,
-        txn: &x.txn,
-        environment: &c.app.environment,
-        now_us: c.now_us(),
-    };
-    let id = c.front.rules.make_unique_id(&view)?;
-    x.txn.set_variable("txn.unique-id", Some(id.clone()));
-    Some(id)
-}
-
 enum Failed {
     Refused,
     Interrupted(Interrupt),
@@ -298,7 +323,7 @@ async fn kept(
         return None;
     }
     let index = x.server_index;
-    if is_private(back.reuse, &server.config) {
+    if back.reuse == HttpReuse::Never {
         let (at, mut connection) = c.private.take()?;
         let alive =
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
@@ -341,7 +366,9 @@ async fn again(
     // A turn of round robin that met a dead server goes to the next one at once: nobody asked for this server.
     let is_any =
         x.wanted != Some(server.id) && back.balancer.takes_turns() && active_servers(back) > 1;
-    let may_leave = back.redispatch.is_some_and(|interval| interval != 0);
+    // Manual, `force-persist`: "The final redispatch is always disabled when this is used."
+    let may_leave =
+        back.redispatch.is_some_and(|interval| interval != 0) && x.persist != Persist::Force;
     if may_leave
         && (is_any
             || server.usability() == Usability::Down

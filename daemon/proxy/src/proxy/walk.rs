@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::upload::Failure;
 use super::{Connection, Exchange, answer, close, finish, reach, receive, upload};
 use crate::app::BackendRuntime;
+use crate::persistence::Persist;
 use crate::rules::{Answer, CompiledRules, Context, Verdict};
 use crate::stats::StatsService;
 use crate::txn::{Cause, Stage, Termination};
@@ -48,7 +49,7 @@ async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     choose_backend(c, x)?;
     backend_rules(c, x).await?;
     add_forwardfor(c, x);
-    persistence(x);
+    persistence(c, x);
     let facts = loop {
         reach::server(c, x).await?;
         match upload::send(c, x).await {
@@ -231,13 +232,16 @@ fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
     x.txn.request.add(option.header.as_bytes(), text.as_bytes());
 }
 
-/// The server that the client's cookie names.
-fn persistence(x: &mut Exchange) {
-    if let Some(back) = &x.back
-        && let Some(persistence) = &back.persistence
-    {
-        x.wanted = persistence.request(&mut x.txn);
+/// The server that `use-server` or the client's cookie names.
+fn persistence(c: &Connection, x: &mut Exchange) {
+    let Some(back) = x.back.clone() else { return };
+    let by_rule = reach::server_by_rule(c, x, &back);
+    if let Some(persistence) = &back.persistence {
+        // The cookie is read and edited in any case (manual, `use-server`).
+        let by_cookie = persistence.request(&mut x.txn);
+        x.wanted = by_cookie.filter(|_| x.persist != Persist::Ignore);
     }
+    x.wanted = by_rule.or(x.wanted);
 }
 
 async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {

@@ -12,6 +12,11 @@ use crate::pattern::Patterns;
 use crate::sample::{Expression, Value, converters};
 use crate::txn::Stage;
 
+/// Classes of priority on each side of 0 (manual, `http-request set-priority-class`); others are cut to these.
+const PRIORITY_CLASSES: i64 = 2_047;
+/// The largest offset of a priority in milliseconds (manual, `http-request set-priority-offset`).
+const PRIORITY_OFFSET_MS: i64 = 524_287;
+
 /// Which message a rule edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -33,8 +38,6 @@ pub(super) enum Outcome {
 pub(super) enum Action {
     AddHeader(Vec<u8>, LogFormat),
     Allow,
-    /// `expect-proxy layer4`: of `tcp-request connection` alone.
-    ExpectProxy,
     Auth(Reply),
     Capture {
         expression: Expression,
@@ -57,6 +60,8 @@ pub(super) enum Action {
     SetLogLevel(Option<LogLevel>),
     SetMethod(LogFormat),
     SetPath(LogFormat),
+    SetPriorityClass(Expression),
+    SetPriorityOffset(Expression),
     SetPathQuery(LogFormat),
     SetQuery(LogFormat),
     SetStatus(u16, Vec<u8>),
@@ -82,7 +87,7 @@ impl Action {
         side: Side,
     ) -> Outcome {
         match self {
-            Self::Nothing | Self::ExpectProxy => {}
+            Self::Nothing => {}
             Self::Allow => return Outcome::Stop,
             Self::AddHeader(name, format) => {
                 let value = render(format, context);
@@ -121,6 +126,18 @@ impl Action {
             Self::SetPathQuery(format) => {
                 let path = render(format, context);
                 set_path(&mut context.txn.request, &path, false);
+            }
+            Self::SetPriorityClass(expression) => {
+                if let Some(class) = integer(expression, context) {
+                    let class = class.clamp(-PRIORITY_CLASSES, PRIORITY_CLASSES);
+                    context.txn.priority.class = class as i16;
+                }
+            }
+            Self::SetPriorityOffset(expression) => {
+                if let Some(offset) = integer(expression, context) {
+                    let offset = offset.clamp(-PRIORITY_OFFSET_MS, PRIORITY_OFFSET_MS);
+                    context.txn.priority.offset_ms = offset as i32;
+                }
             }
             Self::SetQuery(format) => {
                 let query = render(format, context);
@@ -214,6 +231,10 @@ impl Action {
         }
         Outcome::Next
     }
+}
+
+fn integer(expression: &Expression, context: &Context<'_>) -> Option<i64> {
+    expression.value(&context.view())?.as_int()
 }
 
 fn stage(side: Side) -> Stage {

@@ -1,14 +1,16 @@
-//! A server's places, and the queues before them: one for each server and one for the whole backend, first in, first out.
+//! A server's places, and the queues before them: one for each server and one for the whole backend.
 //!
-//! A place is the server's `sessions` gauge held below its `maxconn`; whoever gives one back hands it to the one
-//! who has waited longest for it.
+//! A place is the server's `sessions` gauge held below its limit; whoever gives one back hands it to the one who is
+//! first in line: by priority class, then by the time of arrival with the priority's offset.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::balance::Balancer;
 use crate::state::{Backend, Server, ServerId, Usability};
+use crate::txn::Priority;
 
 /// Most requests that wait in one backend's queues; more are refused as if they had waited too long.
 const MAX_WAITING: usize = 65_536;
@@ -16,10 +18,15 @@ const MAX_WAITING: usize = 65_536;
 const WAITING: u32 = u32::MAX;
 const CHOOSE_AGAIN: u32 = u32::MAX - 1;
 
+/// Where a waiter stands: class, time of arrival with offset, order of arrival.
+type Line = (i16, i64, u64);
+type Queue = BTreeMap<Line, Arc<Waiter>>;
+
 /// The places of a backend's servers.
 #[derive(Debug)]
 pub struct Admission {
     backend: Arc<Backend>,
+    balancer: Arc<Balancer>,
     /// Waiters in all queues, so that the usual case takes no lock.
     waiting: AtomicUsize,
     queues: Mutex<Queues>,
@@ -28,13 +35,12 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Queues {
     sequence: u64,
-    backend: VecDeque<Arc<Waiter>>,
-    servers: Vec<VecDeque<Arc<Waiter>>>,
+    backend: Queue,
+    servers: Vec<Queue>,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    sequence: u64,
     /// The server whose place it got, or [`WAITING`], or [`CHOOSE_AGAIN`].
     granted: AtomicU32,
     waker: Mutex<Option<Waker>>,
@@ -56,10 +62,11 @@ impl Waiter {
 
 impl Admission {
     /// The places of a backend.
-    pub fn new(backend: Arc<Backend>) -> Arc<Self> {
-        let servers = backend.servers.iter().map(|_| VecDeque::new()).collect();
+    pub fn new(backend: Arc<Backend>, balancer: Arc<Balancer>) -> Arc<Self> {
+        let servers = backend.servers.iter().map(|_| Queue::new()).collect();
         Arc::new(Self {
             backend,
+            balancer,
             waiting: AtomicUsize::new(0),
             queues: Mutex::new(Queues {
                 servers,
@@ -75,43 +82,48 @@ impl Admission {
     /// A place at a server, if it has one and nobody waits for it.
     pub fn try_take(self: &Arc<Self>, id: ServerId) -> Option<Slot> {
         let server = self.backend.servers.get(id.0 as usize)?;
-        let maxconn = server.maxconn.load(Relaxed);
-        if maxconn > 0 && server.counters.queue.current() > 0 {
+        let places = self.backend.places(server);
+        if places > 0 && server.counters.queue.current() > 0 {
             return None;
         }
-        server
-            .counters
-            .sessions
-            .try_enter(u64::from(maxconn))
-            .then(|| Slot {
-                admission: Arc::clone(self),
-                server: Arc::clone(server),
-            })
+        if !server.counters.sessions.try_enter(u64::from(places)) {
+            return None;
+        }
+        self.balancer.load_changed(server);
+        Some(Slot {
+            admission: Arc::clone(self),
+            server: Arc::clone(server),
+        })
     }
 
     /// Waits for a place: at one server, or at any. `None` when the queue is as long as it may be.
-    pub fn wait(self: &Arc<Self>, server: Option<ServerId>) -> Option<Ticket> {
+    pub fn wait(
+        self: &Arc<Self>,
+        server: Option<ServerId>,
+        priority: Priority,
+        now_ms: u64,
+    ) -> Option<Ticket> {
         if self.waiting.load(Relaxed) >= MAX_WAITING {
             return None;
         }
         let mut queues = self.lock();
-        let sequence = queues.sequence;
+        let arrival = now_ms as i64 + i64::from(priority.offset_ms);
+        let line = (priority.class, arrival, queues.sequence);
         queues.sequence += 1;
         let waiter = Arc::new(Waiter {
-            sequence,
             granted: AtomicU32::new(WAITING),
             waker: Mutex::new(None),
         });
-        let before = match server {
-            Some(id) => {
-                let queue = queues.servers.get_mut(id.0 as usize)?;
-                queue.push_back(Arc::clone(&waiter));
-                (queue.len() as u32, 0)
-            }
-            None => {
-                queues.backend.push_back(Arc::clone(&waiter));
-                (0, queues.backend.len() as u32)
-            }
+        let queue = match server {
+            Some(id) => queues.servers.get_mut(id.0 as usize)?,
+            None => &mut queues.backend,
+        };
+        queue.insert(line, Arc::clone(&waiter));
+        let length = queue.len() as u32;
+        let positions = if server.is_some() {
+            (length, 0)
+        } else {
+            (0, length)
         };
         self.waiting.fetch_add(1, Relaxed);
         self.backend.counters.queue.enter();
@@ -120,72 +132,91 @@ impl Admission {
             .cloned();
         if let Some(server) = &server {
             server.counters.queue.enter();
+            self.balancer.load_changed(server);
         }
         drop(queues);
         let ticket = Ticket {
             admission: Arc::clone(self),
             waiter,
             server,
-            positions: before,
+            line,
+            positions,
         };
         // A place may have become free before we stood in the queue.
-        self.dispatch();
+        match &ticket.server {
+            Some(server) => self.dispatch_to(server),
+            None => self.dispatch(),
+        }
         Some(ticket)
     }
 
-    /// Gives free places to those who wait; called when a place or a server becomes free.
+    /// Gives free places to those who wait; called when servers or their limits have changed.
     pub fn dispatch(self: &Arc<Self>) {
         if self.waiting.load(Relaxed) == 0 {
             return;
         }
         let mut queues = self.lock();
-        let nobody = self
-            .backend
-            .servers
-            .iter()
-            .all(|server| server.usability() != Usability::Up);
+        let mut is_any_up = false;
         for server in &self.backend.servers {
-            let index = server.id.0 as usize;
-            if server.usability() == Usability::Down {
-                // HAProxy redistributes the queue of a server that goes down.
-                while let Some(waiter) = queues.servers[index].pop_front() {
-                    self.left(Some(server));
-                    waiter.settle(CHOOSE_AGAIN);
-                }
-                continue;
-            }
-            loop {
-                let own = queues.servers[index].front().map(|waiter| waiter.sequence);
-                let any = queues.backend.front().map(|waiter| waiter.sequence);
-                let any = any.filter(|_| server.usability() == Usability::Up);
-                let from_own = match (own, any) {
-                    (None, None) => break,
-                    (Some(own), Some(any)) => own < any,
-                    (Some(_), None) => true,
-                    (None, Some(_)) => false,
-                };
-                if !server
-                    .counters
-                    .sessions
-                    .try_enter(u64::from(server.maxconn.load(Relaxed)))
-                {
-                    break;
-                }
-                let waiter = if from_own {
-                    queues.servers[index].pop_front()
-                } else {
-                    queues.backend.pop_front()
-                };
-                self.left(from_own.then_some(server));
-                if let Some(waiter) = waiter {
-                    waiter.settle(server.id.0);
-                }
-            }
+            is_any_up |= server.usability() == Usability::Up;
+            self.serve(&mut queues, server);
         }
-        if nobody {
-            while let Some(waiter) = queues.backend.pop_front() {
+        if !is_any_up {
+            while let Some((_, waiter)) = queues.backend.pop_first() {
                 self.left(None);
                 waiter.settle(CHOOSE_AGAIN);
+            }
+        }
+    }
+
+    /// Gives the free places of one server to those who wait.
+    fn dispatch_to(&self, server: &Arc<Server>) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.serve(&mut self.lock(), server);
+        }
+    }
+
+    fn serve(&self, queues: &mut Queues, server: &Arc<Server>) {
+        let index = server.id.0 as usize;
+        let usability = server.usability();
+        if usability == Usability::Down {
+            // HAProxy redistributes the queue of a server that goes down.
+            while let Some((_, waiter)) = queues.servers[index].pop_first() {
+                self.left(Some(server));
+                waiter.settle(CHOOSE_AGAIN);
+            }
+            return;
+        }
+        loop {
+            let own = queues.servers[index]
+                .first_key_value()
+                .map(|(line, _)| *line);
+            // The backend's queue is for servers that take new clients: not for a backup while others serve.
+            let any = queues
+                .backend
+                .first_key_value()
+                .map(|(line, _)| *line)
+                .filter(|_| {
+                    usability == Usability::Up && self.balancer.serves(&self.backend, server.id)
+                });
+            let from_own = match (own, any) {
+                (None, None) => return,
+                (Some(own), Some(any)) => own < any,
+                (own, _) => own.is_some(),
+            };
+            let places = u64::from(self.backend.places(server));
+            if !server.counters.sessions.try_enter(places) {
+                return;
+            }
+            let waiter = if from_own {
+                queues.servers[index].pop_first()
+            } else {
+                queues.backend.pop_first()
+            };
+            self.left(from_own.then_some(server));
+            self.balancer.load_changed(server);
+            if let Some((_, waiter)) = waiter {
+                waiter.settle(server.id.0);
             }
         }
     }
@@ -195,6 +226,7 @@ impl Admission {
         self.backend.counters.queue.leave();
         if let Some(server) = server {
             server.counters.queue.leave();
+            self.balancer.load_changed(server);
         }
     }
 }
@@ -216,7 +248,8 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.server.counters.sessions.leave();
-        self.admission.dispatch();
+        self.admission.balancer.freed(&self.server);
+        self.admission.dispatch_to(&self.server);
     }
 }
 
@@ -226,6 +259,7 @@ pub struct Ticket {
     admission: Arc<Admission>,
     waiter: Arc<Waiter>,
     server: Option<Arc<Server>>,
+    line: Line,
     /// Its place, the first is 1: in the server's queue, in the backend's; 0 where it does not stand.
     pub positions: (u32, u32),
 }
@@ -270,12 +304,7 @@ impl Drop for Ticket {
             Some(server) => queues.servers.get_mut(server.id.0 as usize),
             None => Some(&mut queues.backend),
         };
-        if let Some(queue) = queue
-            && let Some(at) = queue
-                .iter()
-                .position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
-        {
-            queue.remove(at);
+        if queue.is_some_and(|queue| queue.remove(&self.line).is_some()) {
             self.admission.left(self.server.as_ref());
         }
         drop(queues);

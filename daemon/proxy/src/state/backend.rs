@@ -25,6 +25,10 @@ pub struct Backend {
     pub http: bool,
     /// Its servers in order.
     pub servers: Vec<Arc<Server>>,
+    /// `fullconn`: with so many sessions servers have their whole `maxconn`; 0 for always.
+    pub fullconn: std::sync::atomic::AtomicU32,
+    /// Whether a server's `maxconn` depends on the load (`minconn`).
+    has_ramps: bool,
     /// Grows whenever a server's usability or weight changes; balancers compare it and rebuild.
     generation: AtomicU64,
     /// Wakes those who wait in the queue when a place is free or a server comes up.
@@ -53,7 +57,10 @@ impl Backend {
         http: bool,
         servers: Vec<Arc<Server>>,
     ) -> Self {
+        let has_ramps = servers.iter().any(|server| server.config.minconn.is_some());
         Self {
+            fullconn: std::sync::atomic::AtomicU32::new(0),
+            has_ramps,
             id,
             config_index,
             iid,
@@ -65,6 +72,29 @@ impl Backend {
             counters: BackendCounters::default(),
             availability: Mutex::default(),
         }
+    }
+
+    /// How many requests a server may have at a time now; 0 for any number. `minconn` makes it follow the backend's load up
+    /// to `fullconn`, `slowstart` the time since the server came back.
+    pub fn places(&self, server: &Server) -> u32 {
+        let most = server.maxconn.load(Relaxed);
+        if most == 0 {
+            return 0;
+        }
+        let mut places = most;
+        if let Some(least) = server.config.minconn.filter(|least| *least < most) {
+            let sessions = self.counters.sessions.current();
+            let fullconn = u64::from(self.fullconn.load(Relaxed));
+            if sessions < fullconn {
+                places = ((u64::from(most) * sessions / fullconn) as u32).max(least);
+            }
+        }
+        server.ramped(places)
+    }
+
+    /// Whether the number of places of a server changes with the load.
+    pub fn has_ramps(&self) -> bool {
+        self.has_ramps
     }
 
     /// Servers that take new clients (`nbsrv`).

@@ -57,6 +57,11 @@ pub struct Health {
     pub check_history: VecDeque<bool>,
 }
 
+/// The ramp of a server that does not start slowly, in thousandths.
+const FULL_SPEED: u32 = 1_000;
+/// Weights of dynamic algorithms are counted in such parts, so that one of 1 can grow too.
+const WEIGHT_SCALE: u32 = 16;
+
 /// A server of a backend.
 #[derive(Debug)]
 pub struct Server {
@@ -79,6 +84,10 @@ pub struct Server {
     pub user_weight: AtomicU32,
     /// `maxconn` now, 0 for none; operators change it.
     pub maxconn: AtomicU32,
+    /// How much of `slowstart` has passed, in thousandths; 1000 when it is not under way.
+    ramp: AtomicU32,
+    /// Milliseconds of the worker's clock at which `slowstart` began; 0 when it is not under way.
+    ramp_began_ms: AtomicU64,
     /// Figures.
     pub counters: ServerCounters,
     /// Grows when its sessions are to be shut down; a session compares with the value at its start.
@@ -140,6 +149,8 @@ impl Server {
             usability: AtomicU8::new(0),
             user_weight: AtomicU32::new(u32::from(config.weight)),
             maxconn: AtomicU32::new(config.maxconn.unwrap_or(0)),
+            ramp: AtomicU32::new(FULL_SPEED),
+            ramp_began_ms: AtomicU64::new(0),
             counters: ServerCounters::default(),
             shutdown_generation: AtomicU64::new(0),
             shutdown: tokio::sync::Notify::new(),
@@ -157,6 +168,58 @@ impl Server {
             1 => Usability::PersistentOnly,
             _ => Usability::Down,
         }
+    }
+
+    /// Its weight now in sixteenths, as dynamic algorithms take it: during `slowstart` it has first one sixteenth of what
+    /// it will have, then one more with each sixteenth of the time (HAProxy 2.6 was seen to do so).
+    pub fn effective_weight(&self) -> u32 {
+        let parts = self.ramp.load(Relaxed) * WEIGHT_SCALE / FULL_SPEED + 1;
+        self.user_weight.load(Relaxed) * parts.min(WEIGHT_SCALE)
+    }
+
+    /// Begins `slowstart`, if the server has one: it has just come back.
+    pub fn start_slowly(&self, now_ms: u64) {
+        if self.config.slowstart.is_some() {
+            self.ramp_began_ms.store(now_ms.max(1), Relaxed);
+            self.ramp.store(0, Relaxed);
+        }
+    }
+
+    /// Moves `slowstart` on; says whether that changed anything.
+    pub fn ramp_up(&self, now_ms: u64) -> bool {
+        let began_ms = self.ramp_began_ms.load(Relaxed);
+        let Some(duration) = self.config.slowstart.filter(|_| began_ms != 0) else {
+            return false;
+        };
+        let elapsed_ms = u128::from(now_ms.saturating_sub(began_ms));
+        let ramp = elapsed_ms * u128::from(FULL_SPEED) / duration.as_millis().max(1);
+        let ramp = ramp.min(u128::from(FULL_SPEED)) as u32;
+        if ramp == FULL_SPEED {
+            self.ramp_began_ms.store(0, Relaxed);
+        }
+        self.ramp.swap(ramp, Relaxed) != ramp
+    }
+
+    /// Of so many places, those that it has during `slowstart`.
+    pub fn ramped(&self, places: u32) -> u32 {
+        match self.ramp.load(Relaxed) {
+            FULL_SPEED => places,
+            ramp => ((u64::from(places) * u64::from(ramp) / u64::from(FULL_SPEED)) as u32).max(1),
+        }
+    }
+
+    /// The share of its weight that it has during `slowstart`, in per cent; `None` when that is not under way.
+    pub fn throttle(&self) -> Option<u32> {
+        let weight = self.user_weight.load(Relaxed);
+        let effective = self.effective_weight();
+        let is_slow = self.ramp.load(Relaxed) != FULL_SPEED && effective < weight * WEIGHT_SCALE;
+        // Rounded as HAProxy was seen to round.
+        is_slow.then(|| (100 * effective).div_ceil(WEIGHT_SCALE) / weight.max(1))
+    }
+
+    /// Its weight now in whole numbers, rounded up.
+    pub fn shown_weight(&self) -> u32 {
+        self.effective_weight().div_ceil(WEIGHT_SCALE)
     }
 
     /// Recomputes [`Server::usability`] after `health` or the weight has changed; says whether it changed.

@@ -204,7 +204,6 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         address: match (&address.as_deref(), &server.config.address) {
             (Some(address), _) => address.to_string(),
             (None, ServerAddress::Unix(path)) => format!("unix@{path}"),
-            (None, ServerAddress::Abstract(name)) => format!("abns@{name}"),
             (None, ServerAddress::Host { .. }) => String::new(),
         },
         fqdn,
@@ -214,7 +213,8 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         operational: health.operational,
         status: status_word(server, &health),
         // A drained server keeps its weight here, as HAProxy shows it.
-        weight: user_weight,
+        throttle: server.throttle(),
+        weight: server.shown_weight(),
         initial_weight: u32::from(server.config.weight),
         user_weight,
         backup: server.config.backup,
@@ -273,7 +273,7 @@ fn backend_stats(proxy: &ProxyConfig, backend: &Backend, now_ms: u64) -> Backend
         .iter()
         .filter(|server| server.usability() == Usability::Up)
         .filter(|server| server.config.backup == (active == 0))
-        .map(|server| server.user_weight.load(Relaxed))
+        .map(|server| server.shown_weight())
         .sum();
     BackendStats {
         status: if is_up { "UP" } else { "DOWN" }.to_owned(),
@@ -340,6 +340,8 @@ fn algorithm(balance: &Balance) -> &'static str {
         Balance::Uri { .. } => "uri",
         Balance::UrlParam { .. } => "url_param",
         Balance::Header { .. } => "hdr",
+        Balance::Hash { .. } => "hash",
+        Balance::RdpCookie { .. } => "rdp-cookie",
         Balance::Random { .. } => "random",
     }
 }
