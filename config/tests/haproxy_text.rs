@@ -118,9 +118,9 @@ fn a_misspelt_word_gets_a_suggestion() {
 fn words_known_but_not_done_are_named() {
     for text in [
         "peers p\n peer a 1.2.3.4:5\n",
-        "resolvers r\n nameserver a 1.2.3.4:53\n",
+        "resolvers r\n nameserver a 1.2.3.4:53 ssl\n",
         "backend b\n stick on src\n",
-        "backend b\n server-template s 1-3 x:80\n",
+        "backend b\n source 0.0.0.0 usesrc hdr_ip(x)\n server s x:80\n",
         "frontend f\n bind :80 ssl crt-list x\n",
         "frontend f\n use_backend %[path]\n",
         "backend b\n server s 1.2.3.4:80 agent-check\n",
@@ -237,16 +237,95 @@ fn server_options_are_read() {
             relative: false
         }
     );
-    assert_eq!(b.send_proxy, Some(2));
+    assert_eq!(b.send_proxy, Some(SendProxy::V2(ProxyV2Options::default())));
     assert_eq!(c.tls.as_ref().and_then(|tls| tls.sni.as_deref()), Some("x"));
     assert_eq!(d.address, ServerAddress::Unix("/run/d.sock".into()));
     assert_eq!([a.id, b.id, c.id, d.id], [1, 2, 9, 4]);
-    assert!(
-        proxy
-            .servers
-            .iter()
-            .all(|server| server.source == Some("10.0.0.5".parse().expect("an address")))
+    assert!(proxy.servers.iter().all(|server| {
+        server
+            .source
+            .as_ref()
+            .is_some_and(|source| source.address == Some("10.0.0.5".parse().expect("an address")))
+    }));
+}
+
+#[test]
+fn resolvers_and_templates_are_read() {
+    let loaded = read(
+        "defaults\n timeout client 1s\n timeout connect 1s\n timeout server 1s\nresolvers dns\n nameserver a 10.0.0.1:53\n nameserver b tcp@[::1]:5353\n parse-resolv-conf\n accepted_payload_size 4096\n resolve_retries 5\n timeout resolve 2s\n timeout retry 300\n hold valid 5s\n hold obsolete 1s\n hold nx 3s\nbackend b\n default-server resolvers dns resolve-prefer ipv4\n server-template web 2-4 _http._tcp.example.org resolve-opts allow-dup-ip,ignore-weight check\n server s a.example.org:80 resolvers default resolve-net 10.0.0.0/8,::1\n",
     );
+    assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);
+    let config = loaded.haproxy.expect("a proxy");
+    let [dns, default] = &config.resolvers[..] else {
+        panic!("{:?}", config.resolvers);
+    };
+    assert!(matches!(
+        &dns.nameservers[..],
+        [
+            NameServer::Address { tcp: false, .. },
+            NameServer::Address { tcp: true, .. },
+            NameServer::ResolvConf(_)
+        ]
+    ));
+    assert_eq!((dns.payload_bytes, dns.retries), (4_096, 5));
+    assert_eq!(dns.timeout_resolve, Duration::from_secs(2));
+    assert_eq!(dns.timeout_retry, Duration::from_millis(300));
+    assert_eq!(dns.hold.obsolete, Duration::from_secs(1));
+    assert_eq!(dns.hold.nx, Duration::from_secs(3));
+    assert_eq!(dns.hold.other, Duration::from_secs(30));
+    assert_eq!(default.name.text, "default");
+    assert!(matches!(
+        default.nameservers[..],
+        [NameServer::ResolvConf(_)]
+    ));
+    let servers = &config.proxies[0].servers;
+    let names: Vec<_> = servers
+        .iter()
+        .map(|server| server.name.text.as_str())
+        .collect();
+    assert_eq!(names, ["web2", "web3", "web4", "s"]);
+    assert!(servers.iter().all(|server| server.resolve.prefer_ipv4));
+    assert!(servers[0].resolve.allow_duplicates && servers[0].resolve.ignore_weight);
+    assert_eq!(servers[3].resolve.networks.len(), 2);
+    let loaded = read("backend b\n server s a:80 resolvers dnss\nresolvers dns\n");
+    let text = loaded.diagnostics.render(&loaded.sources);
+    assert!(text.contains("did you mean 'dns'?"), "{text}");
+}
+
+#[test]
+fn sources_and_proxy_headers_are_read() {
+    let proxy = listen(
+        " server a h:1 source 10.0.0.1:1000-2000 interface eth0\n server b h:1 source 0.0.0.0 usesrc clientip\n server c h:1 send-proxy-v2-ssl proxy-v2-options crc32c,unique-id check\n server d h:1 proxy-v2-options crc32c check port 5\n server e h:1 send-proxy send-proxy-v2 no-send-proxy-v2 check check-send-proxy port 5\n server f abns@x",
+    );
+    let [a, b, c, d, e, f] = &proxy.servers[..] else {
+        panic!("six servers");
+    };
+    let source = a.source.as_ref().expect("a source");
+    assert_eq!(
+        (source.ports, source.interface.as_deref()),
+        ((1_000, 2_000), Some("eth0"))
+    );
+    let source = b.source.as_ref().expect("a source");
+    assert_eq!(
+        (source.address, source.transparent),
+        (None, Some(TransparentSource::ClientIp))
+    );
+    let options = ProxyV2Options {
+        ssl: true,
+        crc32c: true,
+        unique_id: true,
+        ..ProxyV2Options::default()
+    };
+    assert_eq!(c.send_proxy, Some(SendProxy::V2(options)));
+    // As HAProxy 2.6: options alone mean version 1.
+    assert_eq!(
+        (d.send_proxy, e.send_proxy),
+        (Some(SendProxy::V1), Some(SendProxy::V1))
+    );
+    let checked =
+        [c, d, e].map(|server| server.check.as_ref().is_some_and(|check| check.send_proxy));
+    assert_eq!(checked, [true, false, true]);
+    assert_eq!(f.address, ServerAddress::Abstract("x".into()));
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Side {
         std::fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
     }
 
+    /// The folder that `{dir}` stands for.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Asks the control socket.
     pub fn command(&self, command: &str) -> Outcome<String> {
         let mut socket = UnixStream::connect(self.folder.path().join("sock"))?;

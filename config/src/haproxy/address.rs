@@ -109,6 +109,66 @@ pub(super) fn plain_address(
     found
 }
 
+/// The address of a `source`: with a port, a range of ports, or neither (0).
+pub(super) fn source_address(word: &Word, cx: &mut Context<'_>) -> Option<(IpAddr, (u16, u16))> {
+    let text = expand(&word.text, cx);
+    let (family, rest) = family(&text);
+    if matches!(family, "unix" | "abns") {
+        cx.not_yet(word.span, &format!("source {family}@"));
+        return None;
+    }
+    let host = |text: &str| match text {
+        "" | "*" => Some(IpAddr::from([0, 0, 0, 0])),
+        text => unbracketed(text).parse().ok(),
+    };
+    let ports = |text: &str| match text.split_once('-') {
+        Some((first, last)) => Some((first.parse().ok()?, last.parse().ok()?)),
+        None => text.parse().ok().map(|port| (port, port)),
+    };
+    let found = host(rest).map(|address| (address, (0, 0))).or_else(|| {
+        let (address, port) = split_port(rest);
+        Some((host(address)?, ports(port?)?))
+    });
+    let good = found.filter(|(address, (first, last))| {
+        let fits = match family {
+            "" | "ip" => true,
+            "ipv4" => address.is_ipv4(),
+            "ipv6" => address.is_ipv6(),
+            _ => false,
+        };
+        fits && first <= last && (*first > 0 || *last == 0)
+    });
+    if good.is_none() {
+        let message = format!(
+            "'source' expects an IP address, with a port or a range of ports, found '{}'",
+            word.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, word.span, message);
+    }
+    good
+}
+
+/// The address of a `nameserver`, and whether it is asked over TCP only.
+pub(super) fn name_server(
+    word: &Word,
+    cx: &mut Context<'_>,
+) -> Option<(std::net::SocketAddr, bool)> {
+    const DNS_PORT: u16 = 53;
+    let text = expand(&word.text, cx);
+    let (family, rest) = family(&text);
+    let tcp = match family {
+        "" | "ip" | "ipv4" | "ipv6" | "udp" | "udp4" | "udp6" => false,
+        "tcp" | "tcp4" | "tcp6" => true,
+        other => {
+            cx.not_yet(word.span, &format!("nameserver … {other}@"));
+            return None;
+        }
+    };
+    let (address, port) = plain_address(&Word::new(rest, word.span), "nameserver", cx)?;
+    let port = if port == 0 { DNS_PORT } else { port };
+    Some((std::net::SocketAddr::new(address, port), tcp))
+}
+
 enum Refusal {
     /// Nonsense.
     Bad(String),
@@ -270,9 +330,10 @@ fn server(text: &str) -> Result<ServerAddress, Refusal> {
     match family {
         "" if rest.starts_with('/') => return Ok(ServerAddress::Unix(path(rest)?)),
         "unix" | "uxst" | "stream+unix" => return Ok(ServerAddress::Unix(path(rest)?)),
+        "abns" => return Ok(ServerAddress::Abstract(path(rest)?)),
         "" | "ip" | "ipv4" | "ipv6" | "tcp" | "tcp4" | "tcp6" | "stream+ip" | "stream+ipv4"
         | "stream+ipv6" => {}
-        "abns" | "sockpair" | "quic4" | "quic6" | "udp" | "udp4" | "udp6" | "rhttp" | "mptcp"
+        "fd" | "sockpair" | "quic4" | "quic6" | "udp" | "udp4" | "udp6" | "rhttp" | "mptcp"
         | "mptcp4" | "mptcp6" => {
             return Err(Refusal::NotYet(format!("{family}@")));
         }

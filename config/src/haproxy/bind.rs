@@ -2,7 +2,7 @@
 
 use super::account::{account_id, account_name, mode_bits};
 use super::address::bind_addresses;
-use super::args::{Args, Context};
+use super::args::{Args, Context, Unit};
 use super::model::{Bind, BindAddress, BindTls, Proto};
 use super::proxy::Draft;
 use crate::diagnostic::DiagnosticKind;
@@ -62,7 +62,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("level", Accepted(1)),
     ("maxconn", Do(|o, args, cx| { o.bind.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); Some(()) })),
     ("mode", Do(|o, args, cx| { o.bind.mode = Some(mode_bits(args, cx)?); Some(()) })),
-    ("mss", Accepted(1)),
+    ("mss", Do(|o, args, cx| { o.bind.mss = Some(args.integer(cx, "a number of bytes", -65_535..=65_535)?).filter(|n| *n != 0); Some(()) })),
     ("name", Do(|o, args, cx| { o.bind.name = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("namespace", NotYet),
     ("nbconn", NotYet),
@@ -89,8 +89,8 @@ const OPTIONS: &[(&str, Action)] = &[
     ("ssl-max-ver", Do(|o, args, cx| { o.tls.max_version = max_version(args, cx)?; Some(()) })),
     ("ssl-min-ver", Do(|o, args, cx| { o.tls.min_version = Some(min_version(args, cx)?); Some(()) })),
     ("strict-sni", Do(|o, _, _| { o.tls.strict_sni = true; Some(()) })),
-    ("tcp-ut", Accepted(1)),
-    ("tfo", Accepted(0)),
+    ("tcp-ut", Do(|o, args, cx| { o.bind.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
+    ("tfo", Do(|o, _, _| { o.bind.fast_open = true; Some(()) })),
     ("thread", Accepted(1)),
     ("tls-ticket-keys", NotYet),
     ("tls-tickets", Accepted(0)),
@@ -195,6 +195,9 @@ fn plain_bind(span: crate::Span) -> Bind {
         group: None,
         accept_proxy: false,
         proto: Proto::Auto,
+        mss: None,
+        tcp_user_timeout: None,
+        fast_open: false,
         span,
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
         config.proxies.push(proxy);
     }
     check_references(config, cx);
+    super::resolvers::check_references(config, cx);
 }
 
 /// Numbers for things that may have one of their own: in order, around those that are taken.
@@ -190,7 +191,8 @@ fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
         return;
     }
     for server in &config.servers {
-        let portless = matches!(server.address, ServerAddress::Host { port, relative, .. } if port == 0 || relative);
+        // The records of a name of services say the port.
+        let portless = matches!(&server.address, ServerAddress::Host { host, port, relative } if (*port == 0 || *relative) && !host.starts_with('_'));
         if portless
             && server
                 .check

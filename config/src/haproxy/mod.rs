@@ -22,8 +22,10 @@ mod log;
 mod options;
 mod parser;
 mod proxy;
+mod resolvers;
 mod rules;
 mod server;
+mod source;
 mod stats;
 mod userlist;
 
@@ -53,5 +55,6 @@ pub fn keyword_lists() -> Vec<KeywordLists> {
         options::keyword_lists(),
         bind::keyword_lists(),
         server::keyword_lists(),
+        resolvers::keyword_lists(),
     ]
 }

@@ -21,6 +21,8 @@ pub struct HaproxyConfig {
     pub proxies: Vec<ProxyConfig>,
     /// `userlist` sections.
     pub userlists: Vec<UserList>,
+    /// `resolvers` sections.
+    pub resolvers: Vec<ResolversConfig>,
 }
 
 /// A name of an account in the system, or its number.
@@ -577,6 +579,12 @@ pub struct Bind {
     pub accept_proxy: bool,
     /// `proto`.
     pub proto: Proto,
+    /// `mss`: bytes; negative ones are taken off the interface's.
+    pub mss: Option<i32>,
+    /// `tcp-ut`: how long sent data may stay without acknowledgement.
+    pub tcp_user_timeout: Option<Duration>,
+    /// `tfo`: data in the first packet.
+    pub fast_open: bool,
     /// Where it was written.
     pub span: Span,
 }
@@ -619,6 +627,8 @@ pub struct CheckConfig {
     pub address: Option<IpAddr>,
     /// `check-ssl`.
     pub tls: bool,
+    /// `check-send-proxy`, or the server's own `send-proxy` where the check goes to the same address and port.
+    pub send_proxy: bool,
 }
 
 /// `init-addr` methods.
@@ -648,6 +658,140 @@ pub enum ServerAddress {
     },
     /// A unix stream socket.
     Unix(String),
+    /// An abstract unix stream socket, `abns@NAME`.
+    Abstract(String),
+}
+
+/// Which PROXY header a server is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SendProxy {
+    /// `send-proxy`: the line of version 1.
+    V1,
+    /// `send-proxy-v2`: the binary header of version 2.
+    V2(ProxyV2Options),
+}
+
+/// `proxy-v2-options`: what a header of version 2 tells besides the addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyV2Options {
+    /// `ssl`: whether the client came by TLS, and its version.
+    pub ssl: bool,
+    /// `cert-cn`: the common name of the client's certificate.
+    pub cert_cn: bool,
+    /// `ssl-cipher`.
+    pub ssl_cipher: bool,
+    /// `cert-sig`: signature algorithm of the certificate that we showed.
+    pub cert_sig: bool,
+    /// `cert-key`: key algorithm of the certificate that we showed.
+    pub cert_key: bool,
+    /// `authority`: the name that the client asked for by SNI.
+    pub authority: bool,
+    /// `crc32c`: a checksum of the header.
+    pub crc32c: bool,
+    /// `unique-id`: what `unique-id-format` makes.
+    pub unique_id: bool,
+}
+
+/// `source`: from where a server is connected to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceConfig {
+    /// The address; `None` leaves it to the system.
+    pub address: Option<IpAddr>,
+    /// First and last port, both 0 to leave it to the system.
+    pub ports: (u16, u16),
+    /// `interface NAME`.
+    pub interface: Option<String>,
+    /// `usesrc`.
+    pub transparent: Option<TransparentSource>,
+}
+
+/// `usesrc`: an address that is not ours, by `IP_TRANSPARENT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransparentSource {
+    /// `client`: the client's address and port.
+    Client,
+    /// `clientip`: the client's address.
+    ClientIp,
+    /// A fixed address; port 0 leaves it to the system.
+    Address(std::net::SocketAddr),
+}
+
+/// A `resolvers` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolversConfig {
+    /// Its name.
+    pub name: Word,
+    /// Name servers in order.
+    pub nameservers: Vec<NameServer>,
+    /// `accepted_payload_size` in bytes, 512 by default.
+    pub payload_bytes: u16,
+    /// `resolve_retries`, 3 by default.
+    pub retries: u32,
+    /// `timeout resolve`: the period of resolutions, 1 s by default.
+    pub timeout_resolve: Duration,
+    /// `timeout retry`: between two queries without an answer, 1 s by default.
+    pub timeout_retry: Duration,
+    /// `hold`.
+    pub hold: Hold,
+    /// The section's first line.
+    pub span: Span,
+}
+
+/// `nameserver NAME ADDRESS`, or the place of `parse-resolv-conf`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameServer {
+    /// A server.
+    Address {
+        /// Its name.
+        name: Word,
+        /// Where it answers.
+        address: std::net::SocketAddr,
+        /// `tcp@`: asked over TCP only.
+        tcp: bool,
+    },
+    /// The servers of `/etc/resolv.conf`.
+    ResolvConf(Span),
+}
+
+/// `hold STATUS PERIOD`: how long the last good answer stays good after an answer of another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Hold {
+    pub valid: Duration,
+    pub obsolete: Duration,
+    pub nx: Duration,
+    pub timeout: Duration,
+    pub refused: Duration,
+    pub other: Duration,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        const BAD: Duration = Duration::from_secs(30);
+        Self {
+            valid: Duration::from_secs(10),
+            obsolete: Duration::ZERO,
+            nx: BAD,
+            timeout: BAD,
+            refused: BAD,
+            other: BAD,
+        }
+    }
+}
+
+/// How a server's name is resolved while the worker runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveConfig {
+    /// `resolvers NAME`; without one the name is resolved at start only.
+    pub resolvers: Option<Word>,
+    /// `resolve-prefer ipv4`; IPv6 is preferred by default.
+    pub prefer_ipv4: bool,
+    /// `resolve-net`, networks preferred in this order.
+    pub networks: Vec<IpNet>,
+    /// `resolve-opts allow-dup-ip`.
+    pub allow_duplicates: bool,
+    /// `resolve-opts ignore-weight`: of SRV records.
+    pub ignore_weight: bool,
 }
 
 /// A `server` line, with `default-server` already applied.
@@ -681,14 +825,18 @@ pub struct ServerConfig {
     pub slowstart: Option<Duration>,
     /// `ssl`.
     pub tls: Option<ServerTls>,
-    /// `send-proxy` (1) or `send-proxy-v2` (2).
-    pub send_proxy: Option<u8>,
+    /// `send-proxy`, `send-proxy-v2` and so on.
+    pub send_proxy: Option<SendProxy>,
     /// `init-addr`, `last,libc` by default.
     pub init_addr: Vec<InitAddr>,
     /// `on-marked-down shutdown-sessions`.
     pub shutdown_sessions_on_down: bool,
     /// `source`.
-    pub source: Option<IpAddr>,
+    pub source: Option<SourceConfig>,
+    /// `resolvers` and `resolve-…`.
+    pub resolve: ResolveConfig,
+    /// `tcp-ut`: how long sent data may stay without acknowledgement.
+    pub tcp_user_timeout: Option<Duration>,
     /// The line's place.
     pub span: Span,
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::args::{Args, Context};
 use super::condition::evaluate_condition_with;
-use super::model::{HaproxyConfig, ProxyKind};
+use super::model::{HaproxyConfig, ProxyKind, ResolversConfig};
 use super::proxy::{Draft, Section};
-use super::{finish, global, lexer, proxy, userlist};
+use super::{finish, global, lexer, proxy, resolvers, userlist};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap, Span, Word};
 
@@ -135,6 +135,7 @@ enum Current {
     Global,
     Proxy(Box<Draft>),
     UserList(userlist::Draft),
+    Resolvers(ResolversConfig),
     /// A section that is not done, or whose header is wrong: its lines say nothing.
     Skipped,
 }
@@ -152,14 +153,19 @@ const SECTIONS_NOT_YET: &[&str] = &[
     "namespace_list",
     "peers",
     "program",
-    "resolvers",
     "ring",
     "traces",
 ];
 
 /// Sections that we have, sorted.
 const SECTIONS: &[&str] = &[
-    "backend", "defaults", "frontend", "global", "listen", "userlist",
+    "backend",
+    "defaults",
+    "frontend",
+    "global",
+    "listen",
+    "resolvers",
+    "userlist",
 ];
 
 /// All section keywords that HAProxy knows.
@@ -254,6 +260,7 @@ impl Parser<'_> {
             Current::Proxy(draft) if draft.config.name.text.is_empty() => "defaults".to_owned(),
             Current::Proxy(draft) => draft.config.name.text.clone(),
             Current::UserList(draft) => draft.list.name.text.clone(),
+            Current::Resolvers(draft) => draft.name.text.clone(),
         }
     }
 
@@ -370,6 +377,7 @@ impl Parser<'_> {
             Current::Global => global::line(&mut self.config.global, words, &mut self.cx),
             Current::Proxy(draft) => proxy::line(draft, words, &mut self.cx),
             Current::UserList(list) => userlist::line(list, words, &mut self.cx),
+            Current::Resolvers(draft) => resolvers::line(draft, words, &mut self.cx),
         }
     }
 
@@ -383,6 +391,7 @@ impl Parser<'_> {
                 .config
                 .userlists
                 .push(userlist::finish(draft, &mut self.cx)),
+            Current::Resolvers(draft) => self.config.resolvers.push(draft),
             Current::None | Current::Global | Current::Skipped => {}
         }
     }
@@ -413,6 +422,18 @@ impl Parser<'_> {
                     }
                     let _ = args.end(&mut self.cx);
                     Current::UserList(userlist::Draft::new(name))
+                }
+                None => Current::Skipped,
+            },
+            "resolvers" => match self.name(&mut args) {
+                Some(name) => {
+                    let mut sections = self.config.resolvers.iter();
+                    if sections.any(|section| section.name.text == name.text) {
+                        let message = format!("resolvers '{}' is already defined", name.text);
+                        self.cx.error(DiagnosticKind::Duplicate, name.span, message);
+                    }
+                    let _ = args.end(&mut self.cx);
+                    Current::Resolvers(resolvers::empty(name))
                 }
                 None => Current::Skipped,
             },

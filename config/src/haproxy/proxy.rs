@@ -4,7 +4,7 @@ use super::args::{Args, Context, Unit};
 use super::log::{LogEntry, log_entry};
 use super::model::*;
 use super::server::ServerOptions;
-use super::{balance, bind, checks, cookie, errors, options, rules, server, stats};
+use super::{balance, bind, checks, cookie, errors, options, rules, server, source, stats};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::{Span, Word};
 
@@ -317,8 +317,8 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("rsprep", F | B, Removed("use 'http-response replace-header'")),
     ("server", B | STRICT, Do(server::server)),
     ("server-state-file-name", D | B, NotYet),
-    ("server-template", B | STRICT, NotYet),
-    ("source", D | B, Do(server::source)),
+    ("server-template", B | STRICT, Do(server::server_template)),
+    ("source", D | B, Do(source::of_backend)),
     ("srvtcpka-cnt", D | B, Accepted(PROBES)),
     ("srvtcpka-idle", D | B, Accepted(PROBES)),
     ("srvtcpka-intvl", D | B, Accepted(PROBES)),

@@ -1,13 +1,17 @@
-//! `server`, `default-server` and `source`: one row for each option.
+//! `server`, `server-template` and `default-server`: one row for each option.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::address::{plain_address, server_address};
 use super::args::{Args, Context, Unit};
-use super::model::{CheckConfig, InitAddr, ServerConfig, ServerTls};
+use super::model::{
+    CheckConfig, InitAddr, ProxyV2Options, ResolveConfig, SendProxy, ServerAddress, ServerConfig,
+    ServerTls, SourceConfig,
+};
 use super::proxy::Draft;
+use super::{resolvers, source};
 use crate::diagnostic::DiagnosticKind;
+use crate::source::Word;
 
 /// All options of a server, as a `default-server` line or the server's own leave them.
 #[derive(Clone, Debug)]
@@ -26,11 +30,33 @@ pub(super) struct ServerOptions {
     tls: ServerTls,
     /// `verify` was written.
     verify_written: bool,
-    send_proxy: Option<u8>,
+    proxy_header: ProxyHeader,
     init_addr: Vec<InitAddr>,
     shutdown_sessions_on_down: bool,
-    source: Option<IpAddr>,
+    pub(super) source: Option<SourceConfig>,
+    pub(super) resolve: ResolveConfig,
+    tcp_user_timeout: Option<Duration>,
     id: Option<u32>,
+}
+
+/// `send-proxy` and all its forms: each sets its own, and the second version wins.
+#[derive(Clone, Copy, Debug, Default)]
+struct ProxyHeader {
+    v1: bool,
+    v2: bool,
+    /// `check-send-proxy`.
+    checks: bool,
+    options: ProxyV2Options,
+}
+
+impl ProxyHeader {
+    /// HAProxy takes options alone for `send-proxy`.
+    fn finished(self) -> Option<SendProxy> {
+        if self.v2 {
+            return Some(SendProxy::V2(self.options));
+        }
+        (self.v1 || self.options != ProxyV2Options::default()).then_some(SendProxy::V1)
+    }
 }
 
 impl Default for ServerOptions {
@@ -50,6 +76,7 @@ impl Default for ServerOptions {
                 port: None,
                 address: None,
                 tls: false,
+                send_proxy: false,
             },
             cookie: None,
             backup: false,
@@ -58,10 +85,12 @@ impl Default for ServerOptions {
             ssl: false,
             tls: ServerTls::default(),
             verify_written: false,
-            send_proxy: None,
+            proxy_header: ProxyHeader::default(),
             init_addr: vec![InitAddr::Last, InitAddr::Libc],
             shutdown_sessions_on_down: false,
             source: None,
+            resolve: ResolveConfig::default(),
+            tcp_user_timeout: None,
             id: None,
         }
     }
@@ -98,7 +127,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("check", Do(|o, _, _| { o.check = true; Some(()) })),
     ("check-alpn", NotYet),
     ("check-proto", NotYet),
-    ("check-send-proxy", NotYet),
+    ("check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = true; Some(()) })),
     ("check-sni", NotYet),
     ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
     ("check-via-socks4", NotYet),
@@ -137,12 +166,12 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-agent-check", Accepted(0)),
     ("no-backup", Do(|o, _, _| { o.backup = false; Some(()) })),
     ("no-check", Do(|o, _, _| { o.check = false; Some(()) })),
-    ("no-check-send-proxy", Accepted(0)),
+    ("no-check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = false; Some(()) })),
     ("no-check-ssl", Do(|o, _, _| { o.check_config.tls = false; Some(()) })),
-    ("no-send-proxy", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
-    ("no-send-proxy-v2", Do(|o, _, _| { o.send_proxy = None; Some(()) })),
-    ("no-send-proxy-v2-ssl", Accepted(0)),
-    ("no-send-proxy-v2-ssl-cn", Accepted(0)),
+    ("no-send-proxy", Do(|o, _, _| { o.proxy_header.v1 = false; Some(()) })),
+    ("no-send-proxy-v2", Do(|o, _, _| { o.proxy_header.v2 = false; Some(()) })),
+    ("no-send-proxy-v2-ssl", Do(|o, _, _| { o.proxy_header.v2 = false; o.proxy_header.options.ssl = false; Some(()) })),
+    ("no-send-proxy-v2-ssl-cn", Do(|o, _, _| { o.proxy_header.v2 = false; o.proxy_header.options.ssl = false; o.proxy_header.options.cert_cn = false; Some(()) })),
     ("no-ssl", Do(|o, _, _| { o.ssl = false; Some(()) })),
     ("no-ssl-reuse", Accepted(0)),
     ("no-sslv3", Accepted(0)),
@@ -164,34 +193,33 @@ const OPTIONS: &[(&str, Action)] = &[
     ("pool-purge-delay", Accepted(1)),
     ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
     ("proto", Only(&["h1", "none"])),
-    ("proxy-v2-options", NotYet),
+    ("proxy-v2-options", Do(proxy_v2_options)),
     ("redir", NotYet),
-    ("resolve-net", NotYet),
-    ("resolve-opts", NotYet),
-    ("resolve-prefer", NotYet),
-    ("resolvers", NotYet),
+    ("resolve-net", Do(|o, args, cx| resolvers::networks(&mut o.resolve, args, cx))),
+    ("resolve-opts", Do(|o, args, cx| resolvers::options(&mut o.resolve, args, cx))),
+    ("resolve-prefer", Do(|o, args, cx| resolvers::prefer(&mut o.resolve, args, cx))),
+    ("resolvers", Do(|o, args, cx| { o.resolve.resolvers = Some(args.value(cx, "the name of a 'resolvers' section")?.clone()); Some(()) })),
     ("rise", Do(|o, args, cx| { o.check_config.rise = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
-    ("send-proxy", Do(|o, _, _| { o.send_proxy = Some(1); Some(()) })),
-    ("send-proxy-v2", Do(|o, _, _| { o.send_proxy = Some(2); Some(()) })),
-    ("send-proxy-v2-ssl", NotYet),
-    ("send-proxy-v2-ssl-cn", NotYet),
+    ("send-proxy", Do(|o, _, _| { o.proxy_header.v1 = true; Some(()) })),
+    ("send-proxy-v2", Do(|o, _, _| { o.proxy_header.v2 = true; Some(()) })),
+    ("send-proxy-v2-ssl", Do(|o, _, _| { o.proxy_header.v2 = true; o.proxy_header.options.ssl = true; Some(()) })),
+    ("send-proxy-v2-ssl-cn", Do(|o, _, _| { o.proxy_header.v2 = true; o.proxy_header.options.ssl = true; o.proxy_header.options.cert_cn = true; Some(()) })),
     ("shard", NotYet),
     ("sigalgs", Accepted(1)),
     ("slowstart", Do(|o, args, cx| { o.slowstart = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("sni", Do(sni)),
     ("socks4", NotYet),
-    ("source", Do(|o, args, cx| { o.source = Some(source_address(args, cx)?); Some(()) })),
+    ("source", Do(|o, args, cx| { o.source = Some(source::source(args, cx)?); Some(()) })),
     ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
     ("ssl-max-ver", NotYet),
     ("ssl-min-ver", NotYet),
     ("ssl-reuse", Accepted(0)),
     ("stick", Accepted(0)),
     ("strict-maxconn", NotYet),
-    ("tcp-ut", Accepted(1)),
+    ("tcp-ut", Do(|o, args, cx| { o.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("tfo", Accepted(0)),
     ("tls-tickets", Accepted(0)),
     ("track", NotYet),
-    ("usesrc", NotYet),
     ("verify", Do(verify)),
     ("verifyhost", Do(|o, args, cx| { o.tls.verify_host = Some(args.value(cx, "a host name")?.text.clone()); Some(()) })),
     ("weight", Do(|o, args, cx| { o.weight = args.integer(cx, "a weight", 0..=256)?; Some(()) })),
@@ -200,19 +228,83 @@ const OPTIONS: &[(&str, Action)] = &[
 
 /// `server NAME ADDRESS [OPTIONS]`.
 pub(super) fn server(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let span = args.span();
     let name = args.value(cx, "a name and an address")?.clone();
-    if let Some(bad) = name
-        .text
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)))
-    {
+    if let Some(bad) = bad_character(&name.text) {
         let message = format!(
             "character '{bad}' is not permitted in server name '{}'",
             name.text
         );
         cx.error(DiagnosticKind::InvalidValue, name.span, message);
     }
+    let server = one_server(draft, name, args, cx)?;
+    draft.config.servers.push(server);
+    Some(())
+}
+
+/// `server-template PREFIX N|A-B FQDN[:PORT] [OPTIONS]`: servers of one name.
+pub(super) fn server_template(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let prefix = args.value(cx, "a prefix, a number or range, and an address")?;
+    if let Some(bad) = bad_character(&prefix.text) {
+        let message = format!(
+            "character '{bad}' is not permitted in server prefix '{}'",
+            prefix.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, prefix.span, message);
+    }
+    let range = args.value(cx, "a number of servers or a range of numbers")?;
+    let ends = match range.text.split_once('-') {
+        Some((first, last)) => (first.parse().ok(), last.parse().ok()),
+        None => (Some(1), range.text.parse().ok()),
+    };
+    let (Some(first), Some(last)) = ends else {
+        let message = format!(
+            "invalid number or range '{}' of 'server-template'",
+            range.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, range.span, message);
+        return None;
+    };
+    let (first, last): (u32, u32) = (first, last);
+    if first == 0 || first > last || last - first >= MAX_TEMPLATE_SERVERS {
+        let message = format!(
+            "'server-template' expects from 1 to {MAX_TEMPLATE_SERVERS} servers, found '{}'",
+            range.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, range.span, message);
+        return None;
+    }
+    let template = one_server(draft, prefix.clone(), args, cx)?;
+    // An `id` in the options can be that of the first server only.
+    let id = draft.server_ids.pop().flatten();
+    for number in first..=last {
+        let mut server = template.clone();
+        server.name.text = format!("{}{number}", prefix.text);
+        draft.server_ids.push(id.filter(|_| number == first));
+        draft.config.servers.push(server);
+    }
+    Some(())
+}
+
+/// Most servers that one `server-template` line may make.
+const MAX_TEMPLATE_SERVERS: u32 = 10_000;
+
+fn bad_character(name: &str) -> Option<char> {
+    name.chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)))
+}
+
+/// Address and options, after the name; its `id` is put into the draft.
+fn one_server(
+    draft: &mut Draft,
+    name: Word,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<ServerConfig> {
+    let span = args.span();
     let address_word = args.value(cx, "an address after the name")?;
     let address = server_address(address_word, "server", cx);
     let mut options = draft.server_options.clone();
@@ -233,10 +325,23 @@ pub(super) fn server(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
     if options.minconn.is_some() && options.maxconn.is_none() {
         options.maxconn = options.minconn;
     }
+    let send_proxy = options.proxy_header.finished();
+    let check_elsewhere =
+        options.check_config.port.is_some() || options.check_config.address.is_some();
+    options.check_config.send_proxy =
+        options.proxy_header.checks || (send_proxy.is_some() && !check_elsewhere);
     let check = options.check.then(|| options.check_config.clone());
     let address = address?;
+    // A name of services has its ports in its records (manual, 5.3.1).
+    if let ServerAddress::Host { host, .. } = &address
+        && host.starts_with('_')
+        && options.resolve.resolvers.is_none()
+    {
+        let message = format!("'{host}' is a name of services (SRV), which needs 'resolvers'");
+        cx.error(DiagnosticKind::InvalidValue, address_word.span, message);
+    }
     draft.server_ids.push(options.id);
-    draft.config.servers.push(ServerConfig {
+    Some(ServerConfig {
         name,
         id: 0,
         address,
@@ -251,13 +356,14 @@ pub(super) fn server(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
         disabled: options.disabled,
         slowstart: options.slowstart,
         tls: options.ssl.then_some(options.tls),
-        send_proxy: options.send_proxy,
+        send_proxy,
         init_addr: options.init_addr,
         shutdown_sessions_on_down: options.shutdown_sessions_on_down,
         source: options.source,
+        resolve: options.resolve,
+        tcp_user_timeout: options.tcp_user_timeout,
         span,
-    });
-    Some(())
+    })
 }
 
 /// `default-server OPTIONS`.
@@ -271,16 +377,6 @@ pub(super) fn default_server(
     options.id = None;
     draft.server_options = options;
     Some(())
-}
-
-/// `source ADDRESS` of a backend: for all its servers.
-pub(super) fn source(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let address = source_address(args, cx)?;
-    draft.server_options.source = Some(address);
-    for server in &mut draft.config.servers {
-        server.source = server.source.or(Some(address));
-    }
-    args.end(cx)
 }
 
 fn read_options(
@@ -356,18 +452,42 @@ fn check_address(
     Some(())
 }
 
-fn source_address(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<IpAddr> {
-    let word = args.value(cx, "an address")?;
-    let (address, port) = plain_address(word, "source", cx)?;
-    if port != 0 {
-        cx.not_yet(word.span, "a port in 'source'");
-        return None;
+/// `proxy-v2-options OPTION[,OPTION]…`.
+fn proxy_v2_options(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    const NAMES: [&str; 8] = [
+        "authority",
+        "cert-cn",
+        "cert-key",
+        "cert-sig",
+        "crc32c",
+        "ssl",
+        "ssl-cipher",
+        "unique-id",
+    ];
+    let word = args.value(cx, "options")?;
+    let wanted = &mut options.proxy_header.options;
+    for part in word.text.split(',').filter(|part| !part.is_empty()) {
+        match part {
+            "authority" => wanted.authority = true,
+            "cert-cn" => wanted.cert_cn = true,
+            "cert-key" => wanted.cert_key = true,
+            "cert-sig" => wanted.cert_sig = true,
+            "crc32c" => wanted.crc32c = true,
+            "ssl" => wanted.ssl = true,
+            "ssl-cipher" => wanted.ssl_cipher = true,
+            "unique-id" => wanted.unique_id = true,
+            _ => {
+                let part = Word::new(part, word.span);
+                cx.unknown(&part, "in 'proxy-v2-options'", NAMES);
+                return None;
+            }
+        }
     }
-    if let Some(next @ ("usesrc" | "interface")) = args.peek() {
-        cx.not_yet(word.span, &format!("source … {next}"));
-        return None;
-    }
-    Some(address)
+    Some(())
 }
 
 fn verify(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {

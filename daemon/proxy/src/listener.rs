@@ -1,5 +1,6 @@
 //! Accepting: limits, the source, TLS, and what a session is born with.
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,10 +11,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::app::{App, FrontendRuntime, ListenerRuntime};
-use crate::net::{Buffer, Stream, Timer};
+use crate::net::proxy_protocol::{Addresses, ParseError};
+use crate::net::{Buffer, ReceiveError, Stream, Timer, receive_proxy_header};
 use crate::proxy::{self, Connection};
+use crate::rules::Entrance;
 use crate::tcp;
-use crate::txn::Session;
+use crate::txn::{Proxied, Session};
 
 /// Pause after a failed accept (no descriptors left, for instance), and between looks at a closed frontend.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -234,11 +237,12 @@ async fn session(
         accepted_us: *now_us,
         tls: None,
         is_http2: false,
+        proxied: None,
     };
-    if !front
+    let entrance = front
         .rules
-        .tcp_connection(&session, &app.environment, *now_us)
-    {
+        .tcp_connection(&session, &app.environment, *now_us);
+    if entrance == Entrance::Closed {
         front.frontend.counters.denied_connections.increment();
         stream.reset_on_close();
         return;
@@ -261,6 +265,12 @@ async fn session(
         watched: None,
         http2_preface: false,
     };
+    // Its state lives on the heap: most connections have none.
+    if (listener.accept_proxy || entrance == Entrance::WithProxyHeader)
+        && !Box::pin(take_proxy_header(&mut connection)).await
+    {
+        return;
+    }
     let _tls = match &listener.tls {
         None => None,
         Some(acceptor) => {
@@ -283,6 +293,93 @@ async fn session(
     } else {
         tcp::serve(connection).await;
     }
+}
+
+/// Takes the PROXY header that must come first, within `timeout client`, and lets the session see its addresses. A
+/// connection without a good one is counted, logged and closed.
+async fn take_proxy_header(c: &mut Connection) -> bool {
+    let outcome = {
+        let entry = Arc::clone(&c.entry);
+        let reading = receive_proxy_header(&c.client);
+        let limited = async {
+            match c.front.timeouts.client {
+                Some(limit) => tokio::time::timeout(limit, reading).await.ok(),
+                None => Some(reading.await),
+            }
+        };
+        let mut limited = std::pin::pin!(limited);
+        std::future::poll_fn(|context| {
+            // A session that is shut down ends here too; its waker wakes this task.
+            if entry.is_killed() {
+                return Poll::Ready(Some(Err(ReceiveError::Closed)));
+            }
+            limited.as_mut().poll(context)
+        })
+        .await
+    };
+    let (reason, is_empty) = match outcome {
+        Some(Ok(parsed)) => {
+            let (source, destination) = (c.session.source, c.session.destination);
+            if let Addresses::Tcp {
+                source,
+                destination,
+            } = parsed.addresses
+            {
+                c.session.source = source;
+                c.session.destination = destination;
+                c.entry.set_proxied_source(source);
+            }
+            c.session.proxied = Some(Arc::new(Proxied {
+                source,
+                destination,
+                authority: parsed.tlvs.authority,
+                unique_id: parsed.tlvs.unique_id,
+            }));
+            return true;
+        }
+        None => ("Timeout while waiting for PROXY protocol header", true),
+        Some(Err(ReceiveError::Closed | ReceiveError::Io(_))) => (
+            "Connection closed while waiting for PROXY protocol header",
+            true,
+        ),
+        Some(Err(ReceiveError::Truncated)) => ("Truncated PROXY protocol header received", false),
+        Some(Err(ReceiveError::Bad(error))) => (
+            match error {
+                ParseError::NotAHeader => {
+                    "Received something which does not look like a PROXY protocol header"
+                }
+                ParseError::UnknownProtocol => {
+                    "Received an unhandled protocol in the PROXY protocol header"
+                }
+                ParseError::Invalid(_) | ParseError::Incomplete => {
+                    "Received an invalid PROXY protocol header"
+                }
+            },
+            false,
+        ),
+    };
+    c.front.frontend.counters.request_errors.increment();
+    if !(is_empty && c.front.dontlognull) {
+        log_refused(&c.app, &c.front, &c.session, reason);
+    }
+    c.client.reset_on_close();
+    false
+}
+
+/// The line about a connection that ended before it became a session.
+fn log_refused(app: &App, front: &FrontendRuntime, session: &Session, reason: &str) {
+    let text = format!(
+        "{}:{} [{}] {}/{}: {reason}",
+        session.source.ip().to_canonical(),
+        session.source.port(),
+        crate::log::clf_date(session.accepted_wall_us),
+        front.frontend.name,
+        session.listener
+    );
+    let sockets = &app.shared.reports.sockets;
+    front
+        .log
+        .message(sockets, config::haproxy::LogLevel::Info, &text);
 }
 
 /// A TLS connection in the gauges; it leaves them when dropped.
@@ -331,15 +428,7 @@ async fn handshake(
                 } else {
                     "SSL handshake failure"
                 };
-                let text = format!(
-                    "{} {}/{}: {reason}",
-                    c.session.source, c.front.frontend.name, c.session.listener
-                );
-                c.front.log.message(
-                    &c.app.shared.reports.sockets,
-                    config::haproxy::LogLevel::Info,
-                    &text,
-                );
+                log_refused(&c.app, &c.front, &c.session, reason);
             }
             None
         }

@@ -31,9 +31,9 @@ pub struct Session {
     pub frontend: Arc<Frontend>,
     /// `name` of the bind line, or its number.
     pub listener: Arc<str>,
-    /// Client; `0.0.0.0:0` for a unix socket.
+    /// Client, as a PROXY header says if there was one; `0.0.0.0:0` for a unix socket.
     pub source: SocketAddr,
-    /// Our end.
+    /// Where it connected to, as above.
     pub destination: SocketAddr,
     /// Microseconds since 1970 of the accept.
     pub accepted_wall_us: u64,
@@ -43,6 +43,36 @@ pub struct Session {
     pub tls: Option<Arc<TlsInfo>>,
     /// Whether it speaks HTTP/2.
     pub is_http2: bool,
+    /// What a PROXY header told, if there was one.
+    pub proxied: Option<Arc<Proxied>>,
+}
+
+/// A connection that began with a PROXY header.
+#[derive(Debug)]
+pub struct Proxied {
+    /// The peer that sent it: the connection's own source.
+    pub source: SocketAddr,
+    /// The connection's own destination.
+    pub destination: SocketAddr,
+    /// The authority TLV.
+    pub authority: Option<Vec<u8>>,
+    /// The unique ID TLV.
+    pub unique_id: Option<Vec<u8>>,
+}
+
+impl Session {
+    /// Client and where it connected to; `None` for a unix socket.
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        (!self.source.ip().is_unspecified()).then_some((self.source, self.destination))
+    }
+
+    /// The connection's own source and destination, whatever a PROXY header says.
+    pub fn own_addresses(&self) -> (SocketAddr, SocketAddr) {
+        match &self.proxied {
+            Some(proxied) => (proxied.source, proxied.destination),
+            None => (self.source, self.destination),
+        }
+    }
 }
 
 /// First letter of the termination state (manual, "8.5. Session state at disconnection").

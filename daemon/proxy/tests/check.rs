@@ -30,9 +30,9 @@ fn check(backend: &str, severity: Severity, words: &str) {
 fn what_is_not_done_yet_is_named() {
     use Severity::{Error, Warning};
     check(
-        " server s 127.0.0.1:80 send-proxy-v2",
+        " server s 127.0.0.1:80 send-proxy-v2 proxy-v2-options cert-key",
         Error,
-        "send-proxy-v2",
+        "cert-key",
     );
     check(
         " balance uri\n hash-type consistent wt6\n server s 127.0.0.1:80",

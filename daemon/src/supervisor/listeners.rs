@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::SourceMap;
 use config::haproxy::{Account, Bind, BindAddress, HaproxyConfig};
@@ -17,6 +18,9 @@ use crate::configuration::{group_number, user_number};
 /// Connections that may wait for `accept` where nothing else is configured; the kernel cuts it at its own limit.
 pub const DEFAULT_BACKLOG: i32 = 4_096;
 
+/// Bytes of an abstract name: `sun_path` (unix(7)) without its leading zero.
+const ABSTRACT_NAME_BYTES: usize = 107;
+
 /// What makes a socket the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SocketKey {
@@ -24,6 +28,9 @@ pub(super) struct SocketKey {
     interface: Option<String>,
     transparent: bool,
     v6only: Option<bool>,
+    mss: Option<i32>,
+    tcp_user_timeout: Option<Duration>,
+    fast_open: bool,
 }
 
 /// An open socket.
@@ -115,6 +122,9 @@ impl Listeners {
             interface: bind.interface.clone(),
             transparent: bind.transparent,
             v6only: bind.v6only,
+            mss: bind.mss,
+            tcp_user_timeout: bind.tcp_user_timeout,
+            fast_open: bind.fast_open,
         };
         if let Some(socket) = kept.sockets.iter().find(|socket| socket.key == key) {
             return Ok(socket.clone());
@@ -177,6 +187,9 @@ pub(super) fn open_plain(address: &BindAddress, access: &FileAccess<'_>) -> io::
         interface: None,
         transparent: false,
         v6only: None,
+        mss: None,
+        tcp_user_timeout: None,
+        fast_open: false,
     };
     open_address(&key, access, DEFAULT_BACKLOG)
 }
@@ -191,7 +204,10 @@ fn open_address(key: &SocketKey, access: &FileAccess<'_>, backlog: i32) -> io::R
         BindAddress::Unix(path) => open_unix(Path::new(path), access, backlog),
         BindAddress::Abstract(name) => {
             use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            // The name fills the whole address, as HAProxy's do: the two find each other.
+            let mut padded = name.clone().into_bytes();
+            padded.resize(ABSTRACT_NAME_BYTES, 0);
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(padded)?;
             Ok(std::os::unix::net::UnixListener::bind_addr(&address)?.into())
         }
         BindAddress::Fd(number) => sys::spawn::inherited(*number),
@@ -226,10 +242,31 @@ fn open_tcp(address: SocketAddr, key: &SocketKey, backlog: i32) -> io::Result<Ow
             socket.set_ip_transparent_v4(true)
         };
     }
+    set_tcp_options(&socket, key)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(backlog)?;
+    if key.fast_open {
+        // A kernel that does not allow it serves connections as before.
+        let _ = sys::tcp::set_fast_open(&socket, backlog);
+    }
     Ok(socket.into())
+}
+
+/// `mss` and `tcp-ut`, which accepted connections inherit.
+fn set_tcp_options(socket: &Socket, key: &SocketKey) -> io::Result<()> {
+    if let Some(mss) = key.mss {
+        let bytes = match u32::try_from(mss) {
+            Ok(bytes) => bytes,
+            // A negative one is taken off what the kernel would use.
+            Err(_) => socket.tcp_mss()?.saturating_sub(mss.unsigned_abs()),
+        };
+        socket.set_tcp_mss(bytes)?;
+    }
+    if key.tcp_user_timeout.is_some() {
+        socket.set_tcp_user_timeout(key.tcp_user_timeout)?;
+    }
+    Ok(())
 }
 
 fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<OwnedFd> {

@@ -7,4 +7,5 @@ pub mod packet;
 pub mod privileges;
 pub mod realtime;
 pub mod spawn;
+pub mod tcp;
 pub mod title;

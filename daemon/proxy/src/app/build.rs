@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
     BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, Proto,
-    ProxyConfig, ServerAddress, ServerConfig, Timeouts,
+    ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,8 @@ pub struct ListenerRuntime {
     pub connections: MaxGauge,
     /// `option clitcpka`.
     pub keepalive: bool,
+    /// `accept-proxy`.
+    pub accept_proxy: bool,
 }
 
 /// A listening socket that the worker needs, in the order in which [`run`](super::run) gets them.
@@ -251,11 +253,16 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
     for key in listener_keys(config) {
         let proxy = &config.proxies[key.proxy];
         let bind = &proxy.binds[key.bind];
-        if bind.accept_proxy {
+        if bind.tls.is_some()
+            && matches!(
+                bind.address,
+                BindAddress::Unix(_) | BindAddress::Abstract(_)
+            )
+        {
             diagnostics.push(Diagnostic::error(
                 DiagnosticKind::NotSupportedYet,
                 bind.span,
-                "'accept-proxy' is not supported yet",
+                "'ssl' on a unix socket is not supported yet",
             ));
         }
         let tls = bind
@@ -281,6 +288,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             maxconn: u64::from(bind.maxconn.unwrap_or(0)),
             connections: MaxGauge::default(),
             keepalive: proxy.client_tcp_keepalive,
+            accept_proxy: bind.accept_proxy,
         }));
     }
     let limits = Limits {
@@ -432,17 +440,35 @@ fn backend_runtime(
         .map(|server| {
             let host = match &server.config.address {
                 ServerAddress::Host { host, .. } => host.as_str(),
-                ServerAddress::Unix(_) => "localhost",
+                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
             };
             let tls =
                 server.config.tls.as_ref().and_then(|tls| {
                     crate::tls::connector(tls, host, server.config.span, diagnostics)
                 });
-            if server.config.send_proxy.is_some_and(|version| version != 1) {
+            if let Some(resolvers) = &server.config.resolve.resolvers {
+                diagnostics.push(Diagnostic::error(
+                    DiagnosticKind::NotSupportedYet,
+                    resolvers.span,
+                    "'server … resolvers' is not supported yet",
+                ));
+            }
+            if server.config.tls.is_some()
+                && !matches!(server.config.address, ServerAddress::Host { .. })
+            {
                 diagnostics.push(Diagnostic::error(
                     DiagnosticKind::NotSupportedYet,
                     server.config.span,
-                    "'send-proxy-v2' is not supported yet; 'send-proxy' is",
+                    "'ssl' towards a unix socket is not supported yet",
+                ));
+            }
+            if let Some(SendProxy::V2(options)) = &server.config.send_proxy
+                && (options.cert_key || options.cert_sig)
+            {
+                diagnostics.push(Diagnostic::error(
+                    DiagnosticKind::NotSupportedYet,
+                    server.config.span,
+                    "'cert-key' and 'cert-sig' of 'proxy-v2-options' are not supported yet",
                 ));
             }
             all_servers.push(Arc::clone(server));
@@ -452,6 +478,7 @@ fn backend_runtime(
                 connector: Connector {
                     tls,
                     keepalive: proxy.server_tcp_keepalive,
+                    next_port: Arc::default(),
                 },
             }
         })

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -215,6 +215,7 @@ pub struct SessionEntry {
     pub frontend: FrontendId,
     /// The client.
     pub source: SocketAddr,
+    proxied_source: OnceLock<SocketAddr>,
     /// Whether it came by a unix socket.
     pub is_unix: bool,
     /// Milliseconds of the worker's clock of the accept.
@@ -232,6 +233,10 @@ pub struct SessionEntry {
 }
 
 impl SessionEntry {
+    /// The client that a PROXY header names.
+    pub fn set_proxied_source(&self, source: SocketAddr) {
+        let _ = self.proxied_source.set(source);
+    }
     /// What it waits for from now on.
     pub fn set_stage(&self, stage: SessionStage) {
         self.stage.store(stage as u8, Relaxed);
@@ -303,6 +308,7 @@ impl SessionTable {
             id,
             frontend,
             source,
+            proxied_source: OnceLock::new(),
             is_unix,
             accepted_ms: now_ms,
             requests: AtomicU64::new(0),
@@ -367,18 +373,21 @@ fn describe(shared: &Shared, entry: &SessionEntry, now_ms: u64) -> SessionInfo {
     let server = entry
         .server()
         .and_then(|index| backend.and_then(|backend| backend.servers.get(index as usize)));
+    let proxied = entry.proxied_source.get();
+    let source = proxied.copied().unwrap_or(entry.source);
+    let is_unix = entry.is_unix && proxied.is_none();
     SessionInfo {
         id: entry.id,
-        protocol: match (entry.is_unix, entry.source) {
+        protocol: match (is_unix, source) {
             (true, _) => "unix_stream",
             (_, SocketAddr::V4(_)) => "tcpv4",
             (_, SocketAddr::V6(_)) => "tcpv6",
         }
         .to_owned(),
-        source: if entry.is_unix {
+        source: if is_unix {
             "unix:1".to_owned()
         } else {
-            entry.source.to_string()
+            source.to_string()
         },
         frontend: shared
             .frontends

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use config::haproxy::{HttpCheck, HttpExpect, HttpExpectKind, ProxyConfig, ServerAddress};
+use config::haproxy::{HttpCheck, HttpExpect, HttpExpectKind, ProxyConfig};
 use config::{Diagnostic, DiagnosticKind, Diagnostics};
 use regex::bytes::Regex;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::Shared;
@@ -116,8 +116,8 @@ impl Probe {
             None => start + interval,
         };
         let check = server.config.check.as_ref();
-        if let ServerAddress::Unix(path) = &server.config.address {
-            return match timeout_at(connect_until, UnixStream::connect(path)).await {
+        if let Some(connecting) = crate::server::connect_unix(&server.config.address) {
+            return match timeout_at(connect_until, connecting).await {
                 Err(_) => (Outcome::new("L4TOUT", ""), false),
                 Ok(Err(error)) => (Outcome::new("L4CON", describe(&error)), false),
                 Ok(Ok(stream)) => self.talk(stream, answer_until(Instant::now())).await,

@@ -14,3 +14,4 @@ pub use format::{Gauges, Line, LogFormat, Purpose};
 pub use plan::{LogPlan, MAX_LINE_BYTES, plan};
 pub use reports::Reports;
 pub use sockets::LogSockets;
+pub use stamp::clf_date;

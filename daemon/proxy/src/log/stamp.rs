@@ -41,6 +41,13 @@ pub(super) fn write_clf_ms(wall_us: u64, out: &mut Vec<u8>) {
     });
 }
 
+/// The same as text.
+pub fn clf_date(wall_us: u64) -> String {
+    let mut text = Vec::new();
+    write_clf_ms(wall_us, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// `23/Nov/2026:02:16:00 +0000`, in GMT.
 pub(super) fn write_gmt(wall_us: u64, out: &mut Vec<u8>) {
     clf(&Civil::of((wall_us / 1_000_000) as i64), out);

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use config::haproxy::{ConnectionMode, HttpReuse};
+use config::haproxy::ConnectionMode;
 
 use super::upload::{count_client_abort, count_response_error, poll_upload};
 use super::{Connection, Exchange, typed};
@@ -12,7 +12,7 @@ use crate::http1::{
     end_chunks_with, push_chunk, write_response_head,
 };
 use crate::net::poll_write_all;
-use crate::server::put_idle;
+use crate::server::{is_private, put_idle};
 use crate::txn::{Cause, Stage, Termination};
 
 /// A body longer than this is moved in large buffers.
@@ -293,7 +293,7 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
     if !keeps {
         return;
     }
-    if back.reuse == HttpReuse::Never {
+    if is_private(back.reuse, &server.config) {
         c.private = Some((x.server_index, connection));
         return;
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use config::haproxy::HttpReuse;
+use config::haproxy::{HttpReuse, SendProxy};
 
 use super::{Connection, Exchange, Interrupt};
 use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::{Pick, is_full};
 use crate::persistence::Persist;
 use crate::sample::View;
-use crate::server::{ServerConnection, Slot, address_for, take_idle};
+use crate::server::{ServerConnection, Slot, address_for, is_private, proxy_header, take_idle};
 use crate::state::{ServerId, Usability};
 use crate::txn::{Cause, Stage, Termination};
 
@@ -266,6 +266,11 @@ async fn connection(
     c.entry.set_stage(SessionStage::Connect);
     c.timer.set(c.now_us(), back.timeouts.connect);
     let connector = &back.servers[server.id.0 as usize].connector;
+    let header = proxy_header(
+        server.config.send_proxy.as_ref(),
+        &c.session,
+        unique_id(c, x, &server).as_deref(),
+    );
     let outcome = {
         let Connection {
             session,
@@ -275,7 +280,7 @@ async fn connection(
             ..
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
-        let mut connecting = Box::pin(crate::server::connect(&server, connector, session));
+        let mut connecting = Box::pin(crate::server::connect(&server, connector, session, &header));
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = connecting.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
@@ -307,6 +312,26 @@ async fn connection(
     }
 }
 
+/// The unique ID that the server's PROXY header tells, the transaction's own if it has one.
+fn unique_id(c: &Connection, x: &mut Exchange, server: &crate::state::Server) -> Option<Vec<u8>> {
+    match &server.config.send_proxy {
+        Some(SendProxy::V2(options)) if options.unique_id => {}
+        _ => return None,
+    }
+    if let Some(id) = x.txn.variable("txn.unique-id") {
+        return Some(id.to_vec());
+    }
+    let view = View {
+        session: &c.session,
+        txn: &x.txn,
+        environment: &c.app.environment,
+        now_us: c.now_us(),
+    };
+    let id = c.front.rules.make_unique_id(&view)?;
+    x.txn.set_variable("txn.unique-id", Some(id.clone()));
+    Some(id)
+}
+
 enum Failed {
     Refused,
     Interrupted(Interrupt),
@@ -323,7 +348,7 @@ async fn kept(
         return None;
     }
     let index = x.server_index;
-    if back.reuse == HttpReuse::Never {
+    if is_private(back.reuse, &server.config) {
         let (at, mut connection) = c.private.take()?;
         let alive =
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;

@@ -38,6 +38,8 @@ pub(super) enum Outcome {
 pub(super) enum Action {
     AddHeader(Vec<u8>, LogFormat),
     Allow,
+    /// `expect-proxy layer4`: of `tcp-request connection` alone.
+    ExpectProxy,
     Auth(Reply),
     Capture {
         expression: Expression,
@@ -87,7 +89,7 @@ impl Action {
         side: Side,
     ) -> Outcome {
         match self {
-            Self::Nothing => {}
+            Self::Nothing | Self::ExpectProxy => {}
             Self::Allow => return Outcome::Stop,
             Self::AddHeader(name, format) => {
                 let value = render(format, context);

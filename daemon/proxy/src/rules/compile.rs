@@ -86,6 +86,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("del-header", BOTH, del_header),
     row!("deny", BOTH, |w, c, place| Ok(Action::Deny(reply(w, c, if place == RESPONSE { 502 } else { 403 })?))),
     row!("disable-l7-retry", 1, |_, _, _| Ok(Action::Nothing)),
+    row!("expect-proxy", 4, expect_proxy),
     row!("redirect", BOTH, |w, c, _| redirect(w, c).map(Action::Redirect)),
     row!("reject", 1 | 4 | 8, |_, _, _| Ok(Action::Reject)),
     row!("replace-header", BOTH, |w, c, _| Ok(Action::ReplaceHeader(w.name()?, w.regex()?, w.format(c)?))),
@@ -118,7 +119,7 @@ static ACTIONS: &[ActionRow] = &[
 #[rustfmt::skip]
 const NOT_YET: &[&str] = &[
     "add-acl", "attach-srv", "cache-store", "cache-use", "close", "del-acl", "del-map", "do-log", "do-resolve",
-    "early-hint", "expect-netscaler-cip", "expect-proxy", "normalize-uri", "pause", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0",
+    "early-hint", "expect-netscaler-cip", "normalize-uri", "pause", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0",
     "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst", "set-dst-port",
     "set-fc-mark", "set-fc-tos", "set-map", "set-mark", "set-retries", "set-src",
     "set-src-port", "set-timeout", "set-tos", "switch-mode", "track-sc0", "track-sc1", "track-sc2", "use-service",
@@ -135,6 +136,22 @@ struct Compiler<'a> {
     acls: Acls,
     diagnostics: &'a mut Diagnostics,
     rules: CompiledRules,
+}
+
+/// `expect-proxy layer4`.
+fn expect_proxy(
+    words: &mut Words<'_>,
+    _: &mut Compiler<'_>,
+    _: Place,
+) -> Result<Action, Diagnostic> {
+    let word = words.next("'layer4'")?;
+    if word.text != "layer4" {
+        return Err(invalid(
+            word,
+            format!("expected 'layer4', found '{}'", word.text),
+        ));
+    }
+    Ok(Action::ExpectProxy)
 }
 
 /// The words of a rule, read from left to right.

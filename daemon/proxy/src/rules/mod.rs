@@ -67,6 +67,17 @@ pub enum Verdict {
     },
 }
 
+/// What `tcp-request connection` rules decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// The connection is accepted.
+    Open,
+    /// It is accepted and must begin with a PROXY header (`expect-proxy layer4`).
+    WithProxyHeader,
+    /// It is closed.
+    Closed,
+}
+
 /// Who gave an answer of our own, for the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerKind {
@@ -139,15 +150,16 @@ pub struct CompiledRules {
 }
 
 impl CompiledRules {
-    /// `tcp-request connection`: whether the connection is accepted.
+    /// `tcp-request connection`: whether and how the connection is accepted.
     pub fn tcp_connection(
         &self,
         session: &Session,
         environment: &Environment,
         now_us: u64,
-    ) -> bool {
+    ) -> Entrance {
+        let mut entrance = Entrance::Open;
         if self.tcp_connection.is_empty() {
-            return true;
+            return entrance;
         }
         let txn = Transaction::default();
         let view = View {
@@ -161,12 +173,13 @@ impl CompiledRules {
                 continue;
             }
             match rule.action {
-                Action::Allow => return true,
-                Action::Reject | Action::SilentDrop => return false,
+                Action::Allow => return entrance,
+                Action::Reject | Action::SilentDrop => return Entrance::Closed,
+                Action::ExpectProxy => entrance = Entrance::WithProxyHeader,
                 _ => {}
             }
         }
-        true
+        entrance
     }
 
     /// `tcp-request session` and `content`.
@@ -177,15 +190,21 @@ impl CompiledRules {
     /// Captures, `http-request` rules, then `redirect` rules.
     pub fn request(&self, context: &mut Context<'_>) -> Verdict {
         self.capture_request(context.txn);
-        if let Some((format, header)) = &self.unique_id {
-            let mut id = Vec::new();
-            format.render_text(&context.view(), &mut id);
-            if let Some(header) = header {
+        if let Some(id) = self.make_unique_id(&context.view()) {
+            if let Some((_, Some(header))) = &self.unique_id {
                 context.txn.request.add(header, &id);
             }
             context.txn.set_variable("txn.unique-id", Some(id));
         }
         self.run(&self.request, context, actions::Side::Request)
+    }
+
+    /// What `unique-id-format` makes of a transaction.
+    pub fn make_unique_id(&self, view: &View<'_>) -> Option<Vec<u8>> {
+        let (format, _) = self.unique_id.as_ref()?;
+        let mut id = Vec::new();
+        format.render_text(view, &mut id);
+        Some(id)
     }
 
     /// The backend that a frontend's `use_backend` and `default_backend` choose.

@@ -53,15 +53,18 @@ static TABLE: &[FetchRow] = &[
     row!("cook_val", [Text], 0, Int, |a, v, f| request_cookies(a, v, &mut |x| as_int(f, &x))),
     row!("cookie", [Text], 0, Text, |a, v, f| request_cookies(a, v, f)),
     row!("date", [Int, Text], 0, Int, |a, _, f| one(f, Some(Value::Int(now_seconds() + a.first().map_or(0, Argument::as_int))))),
-    row!("dst", [], 0, Address, |_, v, f| one(f, Some(Value::Address(v.session.destination.ip().to_canonical())))),
-    row!("dst_port", [], 0, Int, |_, v, f| one(f, Some(int(v.session.destination.port())))),
+    row!("dst", [], 0, Address, |_, v, f| one(f, address(v.session.destination))),
+    row!("dst_port", [], 0, Int, |_, v, f| one(f, port(v.session.destination))),
     row!("env", [Text], 1, Text, |a, _, f| one(f, std::env::var(a[0].as_text()).ok().map(|found| Value::owned(found.into_bytes())))),
-    row!("fc_dst", [], 0, Address, |_, v, f| one(f, Some(Value::Address(v.session.destination.ip().to_canonical())))),
-    row!("fc_dst_port", [], 0, Int, |_, v, f| one(f, Some(int(v.session.destination.port())))),
+    row!("fc_dst", [], 0, Address, |_, v, f| one(f, address(v.session.own_addresses().1))),
+    row!("fc_dst_port", [], 0, Int, |_, v, f| one(f, port(v.session.own_addresses().1))),
     row!("fc_err", [], 0, Int, |_, _, f| one(f, Some(Value::Int(0)))),
     row!("fc_http_major", [], 0, Int, |_, v, f| one(f, Some(Value::Int(major(v))))),
-    row!("fc_src", [], 0, Address, |_, v, f| one(f, Some(Value::Address(v.session.source.ip().to_canonical())))),
-    row!("fc_src_port", [], 0, Int, |_, v, f| one(f, Some(int(v.session.source.port())))),
+    row!("fc_pp_authority", [], 0, Text, |_, v, f| one(f, v.session.proxied.as_ref().and_then(|found| found.authority.as_deref()).map(Value::text))),
+    row!("fc_pp_unique_id", [], 0, Text, |_, v, f| one(f, v.session.proxied.as_ref().and_then(|found| found.unique_id.as_deref()).map(Value::text))),
+    row!("fc_rcvd_proxy", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(v.session.proxied.is_some())))),
+    row!("fc_src", [], 0, Address, |_, v, f| one(f, address(v.session.own_addresses().0))),
+    row!("fc_src_port", [], 0, Int, |_, v, f| one(f, port(v.session.own_addresses().0))),
     row!("fe_conn", [Frontend], 0, Int, |a, v, f| one(f, frontend(a, v).map(|found| int(found.counters.sessions.current())))),
     row!("fe_id", [], 0, Int, |_, v, f| one(f, Some(int(v.session.frontend.iid)))),
     row!("fe_name", [], 0, Text, |_, v, f| one(f, Some(Value::text(v.session.frontend.name.as_bytes())))),
@@ -122,9 +125,9 @@ static TABLE: &[FetchRow] = &[
     row!("shdr_ip", [Text, Int], 0, Address, |a, v, f| header_values(&v.txn.response, a, &mut |x| as_address(f, &x))),
     row!("shdr_val", [Text, Int], 0, Int, |a, v, f| header_values(&v.txn.response, a, &mut |x| as_int(f, &x))),
     row!("so_name", [], 0, Text, |_, v, f| one(f, Some(Value::owned(v.session.listener.as_bytes().to_vec())))),
-    row!("src", [], 0, Address, |_, v, f| one(f, Some(Value::Address(v.session.source.ip().to_canonical())))),
+    row!("src", [], 0, Address, |_, v, f| one(f, address(v.session.source))),
     row!("src_is_local", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(v.session.source.ip().to_canonical().is_loopback() || v.session.source.ip() == v.session.destination.ip())))),
-    row!("src_port", [], 0, Int, |_, v, f| one(f, Some(int(v.session.source.port())))),
+    row!("src_port", [], 0, Int, |_, v, f| one(f, port(v.session.source))),
     row!("srv_conn", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| int(found.counters.sessions.current())))),
     row!("srv_conn_free", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(server_free))),
     row!("srv_id", [], 0, Int, |_, v, f| one(f, v.txn.server.as_ref().map(|found| int(found.sid)))),
@@ -163,6 +166,16 @@ fn one<'a>(visit: Visit<'_, 'a>, value: Option<Value<'a>>) {
     if let Some(value) = value {
         visit(value);
     }
+}
+
+/// An end of a connection; a unix socket has none.
+fn address<'a>(end: std::net::SocketAddr) -> Option<Value<'a>> {
+    (!end.ip().is_unspecified()).then(|| Value::Address(end.ip().to_canonical()))
+}
+
+/// Its port, as above.
+fn port<'a>(end: std::net::SocketAddr) -> Option<Value<'a>> {
+    (end.port() != 0).then(|| int(end.port()))
 }
 
 fn int<'a>(value: impl TryInto<i64>) -> Value<'a> {

@@ -1,13 +1,18 @@
 //! A new connection to a server: address, source, PROXY header, TLS.
 
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use config::haproxy::{ServerAddress, ServerConfig};
+use config::haproxy::{HttpReuse, ServerAddress, ServerConfig, TransparentSource};
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls_pki_types::ServerName;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::net::{Buffer, Stream};
 use crate::state::Server;
@@ -46,6 +51,8 @@ pub struct Connector {
     pub tls: Option<(tokio_rustls::TlsConnector, ServerName<'static>)>,
     /// `option tcpka`, `srvtcpka`.
     pub keepalive: bool,
+    /// Counts connections through the ports of a `source` with a range.
+    pub next_port: Arc<AtomicU32>,
 }
 
 /// Why there is no connection.
@@ -73,17 +80,34 @@ pub fn address_for(server: &Server, session: &Session) -> Option<SocketAddr> {
     Some(address)
 }
 
-/// Connects. The caller limits the time.
+/// Whether a server's connections belong to one client alone: by `http-reuse never`, by a PROXY header, which speaks of
+/// that client, or by the client's own address as source.
+pub fn is_private(reuse: HttpReuse, server: &ServerConfig) -> bool {
+    reuse == HttpReuse::Never
+        || server.send_proxy.is_some()
+        || server.source.as_ref().is_some_and(|source| {
+            matches!(
+                source.transparent,
+                Some(TransparentSource::Client | TransparentSource::ClientIp)
+            )
+        })
+}
+
+/// Connects and sends `header`, a PROXY header or nothing. The caller limits the time.
 pub async fn connect(
     server: &Arc<Server>,
     connector: &Connector,
     session: &Session,
+    header: &[u8],
 ) -> Result<ServerConnection, ConnectError> {
     let config: &ServerConfig = &server.config;
-    if let ServerAddress::Unix(path) = &config.address {
-        let stream = Stream::Unix(UnixStream::connect(path).await?);
+    if let Some(connecting) = connect_unix(&config.address) {
+        let mut stream = connecting.await?;
+        if !header.is_empty() {
+            stream.write_all(header).await?;
+        }
         return Ok(ServerConnection {
-            stream,
+            stream: Stream::Unix(stream),
             input: Buffer::default(),
             address: None,
             reused: false,
@@ -91,23 +115,9 @@ pub async fn connect(
         });
     }
     let address = address_for(server, session).ok_or(ConnectError::NoAddress)?;
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    if let Some(source) = config
-        .source
-        .filter(|source| *source != IpAddr::from([0, 0, 0, 0]))
-    {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    socket.set_nodelay(true)?;
-    if connector.keepalive {
-        socket.set_keepalive(true)?;
-    }
-    let mut stream = socket.connect(address).await?;
-    if config.send_proxy == Some(1) {
-        stream.write_all(proxy_line(session).as_bytes()).await?;
+    let mut stream = connect_tcp(config, connector, address, session).await?;
+    if !header.is_empty() {
+        stream.write_all(header).await?;
     }
     let stream = match &connector.tls {
         None => Stream::Tcp(stream),
@@ -122,27 +132,121 @@ pub async fn connect(
     })
 }
 
-/// The PROXY protocol's line, version 1 (specification 2.1).
-fn proxy_line(session: &Session) -> String {
-    match (session.source, session.destination) {
-        (SocketAddr::V4(source), SocketAddr::V4(destination)) => {
-            format!(
-                "PROXY TCP4 {} {} {} {}\r\n",
-                source.ip(),
-                destination.ip(),
-                source.port(),
-                destination.port()
-            )
+/// Connects to a unix socket, if the address is one. Abstract names fill the whole address, as HAProxy's do.
+pub fn connect_unix(
+    address: &ServerAddress,
+) -> Option<impl Future<Output = io::Result<UnixStream>> + use<>> {
+    let path = match address {
+        ServerAddress::Unix(path) => path.clone().into_bytes(),
+        ServerAddress::Abstract(name) => {
+            let mut path = vec![0];
+            path.extend_from_slice(name.as_bytes());
+            path.resize(UNIX_ADDRESS_BYTES, 0);
+            path
         }
-        (SocketAddr::V6(source), SocketAddr::V6(destination)) => {
-            format!(
-                "PROXY TCP6 {} {} {} {}\r\n",
-                source.ip(),
-                destination.ip(),
-                source.port(),
-                destination.port()
-            )
+        ServerAddress::Host { .. } => return None,
+    };
+    Some(UnixStream::connect(std::ffi::OsString::from_vec(path)))
+}
+
+/// Bytes of `sun_path` (unix(7)).
+const UNIX_ADDRESS_BYTES: usize = 108;
+/// Most ports of a range that one connection tries.
+const MAX_PORT_TRIES: u32 = 64;
+
+async fn connect_tcp(
+    config: &ServerConfig,
+    connector: &Connector,
+    address: SocketAddr,
+    session: &Session,
+) -> io::Result<TcpStream> {
+    let (first, last) = config.source.as_ref().map_or((0, 0), |source| source.ports);
+    let ports = u32::from(last - first) + 1;
+    let mut tries = ports.min(MAX_PORT_TRIES);
+    loop {
+        tries -= 1;
+        let port = if ports == 1 {
+            first
+        } else {
+            first + (connector.next_port.fetch_add(1, Relaxed) % ports) as u16
+        };
+        let outcome = async {
+            let socket = open_socket(config, address, Some(session), port)?;
+            if connector.keepalive {
+                socket.set_keepalive(true)?;
+            }
+            socket.connect(address).await
         }
-        _ => "PROXY UNKNOWN\r\n".to_owned(),
+        .await;
+        match outcome {
+            // The port is in use towards this server: another one may be free.
+            Err(error)
+                if tries > 0
+                    && matches!(
+                        error.kind(),
+                        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable
+                    ) => {}
+            outcome => return outcome,
+        }
     }
+}
+
+/// A socket towards a server, bound as `source` says to its address, this port (0 for any) and interface. A check has no
+/// client: `usesrc` is not for it.
+pub fn open_socket(
+    config: &ServerConfig,
+    target: SocketAddr,
+    client: Option<&Session>,
+    port: u16,
+) -> io::Result<TcpSocket> {
+    let socket = match target {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_nodelay(true)?;
+    if let Some(limit) = config.tcp_user_timeout {
+        SockRef::from(&socket).set_tcp_user_timeout(Some(limit))?;
+    }
+    let Some(source) = &config.source else {
+        return Ok(socket);
+    };
+    if let Some(interface) = &source.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let foreign = match (source.transparent, client.and_then(Session::addresses)) {
+        (Some(TransparentSource::Client), Some((address, _))) => Some(address),
+        (Some(TransparentSource::ClientIp), Some((address, _))) => {
+            Some(SocketAddr::new(address.ip(), 0))
+        }
+        (Some(TransparentSource::Address(address)), _) if client.is_some() => Some(address),
+        _ => None,
+    };
+    if let Some(foreign) = foreign {
+        if target.is_ipv4() {
+            SockRef::from(&socket).set_ip_transparent_v4(true)?;
+        } else {
+            SockRef::from(&socket).set_ip_transparent_v6(true)?;
+        }
+        let foreign = SocketAddr::new(foreign.ip().to_canonical(), foreign.port());
+        socket.set_reuseaddr(true)?;
+        socket.bind(foreign)?;
+        return Ok(socket);
+    }
+    if source.address.is_none() && port == 0 {
+        return Ok(socket);
+    }
+    let any = match target {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    if port == 0 {
+        // The port is chosen by the connect, which knows the server: the same one can serve several of them. Kernels
+        // that do not know the option choose it here.
+        let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
+    } else {
+        // Connections that just ended do not hold the port up.
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(SocketAddr::new(source.address.unwrap_or(any), port))?;
+    Ok(socket)
 }

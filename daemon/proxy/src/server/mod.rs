@@ -2,8 +2,13 @@
 
 mod connect;
 mod pool;
+mod proxy_header;
 mod queue;
 
-pub use connect::{ConnectError, Connector, ServerConnection, address_for, connect};
+pub use connect::{
+    ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
+    open_socket,
+};
 pub use pool::{IDLE_LIMIT, drop_all_idle, drop_idle, put_idle, take_idle};
+pub use proxy_header::{check_header, proxy_header};
 pub use queue::{Admission, Slot, Ticket};

@@ -204,6 +204,7 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         address: match (&address.as_deref(), &server.config.address) {
             (Some(address), _) => address.to_string(),
             (None, ServerAddress::Unix(path)) => format!("unix@{path}"),
+            (None, ServerAddress::Abstract(name)) => format!("abns@{name}"),
             (None, ServerAddress::Host { .. }) => String::new(),
         },
         fqdn,

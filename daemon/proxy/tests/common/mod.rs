@@ -86,6 +86,7 @@ pub(crate) fn session(environment: &Environment) -> Session {
         accepted_us: 1_000,
         tls: None,
         is_http2: false,
+        proxied: None,
     }
 }
 
