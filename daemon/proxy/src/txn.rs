@@ -170,7 +170,7 @@ impl Termination {
             (Cause::Proxy, Stage::Headers | Stage::Data) => Some(502),
             (Cause::Proxy, Stage::Connect | Stage::Queue) => Some(503),
             (Cause::Proxy, _) => Some(403),
-            (Cause::Client, Stage::Request) => Some(400),
+            (Cause::Client, Stage::Request | Stage::Headers) => Some(400),
             (Cause::ServerTimeout, Stage::Headers | Stage::Data) => Some(504),
             (Cause::ServerTimeout | Cause::Server, Stage::Connect | Stage::Queue) => Some(503),
             (Cause::Server, _) => Some(502),

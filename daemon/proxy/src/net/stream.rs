@@ -63,6 +63,21 @@ impl Stream {
         each!(self, stream => Pin::new(stream).poll_read(context, space), _ => Poll::Ready(Err(unsupported())))
     }
 
+    /// Reads like [`Stream::poll_read`], but takes no memory for the buffer while nothing has come: for watching a peer
+    /// that is not expected to send.
+    pub fn poll_input(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => ready!(stream.poll_read_ready(context))?,
+            Self::Unix(stream) => ready!(stream.poll_read_ready(context))?,
+            _ => {}
+        }
+        self.poll_read(context, buffer)
+    }
+
     /// Writes some bytes.
     pub fn poll_write(
         &mut self,

@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 
 use config::haproxy::ConnectionMode;
 
-use super::upload::{count_client_abort, count_response_error, poll_upload};
+use super::leave::Left;
+use super::upload::{count_client_abort, count_response_error, poll_left, poll_upload};
 use super::{Connection, Exchange, typed};
 use crate::app::SessionStage;
 use crate::http1::{
@@ -216,7 +217,13 @@ fn poll_answer(
             Poll::Ready(_) => {
                 return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
             }
-            Poll::Pending => return Poll::Pending,
+            // Once an answer is on its way, the end of the client's direction is no reason to cut it.
+            Poll::Pending => {
+                return match poll_left(c, x, context) {
+                    Poll::Ready(Left::Reset) => Poll::Ready(Err(client_gone)),
+                    _ => Poll::Pending,
+                };
+            }
         }
         let now_us = c.app.shared.clock.now_us();
         c.timer.set(

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::leave::Watch;
 use crate::app::BackendRuntime;
 use crate::http::Head;
 use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
@@ -79,6 +80,8 @@ pub struct Exchange {
     pub is_null: bool,
     /// Whether it stood in a queue.
     pub waited: bool,
+    /// Whether the client is still there while it is waited for something else.
+    pub watch: Watch,
 }
 
 impl Exchange {
@@ -117,6 +120,7 @@ impl Exchange {
             received: false,
             is_null: false,
             waited: false,
+            watch: Watch::default(),
         }
     }
 

@@ -5,6 +5,7 @@ mod close;
 mod connection;
 mod exchange;
 mod finish;
+mod leave;
 mod multiplex;
 mod reach;
 mod receive;

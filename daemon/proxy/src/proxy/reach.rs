@@ -138,13 +138,9 @@ async fn queued(
             if let Poll::Ready(slot) = ticket.poll(context) {
                 return Poll::Ready(Turn::Mine(slot));
             }
-            if back.abortonclose
-                && !c.input.is_full()
-                && let Poll::Ready(Ok(0) | Err(_)) = c.client.poll_read(context, &mut c.input)
-            {
-                return Poll::Ready(Turn::Gone);
-            }
-            Poll::Pending
+            x.watch
+                .poll(&mut c.client, &mut c.input, back.abortonclose, context)
+                .map(|_| Turn::Gone)
         })
         .await;
     match outcome {
@@ -271,12 +267,16 @@ async fn connection(
         &c.session,
         unique_id(c, x, &server).as_deref(),
     );
+    // Of a client that still has to send its body, or a stream's first bytes, nothing is read here.
+    let watches = target == Target::Http && x.request_done();
     let outcome = {
         let Connection {
             session,
             timer,
             entry,
             watched,
+            client,
+            input,
             ..
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
@@ -285,8 +285,15 @@ async fn connection(
             if let Poll::Ready(done) = connecting.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
             }
+            if watches
+                && x.watch
+                    .poll(client, input, back.abortonclose, context)
+                    .is_ready()
+            {
+                return Poll::Ready(Err(Failed::ClientLeft));
+            }
             if entry.is_killed() {
-                return Poll::Ready(Err(Interrupt::Killed));
+                return Poll::Ready(Err(Failed::Interrupted(Interrupt::Killed)));
             }
             if let Some((server, generation)) = watched
                 && server
@@ -294,9 +301,11 @@ async fn connection(
                     .load(std::sync::atomic::Ordering::Relaxed)
                     != *generation
             {
-                return Poll::Ready(Err(Interrupt::of_shutdown(server)));
+                return Poll::Ready(Err(Failed::Interrupted(Interrupt::of_shutdown(server))));
             }
-            timer.poll(context).map(|()| Err(Interrupt::Timeout))
+            timer
+                .poll(context)
+                .map(|()| Err(Failed::Interrupted(Interrupt::Timeout)))
         })
         .await
     };
@@ -308,7 +317,7 @@ async fn connection(
             Ok(connection)
         }
         Ok(Err(_)) => Err(Failed::Refused),
-        Err(interrupt) => Err(Failed::Interrupted(interrupt)),
+        Err(failed) => Err(failed),
     }
 }
 
@@ -335,6 +344,7 @@ fn unique_id(c: &Connection, x: &mut Exchange, server: &crate::state::Server) ->
 enum Failed {
     Refused,
     Interrupted(Interrupt),
+    ClientLeft,
 }
 
 /// A kept connection if `http-reuse` allows one for this request.
@@ -377,6 +387,10 @@ async fn again(
         Failed::Interrupted(Interrupt::Timeout) => Cause::ServerTimeout,
         Failed::Interrupted(interrupt) => {
             return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect));
+        }
+        Failed::ClientLeft => {
+            super::upload::count_client_abort(x);
+            return Err(Termination::new(Cause::Client, Stage::Connect));
         }
     };
     let Some(server) = x.txn.server.clone() else {

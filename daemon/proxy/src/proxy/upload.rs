@@ -6,6 +6,7 @@ use config::haproxy::ConnectionMode;
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
 use super::answer::{self, LARGE_BODY};
+use super::leave::{self, Left};
 use super::{Connection, Exchange, typed};
 use crate::app::SessionStage;
 use crate::http1::{
@@ -125,6 +126,8 @@ pub(super) enum Broken {
     Client,
     /// The client's body breaks its framing.
     Body,
+    /// The client went away while the answer was awaited.
+    Left(Left),
 }
 
 fn poll_response_head(
@@ -182,9 +185,23 @@ fn poll_response_head(
             Poll::Pending => {}
         }
         if !progress {
-            return Poll::Pending;
+            return poll_left(c, x, context).map(|left| Err(Broken::Left(left)));
         }
     }
+}
+
+/// Whether the client has left while nothing is wanted of it any more.
+pub(super) fn poll_left(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Poll<Left> {
+    if !x.request_done() {
+        return Poll::Pending;
+    }
+    let heeds_end = leave::heeds_end(x);
+    x.watch
+        .poll(&mut c.client, &mut c.input, heeds_end, context)
 }
 
 /// Moves the request on: what is framed goes to the server, then more of the body is taken from the client.
@@ -361,6 +378,14 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
         Broken::Client => {
             count_client_abort(x);
             Failure::End(Termination::new(Cause::Client, Stage::Data))
+        }
+        Broken::Left(left) => {
+            count_client_abort(x);
+            // Who only ended its direction can still read that it was not served.
+            Failure::End(match left {
+                Left::Ended => Termination::new(Cause::Client, Stage::Headers),
+                Left::Reset => Termination::new(Cause::Client, Stage::Data),
+            })
         }
         Broken::Body => {
             c.front.frontend.counters.request_errors.increment();
