@@ -4,6 +4,7 @@
 
 mod body;
 mod parse;
+mod target;
 mod write;
 
 pub use body::{

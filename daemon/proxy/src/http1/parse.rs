@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::BodyLength;
+use super::{BodyLength, target};
 use crate::http::Head;
 
 /// Bounds of a head.
@@ -189,12 +189,7 @@ pub fn parse_request(
         });
     }
     let is_connect = method == "CONNECT";
-    if !(is_connect || target.starts_with('/') || target == "*" || target.contains("://")) {
-        return Err(ParseError {
-            reason: "invalid target",
-            position: target_range.start,
-        });
-    }
+    let target_start = target_range.start;
     head.load_request(raw, range_in(raw, method.as_bytes()), target_range, minor);
     let mut tally = Tally::default();
     for field in request.headers.iter() {
@@ -207,6 +202,12 @@ pub fn parse_request(
         return Err(ParseError {
             reason: "more than one Host",
             position: 0,
+        });
+    }
+    if let Some(reason) = target::fault(target, is_connect, || head.header(b"host")) {
+        return Err(ParseError {
+            reason,
+            position: target_start,
         });
     }
     let body = match (tally.transfer_encoding, tally.length) {

@@ -6,7 +6,7 @@ use config::haproxy::ConnectionMode;
 
 use super::leave::Left;
 use super::upload::{count_client_abort, count_response_error, poll_left, poll_upload};
-use super::{Connection, Exchange, typed};
+use super::{Connection, Exchange, typed, upload};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
@@ -74,7 +74,13 @@ pub(super) async fn forward(
         .await;
     let end = match outcome {
         Ok(Ok(())) => {
+            let uploaded = upload::finish(c, x).await;
             release_server(c, x, facts.keep_alive);
+            if let Err(end) = uploaded {
+                count_client_abort(x);
+                x.keep_client = false;
+                return Err(end);
+            }
             x.keep_client &= x.request_done();
             return Ok(());
         }
@@ -103,9 +109,7 @@ fn may_keep_client(c: &Connection, x: &Exchange) -> bool {
         .back
         .as_ref()
         .map_or(ConnectionMode::KeepAlive, |back| back.connection_mode);
-    ![back_mode, c.front.connection_mode].contains(&ConnectionMode::Close)
-        && !c.is_draining()
-        && !x.up_broken
+    ![back_mode, c.front.connection_mode].contains(&ConnectionMode::Close) && !c.is_draining()
 }
 
 /// Writes the answer's head into `down`.

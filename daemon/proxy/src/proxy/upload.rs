@@ -16,6 +16,9 @@ use crate::http1::{
 use crate::net::poll_write_all;
 use crate::txn::{Cause, Stage, Termination};
 
+/// Most bytes of a request's body that are read after a server has answered without wanting them.
+const MAX_DRAINED: usize = 256 << 10;
+
 /// Why there is no answer.
 pub(super) enum Failure {
     /// The connection was dead before the server can have seen the request: try another.
@@ -281,6 +284,65 @@ pub(super) fn poll_upload(
         };
     }
     Poll::Ready(Ok(true))
+}
+
+/// The rest of a request whose answer is complete already: to the server while it takes it, else into the void, so that the
+/// client's connection can go on.
+pub(super) async fn finish(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    let is_sent = x.request_done() && x.up_written == x.up.len();
+    // A stream of HTTP/2 is cut off without harm to the connection.
+    if is_sent || c.client.http2().is_some() {
+        return Ok(());
+    }
+    let mut drained = 0;
+    c.timer.set(c.now_us(), c.front.timeouts.client);
+    let outcome = c
+        .wait(|c, context| {
+            loop {
+                let moved = if x.up_broken {
+                    poll_discard(c, x, &mut drained, context)
+                } else {
+                    poll_upload(c, x, context)
+                };
+                match moved {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Ok(false)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Broken::Body)) => Err(Termination::new(Cause::Client, Stage::Request)),
+        Ok(Err(_)) => Err(Termination::new(Cause::Client, Stage::Data)),
+        Err(interrupt) => Err(interrupt.end(Cause::ClientTimeout, Stage::Data)),
+    }
+}
+
+/// Reads the rest of a body that nobody wants. Ready(false) when there is no more, or too much.
+fn poll_discard(
+    c: &mut Connection,
+    x: &mut Exchange,
+    drained: &mut usize,
+    context: &mut Context<'_>,
+) -> Poll<Result<bool, Broken>> {
+    x.up.clear();
+    x.up_written = 0;
+    take_body(c, x)?;
+    if x.request_done() || *drained > MAX_DRAINED {
+        x.up.clear();
+        return Poll::Ready(Ok(false));
+    }
+    match c.client.poll_read(context, &mut c.input) {
+        Poll::Ready(Ok(count)) if count > 0 => {
+            *drained += count;
+            Poll::Ready(Ok(true))
+        }
+        Poll::Ready(_) => Poll::Ready(Err(Broken::Client)),
+        Poll::Pending => Poll::Pending,
+    }
 }
 
 /// Frames what the client's buffer holds of the body for the server.
