@@ -14,6 +14,14 @@ pub(crate) struct Case {
     pub(crate) lines: usize,
 }
 
+impl Case {
+    /// The same with another number of log lines.
+    pub(crate) fn lines(mut self, lines: usize) -> Case {
+        self.lines = lines;
+        self
+    }
+}
+
 pub(crate) fn case(
     name: &'static str,
     front: &'static str,
@@ -137,8 +145,10 @@ pub(crate) fn tcp_cases() -> Vec<Case> {
 
 /// Where the client gets something else from us, on purpose: a body without a length is sent in chunks, which keeps the
 /// connection and shows a cut; a client of HTTP/1.0 gets no chunks; an answer says the version of the proxy; after a
-/// server's broken answer the connection ends.
-pub(crate) const OWN_ANSWERS: [&str; 6] = [
+/// server's broken answer the connection ends; an answer to CONNECT has no length (RFC 9110 9.3.6).
+pub(crate) const OWN_ANSWERS: [&str; 8] = [
+    "CONNECT",
+    "switched unasked",
     "client timeout in the body",
     "no length",
     "chunked for HTTP/1.0",
@@ -148,5 +158,11 @@ pub(crate) const OWN_ANSWERS: [&str; 6] = [
 ];
 
 /// What we log otherwise, on purpose: a client whose body breaks off or breaks the rules is the cause (`cD`, `CR`), where
-/// haproxy waits for the server's timeout (`sH`) or says `PH`.
-pub(crate) const OWN_LINES: [&str; 2] = ["client timeout in the body", "bad chunk"];
+/// haproxy waits for the server's timeout (`sH`) or says `PH`. A client that resets its connection is noticed at once, and
+/// `abortonclose` in the backend is enough while an answer is awaited.
+pub(crate) const OWN_LINES: [&str; 4] = [
+    "client timeout in the body",
+    "bad chunk",
+    "client leaves while it waits",
+    "client leaves in the answer",
+];

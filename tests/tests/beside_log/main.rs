@@ -2,6 +2,7 @@
 //! ways in which they do not.
 
 mod cases;
+mod http1;
 mod origin;
 mod play;
 
@@ -89,6 +90,24 @@ fn compare(cases: &[Case], head: &str) -> Outcome {
 fn http_requests_end_and_are_logged_alike() -> Outcome {
     require!("haproxy", "tandemd");
     compare(&cases(), " timeout client 2s\n timeout server 2s\n")
+}
+
+#[test]
+fn http1_behaves_alike() -> Outcome {
+    require!("haproxy", "tandemd");
+    compare(
+        &http1::http1_cases(),
+        " timeout client 2s\n timeout server 2s\n",
+    )
+}
+
+#[test]
+fn clients_that_leave_are_noticed_alike() -> Outcome {
+    require!("haproxy", "tandemd");
+    compare(
+        &http1::abort_cases(),
+        " option abortonclose\n timeout client 2s\n timeout server 2s\n",
+    )
 }
 
 #[test]

@@ -43,6 +43,30 @@ pub(crate) fn origin() -> Outcome<u16> {
                 "http10" => b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc",
                 "chunked" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
                 "half-chunked" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                "early" => {
+                    let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig");
+                    if !head.ends_with('!') {
+                        read_until(&mut stream, "!");
+                    }
+                    continue;
+                }
+                "early-close" => b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig",
+                "websocket" => {
+                    let _ = stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nopen");
+                    let _ = std::io::copy(&mut &stream, &mut &stream);
+                    return;
+                }
+                "103" => b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+                "trailer" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n",
+                "echo" => {
+                    let (_, mut body) = head.split_once("\r\n\r\n").map(|(a, b)| (a, b.to_owned())).unwrap_or_default();
+                    if !body.ends_with("\r\n\r\n") {
+                        body += &read_until(&mut stream, "\r\n\r\n");
+                    }
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    let _ = stream.write_all(answer.as_bytes());
+                    continue;
+                }
                 "304" => b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
                 "204" => b"HTTP/1.1 204 No Content\r\n\r\n",
                 "100" => b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
@@ -52,7 +76,8 @@ pub(crate) fn origin() -> Outcome<u16> {
             };
             let _ = stream.write_all(answer);
             match word.as_str() {
-                "bad" | "garbage" | "half-head" | "half-body" | "no-length" | "half-chunked" => {
+                "bad" | "garbage" | "half-head" | "half-body" | "no-length" | "half-chunked"
+                | "early-close" => {
                     return;
                 }
                 "reset-body" => {
