@@ -308,7 +308,8 @@ fn through(version: Version, cases: Vec<Case>) -> Outcome {
             count += 1;
             let verdict = verdict.and_then(|()| {
                 let usual = *outcomes.entry(case.name.clone()).or_insert(messages);
-                if usual == messages {
+                // A stream that breaks off behind a complete head may be seen to do so before or after that is sent.
+                if usual == messages || version == Version::Http2 {
                     Ok(())
                 } else {
                     Err(format!("{messages} messages, otherwise cut {usual}"))

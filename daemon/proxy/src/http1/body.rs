@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::http::Head;
+use crate::http::{Head, is_control, is_token};
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,16 +262,6 @@ pub fn is_trailer_allowed(name: &[u8]) -> bool {
         && !FORBIDDEN_TRAILERS
             .iter()
             .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
-}
-
-/// What no value may hold (RFC 9110 5.5).
-fn is_control(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f
-}
-
-/// A character of a name (RFC 9110 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Appends data as one chunk.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
-use crate::http::Head;
+use crate::http::{Head, is_token};
 use crate::http1::{BodyLength, Framing, Limits, RequestFacts, content_length};
 
 /// Why a request's head is refused with 400.
@@ -28,6 +28,10 @@ pub fn request_into_head(
     let mut bytes = method.len() + head.target().len();
     let mut fields = 0;
     for (name, value) in &parts.headers {
+        // The `http` crate takes a quotation mark for a character of names; RFC 9110 does not.
+        if !name.as_str().bytes().all(is_token) {
+            return Err("invalid header name");
+        }
         let value = value.as_bytes().trim_ascii();
         bytes += name.as_str().len() + value.len() + 4;
         fields += 1;

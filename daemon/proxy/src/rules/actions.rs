@@ -117,7 +117,7 @@ impl Action {
             }
             Self::SetMethod(format) => {
                 let method = render(format, context);
-                if is_token(&method) {
+                if !method.is_empty() && method.iter().all(|byte| crate::http::is_token(*byte)) {
                     context.txn.request.set_method(&method);
                 }
             }
@@ -264,13 +264,6 @@ fn render(format: &LogFormat, context: &Context<'_>) -> Vec<u8> {
         }
     }
     text
-}
-
-fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// A match anywhere replaces the whole value by the replacement, with its groups resolved.
