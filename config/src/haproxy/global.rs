@@ -83,7 +83,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("maxcomprate", Accepted(TUNING)),
     ("maxconn", Do(|g, args, cx| { g.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
     ("maxconnrate", NotYet),
-    ("maxpipes", Accepted(TUNING)),
+    ("maxpipes", Do(|g, args, cx| { g.tuning.max_pipes = Some(args.integer(cx, "a number of pipes", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
     ("maxsessrate", NotYet),
     ("maxsslconn", NotYet),
     ("maxsslrate", NotYet),
@@ -99,7 +99,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("nokqueue", Accepted(POLLING)),
     ("nopoll", Accepted(POLLING)),
     ("noreuseport", Accepted("a reload hands its sockets over")),
-    ("nosplice", Accepted(TUNING)),
+    ("nosplice", Do(|g, args, cx| flag(&mut g.tuning.nosplice, args, cx))),
     ("numa-cpu-mapping", Accepted("the system places threads on cores")),
     ("ocsp-update.maxdelay", Accepted(SSL_TUNING)),
     ("ocsp-update.mindelay", Accepted(SSL_TUNING)),
@@ -153,6 +153,11 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("tune.h2.max-frame-size", Do(|g, args, cx| { g.http2.max_frame_bytes = Some(args.integer(cx, "a number of bytes", 16_384..=16_777_215)?); args.end(cx) })),
     ("tune.http.maxhdr", Do(|g, args, cx| { g.max_headers = Some(args.integer(cx, "a number of headers", 1..=32_767)?); args.end(cx) })),
     ("tune.maxrewrite", Do(|g, args, cx| { g.maxrewrite = Some(args.integer(cx, "a size in bytes", 0..=16_777_216)?); args.end(cx) })),
+    ("tune.pipesize", Do(|g, args, cx| bytes(&mut g.tuning.pipe_bytes, args, cx))),
+    ("tune.rcvbuf.client", Do(|g, args, cx| bytes(&mut g.tuning.client_receive_bytes, args, cx))),
+    ("tune.rcvbuf.server", Do(|g, args, cx| bytes(&mut g.tuning.server_receive_bytes, args, cx))),
+    ("tune.sndbuf.client", Do(|g, args, cx| bytes(&mut g.tuning.client_send_bytes, args, cx))),
+    ("tune.sndbuf.server", Do(|g, args, cx| bytes(&mut g.tuning.server_send_bytes, args, cx))),
     ("uid", Do(|g, args, cx| { g.user = Some(account_id(args, cx)?); args.end(cx) })),
     ("ulimit-n", Accepted("the limit follows from maxconn")),
     ("unix-bind", NotYet),
@@ -197,20 +202,15 @@ const TUNE: &[&str] = &[
     "tune.memory.hot-size",
     "tune.pattern.cache-size",
     "tune.peers.max-updates-at-once",
-    "tune.pipesize",
     "tune.pool-high-fd-ratio",
     "tune.pool-low-fd-ratio",
     "tune.quic.frontend.conn-tx-buffers.limit",
     "tune.quic.frontend.max-idle-timeout",
     "tune.quic.frontend.max-streams-bidi",
     "tune.quic.retry-threshold",
-    "tune.rcvbuf.client",
-    "tune.rcvbuf.server",
     "tune.recv_enough",
     "tune.runqueue-depth",
     "tune.sched.low-latency",
-    "tune.sndbuf.client",
-    "tune.sndbuf.server",
     "tune.ssl.cachesize",
     "tune.ssl.capture-buffer-size",
     "tune.ssl.capture-cipherlist-size",
@@ -317,6 +317,13 @@ pub(super) fn keyword_lists() -> super::KeywordLists {
 
 fn flag(slot: &mut bool, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     *slot = true;
+    args.end(cx)
+}
+
+/// A size in bytes; 0 leaves it to the system.
+fn bytes(slot: &mut Option<u32>, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let size: u32 = args.integer(cx, "a size in bytes", 0..=i64::from(i32::MAX))?;
+    *slot = Some(size).filter(|size| *size > 0);
     args.end(cx)
 }
 

@@ -75,6 +75,8 @@ pub struct Global {
     pub crt_base: Option<String>,
     /// `ssl-default-bind-options` and `ssl-default-bind-ciphers`, `-ciphersuites`: words by keyword.
     pub ssl_defaults: BTreeMap<String, Vec<Word>>,
+    /// Buffers of sockets, and pipes.
+    pub tuning: Tuning,
     /// `tune.bufsize` in bytes, 16,384 by default.
     pub bufsize: Option<u32>,
     /// `tune.maxrewrite` in bytes, 1,024 by default.
@@ -89,6 +91,25 @@ pub struct Global {
     pub hard_stop_after: Option<Duration>,
     /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
     pub environment: BTreeMap<String, String>,
+}
+
+/// Buffers of sockets, and pipes of bulk transfers; what is `None` is the system's or our own choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// `nosplice`: bytes are always copied.
+    pub nosplice: bool,
+    /// `maxpipes`: pipes of the process.
+    pub max_pipes: Option<u32>,
+    /// `tune.pipesize` in bytes.
+    pub pipe_bytes: Option<u32>,
+    /// `tune.rcvbuf.client` in bytes.
+    pub client_receive_bytes: Option<u32>,
+    /// `tune.sndbuf.client` in bytes.
+    pub client_send_bytes: Option<u32>,
+    /// `tune.rcvbuf.server` in bytes.
+    pub server_receive_bytes: Option<u32>,
+    /// `tune.sndbuf.server` in bytes.
+    pub server_send_bytes: Option<u32>,
 }
 
 /// Permission level of a stats socket's client.

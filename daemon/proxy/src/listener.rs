@@ -31,7 +31,10 @@ pub enum Socket {
 
 impl Socket {
     /// Takes a listening socket over. Must be called within a runtime.
-    pub fn new(descriptor: std::os::fd::OwnedFd) -> std::io::Result<Self> {
+    pub fn new(
+        descriptor: std::os::fd::OwnedFd,
+        tuning: &config::haproxy::Tuning,
+    ) -> std::io::Result<Self> {
         let socket = socket2::Socket::from(descriptor);
         socket.set_nonblocking(true)?;
         if socket.local_addr()?.is_unix() {
@@ -41,6 +44,12 @@ impl Socket {
         }
         // Without it small answers would wait for acknowledgements; accepted sockets inherit it.
         socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = tuning.client_receive_bytes {
+            socket.set_recv_buffer_size(bytes as usize)?;
+        }
+        if let Some(bytes) = tuning.client_send_bytes {
+            socket.set_send_buffer_size(bytes as usize)?;
+        }
         Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
     }
 

@@ -7,5 +7,6 @@ pub mod packet;
 pub mod privileges;
 pub mod realtime;
 pub mod spawn;
+pub mod splice;
 pub mod tcp;
 pub mod title;

@@ -479,6 +479,10 @@ fn backend_runtime(
                     tls,
                     keepalive: proxy.server_tcp_keepalive,
                     next_port: Arc::default(),
+                    buffers: [
+                        config.global.tuning.server_receive_bytes,
+                        config.global.tuning.server_send_bytes,
+                    ],
                 },
             }
         })

@@ -119,8 +119,16 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         .max(1);
     app.shared.process.threads.store(threads as u32, Relaxed);
     let connections = app.shared.process.maxconn.load(Relaxed).max(2_000);
+    let tuning = &config.global.tuning;
+    let needed = connections * 2 + SPARE_DESCRIPTORS;
     // Fewer descriptors than wished make accepts fail one day, not the start.
-    let _ = sys::privileges::raise_descriptor_limit(connections * 2 + SPARE_DESCRIPTORS);
+    let reached = sys::privileges::raise_descriptor_limit(
+        needed + 2 * crate::net::wanted_pipes(tuning) as u64,
+    );
+    crate::net::set_pipes(
+        tuning,
+        reached.map_or(0, |limit| limit.saturating_sub(needed)),
+    );
     let mut sockets = Vec::new();
     for _ in 1..threads {
         let copies: std::io::Result<Vec<OwnedFd>> =
@@ -277,7 +285,7 @@ fn work(
         crate::net::set_buffer_bytes(bytes as usize);
     }
     for (socket, listener) in sockets.into_iter().zip(&app.listeners) {
-        let socket = Socket::new(socket)?;
+        let socket = Socket::new(socket, &app.shared.config.global.tuning)?;
         tokio::task::spawn_local(listener::accept(
             Arc::clone(app),
             Arc::clone(listener),

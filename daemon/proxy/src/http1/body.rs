@@ -77,6 +77,16 @@ impl BodyDecoder {
             _ => 0,
         }
     }
+    /// `count` bytes of data went by without being looked at; never more than [`BodyDecoder::remaining_hint`] allows.
+    pub fn skip(&mut self, count: u64) {
+        self.state = match self.state {
+            State::Bytes(left) if left <= count => State::Done,
+            State::Bytes(left) => State::Bytes(left - count),
+            State::ChunkData(left) if left <= count => State::ChunkEnd,
+            State::ChunkData(left) => State::ChunkData(left - count),
+            state => state,
+        };
+    }
     /// Looks at the front of `bytes`: how many are used up, and which of them are data. (0, empty) wants more bytes.
     /// Trailers are checked and dropped.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<(usize, Range<usize>), BodyError> {

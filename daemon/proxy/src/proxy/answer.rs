@@ -12,7 +12,7 @@ use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
     end_chunks_with, push_chunk, write_response_head,
 };
-use crate::net::poll_write_all;
+use crate::net::{Splice, poll_write_all};
 use crate::server::{is_private, put_idle};
 use crate::txn::{Cause, Stage, Termination};
 
@@ -25,6 +25,9 @@ struct Relay {
     chunked: bool,
     /// Bytes in front of the server's buffer that are data and go out as they are.
     direct: usize,
+    /// Data that is moved without being copied; once begun, to the end of the body.
+    splice: Splice,
+    splices: bool,
     ended: bool,
     /// Whether the client is what is waited for.
     client_blocks: bool,
@@ -59,6 +62,8 @@ pub(super) async fn forward(
         body: BodyDecoder::new(facts.body),
         chunked: framing == Framing::Chunked,
         direct: 0,
+        splice: Splice::default(),
+        splices: false,
         ended: facts.body == BodyLength::None,
         client_blocks: false,
     };
@@ -178,6 +183,16 @@ fn poll_answer(
                 Poll::Pending => return Poll::Pending,
             }
         }
+        if relay.splice.held() > 0 {
+            match relay
+                .splice
+                .poll_drain(&c.client, context, &mut x.txn.bytes_out)
+            {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
         match c.client.poll_flush(context) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone)),
@@ -200,13 +215,24 @@ fn poll_answer(
             return Poll::Ready(Err(Termination::new(Cause::Server, Stage::Data)));
         };
         relay.client_blocks = false;
-        if server.input.is_empty()
-            && server.input.capacity() > 0
-            && relay.body.remaining_hint() > LARGE_BODY
-        {
-            server.input.enlarge();
-        }
-        match server.stream.poll_read(context, &mut server.input) {
+        let remaining = relay.body.remaining_hint();
+        let is_large = server.input.is_empty() && (remaining > LARGE_BODY || relay.splices);
+        relay.splices = is_large && !relay.chunked && relay.splice.begin(&server.stream, &c.client);
+        let received = if relay.splices {
+            server.input.release_if_empty();
+            let received = relay.splice.poll_fill(&server.stream, context, remaining);
+            if let Poll::Ready(Ok(count)) = &received {
+                relay.body.skip(*count as u64);
+                relay.ended = relay.body.is_done();
+            }
+            received
+        } else {
+            if is_large {
+                server.input.enlarge();
+            }
+            server.stream.poll_read(context, &mut server.input)
+        };
+        match received {
             Poll::Ready(Ok(count)) if count > 0 => {}
             Poll::Ready(Ok(_)) if relay.body.ends_with_connection() => {
                 relay.ended = true;
@@ -223,6 +249,7 @@ fn poll_answer(
             }
             // Once an answer is on its way, the end of the client's direction is no reason to cut it.
             Poll::Pending => {
+                server.input.release_if_empty();
                 return match poll_left(c, x, context) {
                     Poll::Ready(Left::Reset) => Poll::Ready(Err(client_gone)),
                     _ => Poll::Pending,
@@ -239,7 +266,9 @@ fn poll_answer(
             .store(now_us / 1_000, std::sync::atomic::Ordering::Relaxed);
         x.down.clear();
         x.down_written = 0;
-        fill(x, relay)?;
+        if !relay.splices {
+            fill(x, relay)?;
+        }
         end_stream(c, relay);
     }
 }

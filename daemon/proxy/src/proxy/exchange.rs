@@ -7,6 +7,7 @@ use super::leave::Watch;
 use crate::app::BackendRuntime;
 use crate::http::Head;
 use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
+use crate::net::Splice;
 use crate::persistence::Persist;
 use crate::rules::Answer;
 use crate::server::{ServerConnection, Slot};
@@ -60,6 +61,8 @@ pub struct Exchange {
     pub up: Vec<u8>,
     /// How much of it was sent.
     pub up_written: usize,
+    /// Data of a large body on its way to the server without being copied.
+    pub up_splice: Splice,
     /// Whether the request was not sent at the first try.
     pub upload_waited: bool,
     /// Whether the server refuses more of the request.
@@ -110,6 +113,7 @@ impl Exchange {
             may_reuse: true,
             up: Vec::new(),
             up_written: 0,
+            up_splice: Splice::default(),
             upload_waited: false,
             up_broken: false,
             down: Vec::new(),
@@ -155,6 +159,6 @@ impl Exchange {
 
     /// Whether the whole request was taken from the client.
     pub fn request_done(&self) -> bool {
-        self.request_body.is_done()
+        self.request_body.is_done() && self.up_splice.held() == 0
     }
 }

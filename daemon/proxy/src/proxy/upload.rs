@@ -40,8 +40,10 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
             Err(interrupt) => {
-                let waiting_for_client =
-                    !x.request_done() && !x.up_broken && x.up_written == x.up.len();
+                let waiting_for_client = !x.request_done()
+                    && !x.up_broken
+                    && x.up_written == x.up.len()
+                    && x.up_splice.held() == 0;
                 let cause = if waiting_for_client {
                     Cause::ClientTimeout
                 } else {
@@ -252,6 +254,9 @@ pub(super) fn poll_upload(
     x.upload_waited = true;
     x.up.clear();
     x.up_written = 0;
+    if let Some(moved) = poll_splice(c, x, context) {
+        return moved;
+    }
     if c.input.is_empty() {
         if x.request_body.remaining_hint() > LARGE_BODY && c.input.capacity() > 0 {
             c.input.enlarge();
@@ -343,6 +348,48 @@ fn poll_discard(
         Poll::Ready(_) => Poll::Ready(Err(Broken::Client)),
         Poll::Pending => Poll::Pending,
     }
+}
+
+/// Moves a large body of a known length on without copying it; `None` where it has to be copied.
+fn poll_splice(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Option<Poll<Result<bool, Broken>>> {
+    let server = x.server.as_mut()?;
+    if x.up_splice.held() == 0 {
+        let remaining = x.request_body.remaining_hint();
+        let is_large = matches!(x.facts.body, BodyLength::Bytes(_)) && remaining > LARGE_BODY;
+        if !is_large || !c.input.is_empty() || !x.up_splice.begin(&c.client, &server.stream) {
+            return None;
+        }
+        c.input.release_if_empty();
+        match x.up_splice.poll_fill(&c.client, context, remaining) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                x.request_body.skip(count as u64);
+                x.txn.bytes_in += count as u64;
+                x.body_consumed = true;
+                c.timer.set(c.now_us(), c.front.timeouts.client);
+            }
+            Poll::Ready(_) => return Some(Poll::Ready(Err(Broken::Client))),
+            Poll::Pending => return Some(Poll::Pending),
+        }
+    }
+    let mut moved = 0;
+    match x.up_splice.poll_drain(&server.stream, context, &mut moved) {
+        Poll::Ready(Ok(())) => {}
+        // The server may have answered before it closed: its answer is read all the same.
+        Poll::Ready(Err(_)) => {
+            x.up_broken = true;
+            x.up_splice.end();
+        }
+        Poll::Pending => return Some(Poll::Pending),
+    }
+    if x.request_done() {
+        let wait = x.back.as_ref().and_then(|back| back.timeouts.server);
+        c.timer.set(c.now_us(), wait);
+    }
+    Some(Poll::Ready(Ok(true)))
 }
 
 /// Frames what the client's buffer holds of the body for the server.

@@ -53,6 +53,8 @@ pub struct Connector {
     pub keepalive: bool,
     /// Counts connections through the ports of a `source` with a range.
     pub next_port: Arc<AtomicU32>,
+    /// `tune.rcvbuf.server` and `tune.sndbuf.server` in bytes.
+    pub buffers: [Option<u32>; 2],
 }
 
 /// Why there is no connection.
@@ -174,6 +176,12 @@ async fn connect_tcp(
             let socket = open_socket(config, address, Some(session), port)?;
             if connector.keepalive {
                 socket.set_keepalive(true)?;
+            }
+            if let Some(bytes) = connector.buffers[0] {
+                socket.set_recv_buffer_size(bytes)?;
+            }
+            if let Some(bytes) = connector.buffers[1] {
+                socket.set_send_buffer_size(bytes)?;
             }
             socket.connect(address).await
         }

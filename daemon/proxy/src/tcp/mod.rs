@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use crate::app::{BackendRuntime, SessionStage};
-use crate::net::{BUFFER_BYTES, Buffer, Stream, poll_write_all};
+use crate::net::{BUFFER_BYTES, Buffer, Splice, Stream, poll_write_all};
 use crate::proxy::{Connection, Exchange, Target, account, log_transaction, reach_server};
 use crate::rules::{Context as RuleContext, Verdict};
 use crate::server::ServerConnection;
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
-/// Reads of a whole ordinary buffer in a row before a direction gets a large one, which it keeps while it is bulk.
+/// Reads of a whole ordinary buffer in a row before a direction is bulk: a pipe moves it, or a large buffer.
 const FULL_READS_BEFORE_LARGE: u32 = 2;
 /// A read this short ends the bulk.
 const SHORT_READ_BYTES: usize = 4 << 10;
@@ -101,6 +101,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
 struct Direction {
     /// Bytes of the buffer that were written.
     written: usize,
+    splice: Splice,
     full_reads: u32,
     ended: bool,
     closed: bool,
@@ -140,6 +141,13 @@ impl Direction {
                     Poll::Pending => return Poll::Pending,
                 }
             }
+            if self.splice.held() > 0 {
+                match self.splice.poll_drain(to, context, &mut self.moved) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::To)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             if self.ended {
                 match to.poll_shutdown(context) {
                     Poll::Ready(_) => self.closed = true,
@@ -148,12 +156,19 @@ impl Direction {
                 continue;
             }
             let is_bulk = self.full_reads >= FULL_READS_BEFORE_LARGE;
-            if is_bulk {
-                buffer.enlarge();
-            }
-            match from.poll_read(context, buffer) {
+            let received = if is_bulk && self.splice.begin(from, to) {
+                buffer.release_if_empty();
+                self.splice.poll_fill(from, context, u64::MAX)
+            } else {
+                if is_bulk {
+                    buffer.enlarge();
+                }
+                from.poll_read(context, buffer)
+            };
+            match received {
                 Poll::Ready(Ok(0)) => {
                     self.ended = true;
+                    self.splice.end();
                     buffer.release_if_empty();
                 }
                 Poll::Ready(Ok(count)) if count < SHORT_READ_BYTES => self.full_reads = 0,
@@ -163,9 +178,7 @@ impl Direction {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::From)),
                 Poll::Pending => {
-                    if !is_bulk {
-                        buffer.release_if_empty();
-                    }
+                    buffer.release_if_empty();
                     return Poll::Pending;
                 }
             }
