@@ -217,6 +217,11 @@ impl Side {
             .clear();
     }
 
+    /// The process that was started.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
     /// The process that serves: haproxy itself, or our worker.
     pub fn serving(&self) -> i32 {
         let own = self.child.id() as i32;

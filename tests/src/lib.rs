@@ -21,6 +21,7 @@ pub mod demo;
 pub mod failure;
 pub mod host;
 pub mod http;
+pub mod http2;
 pub mod lab;
 pub mod machine;
 pub mod nginx;

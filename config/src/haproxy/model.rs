@@ -860,6 +860,8 @@ pub struct ServerConfig {
     pub tcp_user_timeout: Option<Duration>,
     /// The line's place.
     pub span: Span,
+    /// `proto`.
+    pub proto: Proto,
 }
 
 /// TLS towards a server.
@@ -873,6 +875,8 @@ pub struct ServerTls {
     pub sni: Option<String>,
     /// `verifyhost`.
     pub verify_host: Option<String>,
+    /// `alpn` protocols in order; empty means that none is negotiated.
+    pub alpn: Vec<String>,
 }
 
 /// `stats …` lines of a proxy.

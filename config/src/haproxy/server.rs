@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::address::{plain_address, server_address};
 use super::args::{Args, Context, Unit};
 use super::model::{
-    CheckConfig, InitAddr, ProxyV2Options, ResolveConfig, SendProxy, ServerAddress, ServerConfig,
-    ServerTls, SourceConfig,
+    CheckConfig, InitAddr, Proto, ProxyV2Options, ResolveConfig, SendProxy, ServerAddress,
+    ServerConfig, ServerTls, SourceConfig,
 };
 use super::proxy::Draft;
 use super::{resolvers, source};
@@ -28,6 +28,7 @@ pub(super) struct ServerOptions {
     slowstart: Option<Duration>,
     ssl: bool,
     tls: ServerTls,
+    proto: Proto,
     /// `verify` was written.
     verify_written: bool,
     proxy_header: ProxyHeader,
@@ -91,6 +92,7 @@ impl Default for ServerOptions {
             source: None,
             resolve: ResolveConfig::default(),
             tcp_user_timeout: None,
+            proto: Proto::Auto,
             id: None,
         }
     }
@@ -121,12 +123,12 @@ const OPTIONS: &[(&str, Action)] = &[
     ("agent-port", NotYet),
     ("agent-send", NotYet),
     ("allow-0rtt", NotYet),
-    ("alpn", NotYet),
+    ("alpn", Do(|o, args, cx| { o.tls.alpn = protocols(args, cx)?; Some(()) })),
     ("backup", Do(|o, _, _| { o.backup = true; Some(()) })),
     ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
     ("check", Do(|o, _, _| { o.check = true; Some(()) })),
     ("check-alpn", NotYet),
-    ("check-proto", NotYet),
+    ("check-proto", Only(&["h1", "none"])),
     ("check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = true; Some(()) })),
     ("check-sni", NotYet),
     ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
@@ -192,7 +194,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("pool-max-conn", Accepted(1)),
     ("pool-purge-delay", Accepted(1)),
     ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
-    ("proto", Only(&["h1", "none"])),
+    ("proto", Do(|o, args, cx| { o.proto = super::bind::proto(args, cx)?; Some(()) })),
     ("proxy-v2-options", Do(proxy_v2_options)),
     ("redir", NotYet),
     ("resolve-net", Do(|o, args, cx| resolvers::networks(&mut o.resolve, args, cx))),
@@ -362,6 +364,7 @@ fn one_server(
         source: options.source,
         resolve: options.resolve,
         tcp_user_timeout: options.tcp_user_timeout,
+        proto: options.proto,
         span,
     })
 }
@@ -420,6 +423,18 @@ fn read_options(
         }
     }
     Some(())
+}
+
+/// `alpn`: names with commas between.
+fn protocols(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Vec<String>> {
+    let word = args.value(cx, "protocols")?;
+    let names = word.text.split(',').map(str::trim);
+    Some(
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 fn interval(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Duration> {

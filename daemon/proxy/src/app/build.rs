@@ -45,8 +45,10 @@ pub struct App {
     pub environment: Environment,
     /// Bounds of heads.
     pub limits: Limits,
-    /// Bounds of HTTP/2.
+    /// Bounds of HTTP/2 towards clients.
     pub http2: crate::http2::Settings,
+    /// Bounds of HTTP/2 towards servers.
+    pub http2_servers: crate::http2::Settings,
     /// Wakes accept loops when a place is free again.
     pub room: tokio::sync::Notify,
 }
@@ -309,6 +311,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         environment,
         limits,
         http2: crate::http2::Settings::towards_clients(&config.global.http2, limits),
+        http2_servers: crate::http2::Settings::towards_servers(&config.global.http2, limits),
         room: tokio::sync::Notify::new(),
     }
 }
@@ -477,6 +480,7 @@ fn backend_runtime(
                 index: all_servers.len() - 1,
                 connector: Connector {
                     tls,
+                    proto: server.config.proto,
                     keepalive: proxy.server_tcp_keepalive,
                     next_port: Arc::default(),
                     buffers: [

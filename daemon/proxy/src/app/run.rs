@@ -378,7 +378,8 @@ fn services(app: &Arc<App>, control: OwnedFd) {
             .get(server.id.0 as usize)?
             .connector
             .tls
-            .clone()
+            .as_ref()
+            .map(|(tls, name)| (crate::tls::without_alpn(tls), name.clone()))
     };
     crate::health::start(&app.shared, &tls_for);
     serve_control(app, control);

@@ -87,7 +87,10 @@ impl Head {
             }
         }
         self.prefix = self.bytes.len() as u32 - start;
-        self.bytes.extend_from_slice(path);
+        // RFC 9112 3.2.4: the asterisk is no path; with an authority it is what is not there.
+        if self.prefix == 0 || path != b"*" {
+            self.bytes.extend_from_slice(path);
+        }
         self.target = Text {
             start,
             end: self.bytes.len() as u32,
@@ -97,7 +100,10 @@ impl Head {
 
     /// The target as a server of HTTP/1 gets it: what came by HTTP/2 in origin form (RFC 9112 3.2.1), anything else as it is.
     pub fn wire_target(&self) -> &[u8] {
-        &self.target()[self.prefix as usize..]
+        match &self.target()[self.prefix as usize..] {
+            b"" if self.prefix > 0 => b"*",
+            target => target,
+        }
     }
 
     /// All text, for whoever wants to share it; ranges of [`Text`] point into it.

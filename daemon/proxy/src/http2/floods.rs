@@ -11,7 +11,7 @@ pub enum Flood {
     Reset,
     /// Heads that do not end (CVE-2024-24549 and its like).
     Continuation,
-    /// Frames of data without data.
+    /// Frames of data with little or nothing in them.
     EmptyData,
     /// Heads that make us reset streams, again and again.
     Headers,

@@ -2,11 +2,14 @@
 //! so that nothing that came by HTTP/2 reads differently at an HTTP/1 server.
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{Method, Response, StatusCode};
+use h2::ext::Protocol;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 
+use super::websocket;
 use crate::http::{Head, is_token};
-use crate::http1::{BodyLength, Framing, Limits, RequestFacts, content_length};
+use crate::http1::{BodyLength, Framing, Limits, RequestFacts, ResponseFacts, content_length};
 
 /// Why a request's head is refused with 400.
 pub type Refusal = &'static str;
@@ -19,8 +22,10 @@ pub fn request_into_head(
     head: &mut Head,
 ) -> Result<RequestFacts, Refusal> {
     let method = parts.method.as_str().as_bytes();
-    let is_connect = parts.method == Method::CONNECT;
-    start(parts, is_connect, head)?;
+    let opens = is_websocket(parts)?;
+    let is_connect = parts.method == Method::CONNECT && !opens;
+    let method = if opens { b"GET" } else { method };
+    start(parts, method, is_connect, head)?;
     let mut length = None;
     let mut cookies: Option<Vec<u8>> = None;
     let mut expects_continue = false;
@@ -85,8 +90,11 @@ pub fn request_into_head(
     if let Some(cookies) = cookies {
         head.add(b"cookie", &cookies);
     }
+    if opens {
+        websocket::add_handshake(head);
+    }
     let body = match length {
-        _ if is_ended => BodyLength::None,
+        _ if is_ended || opens => BodyLength::None,
         Some(0) => BodyLength::None,
         Some(length) => BodyLength::Bytes(length),
         None => BodyLength::Chunked,
@@ -94,16 +102,29 @@ pub fn request_into_head(
     Ok(RequestFacts {
         body,
         keep_alive: true,
-        upgrade: false,
+        upgrade: opens,
         is_head: parts.method == Method::HEAD,
         is_connect,
         expects_continue,
     })
 }
 
+/// Whether it opens a WebSocket (RFC 8441 4). Nothing else is opened in that way.
+fn is_websocket(parts: &http::request::Parts) -> Result<bool, Refusal> {
+    match parts.extensions.get::<Protocol>().map(Protocol::as_str) {
+        None => Ok(false),
+        Some("websocket") => Ok(true),
+        Some(_) => Err("unknown ':protocol'"),
+    }
+}
+
 /// Method, target and `host`.
-fn start(parts: &http::request::Parts, is_connect: bool, head: &mut Head) -> Result<(), Refusal> {
-    let method = parts.method.as_str().as_bytes();
+fn start(
+    parts: &http::request::Parts,
+    method: &[u8],
+    is_connect: bool,
+    head: &mut Head,
+) -> Result<(), Refusal> {
     let authority = parts
         .uri
         .authority()
@@ -143,7 +164,13 @@ fn start(parts: &http::request::Parts, is_connect: bool, head: &mut Head) -> Res
 /// An answer of ours, and the bytes that its head would take in HTTP/1, which the logs count.
 pub fn response_from_head(head: &Head, framing: Framing) -> Option<(Response<()>, usize)> {
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
+    // RFC 8441 5: what HTTP/1 calls a change of protocol is a success here.
+    let status = if head.status() == 101 {
+        200
+    } else {
+        head.status()
+    };
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
     // One piece of memory for all values.
     let all = Bytes::copy_from_slice(head.bytes());
     let fields = response.headers_mut();
@@ -164,25 +191,36 @@ pub fn response_from_head(head: &Head, framing: Framing) -> Option<(Response<()>
             fields.append(name, value);
         }
     }
-    if let Some(nominated) = head.header(b"connection") {
-        // RFC 9110 7.6.1: what concerns one connection is not passed on.
-        for token in nominated
-            .split(|byte| *byte == b',')
-            .map(<[u8]>::trim_ascii)
-        {
-            if let Ok(name) = HeaderName::from_bytes(token)
-                && !matches!(name.as_str(), "content-length" | "set-cookie")
-                && let Some(value) = fields.remove(&name)
-            {
-                bytes -= name.as_str().len() + value.len() + 4;
-            }
-        }
-    }
+    bytes -= drop_nominated(head, fields);
     if let Framing::Length(length) = framing {
         fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
         bytes += "content-length: \r\n".len() + itoa::Buffer::new().format(length).len();
     }
     Some((response, bytes))
+}
+
+/// RFC 9110 7.6.1: fields that `Connection` names are not passed on. Gives the bytes that they would take in HTTP/1.
+fn drop_nominated(head: &Head, fields: &mut HeaderMap) -> usize {
+    let mut bytes = 0;
+    for tokens in head.headers(b"connection") {
+        for token in tokens.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if let Ok(name) = HeaderName::from_bytes(token)
+                && !is_protected(name.as_str())
+                && let Some(value) = fields.remove(&name)
+            {
+                bytes += name.as_str().len() + value.len() + 4;
+            }
+        }
+    }
+    bytes
+}
+
+/// Fields that nobody may have removed by naming them.
+fn is_protected(name: &str) -> bool {
+    matches!(
+        name,
+        "content-length" | "cookie" | "set-cookie" | "authorization"
+    ) || name.starts_with("x-forwarded-")
 }
 
 /// RFC 9113 8.2.2: fields that HTTP/2 does not carry.
@@ -194,4 +232,132 @@ fn is_connections_own(name: &[u8]) -> bool {
         17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
         _ => false,
     }
+}
+
+/// A request for a server of HTTP/2. `is_secure` says which scheme one has that came by HTTP/1; with `opens` the change of
+/// protocol that it asks for becomes an extended CONNECT.
+pub fn request_from_head(
+    head: &Head,
+    framing: Framing,
+    is_secure: bool,
+    opens: bool,
+) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method()).ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    let mut parts = http::uri::Parts::default();
+    let host = head.header(b"host");
+    if request.method() == Method::CONNECT {
+        parts.authority = Some(Authority::try_from(head.target()).ok()?);
+    } else {
+        let (scheme, path) = match head.wire_target() {
+            b"*" => (origin_form(head.target()).0, &b"*"[..]),
+            _ => origin_form(head.target()),
+        };
+        let scheme = scheme.unwrap_or(if is_secure { b"https" } else { b"http" });
+        parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+        if let Some(host) = host.filter(|host| !host.is_empty()) {
+            parts.scheme = Some(Scheme::try_from(scheme).ok()?);
+            parts.authority = Some(Authority::try_from(host).ok()?);
+        }
+    }
+    if parts.authority.is_none() {
+        // Without a host there is no way to say more than the path.
+        *request.version_mut() = Version::HTTP_11;
+    }
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    if opens {
+        *request.method_mut() = Method::CONNECT;
+        request
+            .extensions_mut()
+            .insert(Protocol::from_static("websocket"));
+    }
+    let all = Bytes::copy_from_slice(head.bytes());
+    let fields = request.headers_mut();
+    fields.reserve(head.fields().len() + 1);
+    for field in head.fields() {
+        let name = head.text(field.name);
+        let is_ours = is_connections_own(name)
+            || name.eq_ignore_ascii_case(b"host")
+            || name.eq_ignore_ascii_case(b"content-length")
+            || opens && name.eq_ignore_ascii_case(b"sec-websocket-key")
+            || name.eq_ignore_ascii_case(b"te")
+                && !head.text(field.value).eq_ignore_ascii_case(b"trailers");
+        if let (false, Ok(name), Ok(value)) = (
+            is_ours,
+            HeaderName::from_bytes(name),
+            HeaderValue::from_maybe_shared(all.slice(field.value.range())),
+        ) {
+            fields.append(name, value);
+        }
+    }
+    drop_nominated(head, fields);
+    if let Framing::Length(length) = framing {
+        fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Some(request)
+}
+
+/// A target's scheme, if it has one, and its path with the query.
+fn origin_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    if target.starts_with(b"/") || target == b"*" {
+        return (None, target);
+    }
+    let Some(at) = memchr::memmem::find(target, b"://") else {
+        return (None, target);
+    };
+    let rest = &target[at + 3..];
+    let path = match memchr::memchr2(b'/', b'?', rest) {
+        Some(at) if rest[at] == b'/' => &rest[at..],
+        _ => b"/",
+    };
+    (Some(&target[..at]), path)
+}
+
+/// Fills `head` from a server's answer. `is_all` says whether the stream ended with its head.
+pub fn response_into_head(
+    parts: &http::response::Parts,
+    is_all: bool,
+    to_head: bool,
+    to_connect: bool,
+    limits: Limits,
+    head: &mut Head,
+) -> Result<ResponseFacts, Refusal> {
+    let status = parts.status.as_u16();
+    let reason = parts.status.canonical_reason().unwrap_or("");
+    head.start_response(status, reason.as_bytes(), 1);
+    let mut length = None;
+    let mut bytes = 0;
+    for (name, value) in &parts.headers {
+        let value = value.as_bytes().trim_ascii();
+        bytes += name.as_str().len() + value.len() + 4;
+        if bytes > limits.head_bytes {
+            return Err("the head is too long");
+        }
+        if head.fields().len() == limits.fields {
+            return Err("too many headers");
+        }
+        if name == http::header::CONTENT_LENGTH {
+            let found = content_length(value).ok_or("invalid Content-Length")?;
+            if length.replace(found).is_some_and(|before| before != found) {
+                return Err("different Content-Lengths");
+            }
+        }
+        head.add(name.as_str().as_bytes(), value);
+    }
+    let bodiless = is_all
+        || to_head
+        || matches!(status, 100..=199 | 204 | 304)
+        || (to_connect && (200..300).contains(&status));
+    let body = match length {
+        _ if bodiless => BodyLength::None,
+        Some(0) => BodyLength::None,
+        Some(length) => BodyLength::Bytes(length),
+        None => BodyLength::Close,
+    };
+    Ok(ResponseFacts {
+        body,
+        keep_alive: true,
+        has_length: length.is_some(),
+    })
 }

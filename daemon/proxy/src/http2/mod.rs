@@ -3,17 +3,24 @@
 //!
 //! What drives a client's connection is `proxy::multiplex`; here is what it is made of.
 
+mod body;
 mod client_stream;
 mod floods;
 mod head;
+mod server_stream;
 mod settings;
 mod watch;
+mod websocket;
 
 pub use client_stream::ClientStream;
 pub use floods::{Flood, Floods};
-pub use head::{Refusal, request_into_head, response_from_head};
+pub use head::{
+    Refusal, request_from_head, request_into_head, response_from_head, response_into_head,
+};
+pub use server_stream::{Said, ServerStream, StreamPlace};
 pub use settings::Settings;
 pub use watch::{Transport, Watch};
+pub use websocket::{asks_for_websocket, websocket_accept};
 
 /// What an HTTP/2 client says first (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -93,6 +93,21 @@ impl Settings {
         builder
     }
 
+    /// For connections to servers.
+    pub fn client_builder(&self) -> h2::client::Builder {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(self.window)
+            .initial_connection_window_size(self.connection_window())
+            .header_table_size(self.table)
+            .max_frame_size(self.frame)
+            .max_header_list_size(self.header_list)
+            .max_send_buffer_size(MAX_SEND_BUFFER)
+            .max_concurrent_reset_streams(MAX_RESET_STREAMS)
+            .enable_push(false);
+        builder
+    }
+
     /// The window of a connection: room for some streams' bodies at a time, so that one that waits does not stop the others.
     fn connection_window(&self) -> u32 {
         const STREAMS: u32 = 16;

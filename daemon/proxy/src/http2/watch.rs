@@ -2,7 +2,7 @@
 //! tell work from floods. The `h2` crate refuses broken frames, endless heads and empty data by itself; it answers pings,
 //! settings and resets for as long as they come, so that these are bounded here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +24,15 @@ const RESET_BURST: i64 = 200;
 const RESETS_PER_SECOND: i64 = 20;
 /// Most bytes that are read and thrown away after our end of a connection, so that the peer can read why.
 const MAX_DRAINED: u64 = 256 << 10;
+/// Most refused streams that are remembered until they are logged.
+const MAX_REFUSED: usize = 128;
+/// Longest payload that is looked at.
+const MAX_PAYLOAD: usize = 32;
+
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+/// RFC 9113 7.
+const PROTOCOL_ERROR: [u8; 4] = 1u32.to_be_bytes();
 
 /// What the watch knows; the connection's driver reads it.
 #[derive(Debug)]
@@ -32,10 +41,111 @@ pub struct Watch {
     idle_credit: Cell<i64>,
     reset_credit: Cell<i64>,
     refilled_us: Cell<u64>,
-    last_kind: Cell<u8>,
     flood: Cell<Option<Flood>>,
     written: Cell<u64>,
     excused: Cell<u64>,
+    refused: RefCell<Vec<u32>>,
+    last_words: Cell<LastWords>,
+}
+
+/// The data of a GOAWAY that the `h2` crate sends.
+#[derive(Clone, Copy, Debug)]
+enum LastWords {
+    Resets,
+    Continuations,
+    DataFrames,
+    Other,
+}
+
+impl LastWords {
+    fn of(payload: &[u8]) -> Self {
+        match payload.get(8..) {
+            Some(b"too_many_resets") => Self::Resets,
+            Some(b"too_many_continuations") => Self::Continuations,
+            Some(b"too_many_data_frames") => Self::DataFrames,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A frame's header (RFC 9113 4.1).
+#[derive(Clone, Copy)]
+struct FrameHeader {
+    length: u32,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// Finds the headers of frames in the bytes that pass.
+struct Frames {
+    /// Bytes to pass until the next header.
+    skip: u32,
+    header: [u8; 9],
+    have: usize,
+    /// A short payload that is looked at: of RST_STREAM and GOAWAY.
+    payload: [u8; MAX_PAYLOAD],
+    wanted: usize,
+    got: usize,
+}
+
+impl Frames {
+    fn behind(skip: u32) -> Self {
+        Self {
+            skip,
+            header: [0; 9],
+            have: 0,
+            payload: [0; MAX_PAYLOAD],
+            wanted: 0,
+            got: 0,
+        }
+    }
+
+    /// Calls `seen` for each frame, with the front of the payload of those whose payload matters.
+    fn feed(&mut self, mut bytes: &[u8], mut seen: impl FnMut(FrameHeader, &[u8])) {
+        while !bytes.is_empty() {
+            if self.got < self.wanted {
+                let taken = bytes.len().min(self.wanted - self.got);
+                self.payload[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
+                self.got += taken;
+                self.skip -= taken as u32;
+                bytes = &bytes[taken..];
+                if self.got == self.wanted {
+                    seen(self.frame(), &self.payload[..self.got]);
+                    (self.wanted, self.got) = (0, 0);
+                }
+                continue;
+            }
+            let passed = bytes.len().min(self.skip as usize);
+            self.skip -= passed as u32;
+            bytes = &bytes[passed..];
+            let taken = bytes.len().min(9 - self.have);
+            self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            self.have += taken;
+            if self.have < 9 {
+                continue;
+            }
+            self.have = 0;
+            let frame = self.frame();
+            self.skip = frame.length;
+            if matches!(frame.kind, RST_STREAM | GOAWAY) && frame.length > 0 {
+                self.wanted = MAX_PAYLOAD.min(frame.length as usize);
+            } else {
+                seen(frame, &[]);
+            }
+        }
+    }
+
+    fn frame(&self) -> FrameHeader {
+        let [a, b, c, kind, flags, s, t, u, v] = self.header;
+        FrameHeader {
+            length: u32::from_be_bytes([0, a, b, c]),
+            kind,
+            flags,
+            stream: u32::from_be_bytes([s & 127, t, u, v]),
+        }
+    }
 }
 
 impl Watch {
@@ -45,21 +155,17 @@ impl Watch {
             idle_credit: Cell::new(IDLE_BURST),
             reset_credit: Cell::new(RESET_BURST),
             refilled_us: Cell::new(clock.now_us()),
-            last_kind: Cell::new(u8::MAX),
             flood: Cell::new(None),
             written: Cell::new(0),
             excused: Cell::new(0),
+            refused: RefCell::default(),
+            last_words: Cell::new(LastWords::Other),
         }
     }
 
     /// What was too much, if something was.
     pub fn flood(&self) -> Option<Flood> {
         self.flood.get()
-    }
-
-    /// What the frame that came last would be a flood of.
-    pub fn last_frame(&self) -> Flood {
-        Flood::of_frame(self.last_kind.get())
     }
 
     /// Bytes written so far.
@@ -73,8 +179,38 @@ impl Watch {
             .set((self.reset_credit.get() + 1).min(RESET_BURST));
     }
 
-    fn frame(&self, length: u32, kind: u8, flags: u8) {
-        self.last_kind.set(kind);
+    /// Streams whose heads were refused since the last call.
+    pub fn take_refused(&self) -> Vec<u32> {
+        if self.refused.borrow().is_empty() {
+            return Vec::new();
+        }
+        self.refused.take()
+    }
+
+    /// What the `h2` crate closed the connection for, if its peer was to calm down.
+    pub fn closed_for(&self) -> Flood {
+        match self.last_words.get() {
+            LastWords::Resets => Flood::Reset,
+            LastWords::Continuations => Flood::Continuation,
+            LastWords::DataFrames => Flood::EmptyData,
+            LastWords::Other => Flood::Headers,
+        }
+    }
+
+    fn refuse(&self, stream: u32) {
+        let mut refused = self.refused.borrow_mut();
+        if refused.len() < MAX_REFUSED {
+            refused.push(stream);
+        }
+    }
+
+    fn frame(&self, frame: FrameHeader) {
+        let FrameHeader {
+            length,
+            kind,
+            flags,
+            ..
+        } = frame;
         let is_ack = flags & 1 != 0;
         let credit = match kind {
             // DATA with something in it (or the end of a stream), HEADERS, and acknowledgements of our settings.
@@ -123,12 +259,12 @@ pub struct Transport {
     /// What was read before it was known to be HTTP/2.
     before: Buffer,
     watch: Rc<Watch>,
-    /// Bytes to pass until the next frame's header.
-    skip: u32,
-    header: [u8; 9],
-    have: u8,
+    incoming: Frames,
+    outgoing: Frames,
     is_shut: bool,
     drained: u64,
+    /// Whether the peer's frames are looked at; servers are trusted with theirs.
+    looks: bool,
 }
 
 impl Transport {
@@ -139,40 +275,43 @@ impl Transport {
             stream,
             before,
             watch: Rc::clone(&watch),
-            skip: PREFACE.len() as u32,
-            header: [0; 9],
-            have: 0,
+            incoming: Frames::behind(PREFACE.len() as u32),
+            outgoing: Frames::behind(0),
             is_shut: false,
             drained: 0,
+            looks: true,
         };
         (transport, watch)
     }
 
-    fn look(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let passed = bytes.len().min(self.skip as usize);
-            self.skip -= passed as u32;
-            bytes = &bytes[passed..];
-            let have = usize::from(self.have);
-            let taken = bytes.len().min(9 - have);
-            self.header[have..have + taken].copy_from_slice(&bytes[..taken]);
-            bytes = &bytes[taken..];
-            self.have += taken as u8;
-            if self.have == 9 {
-                // RFC 9113 4.1: length in 24 bits, type, flags, stream.
-                let [a, b, c, kind, flags, ..] = self.header;
-                let length = u32::from_be_bytes([0, a, b, c]);
-                self.have = 0;
-                self.skip = length;
-                self.watch.frame(length, kind, flags);
-            }
-        }
+    /// A server's connection.
+    pub fn to_server(stream: Stream, clock: Clock) -> Self {
+        let (mut transport, _) = Self::new(stream, Buffer::default(), clock);
+        transport.looks = false;
+        // A server's connection ends with no last words to wait for.
+        transport.drained = MAX_DRAINED;
+        transport
     }
 
-    fn wrote(&self, count: usize) {
-        self.watch
-            .written
-            .set(self.watch.written.get() + count as u64);
+    /// Our own frames: which streams were refused below us, and why the connection ends.
+    fn wrote<'b>(&mut self, count: usize, slices: impl Iterator<Item = &'b [u8]>) {
+        let watch = &self.watch;
+        watch.written.set(watch.written.get() + count as u64);
+        if !self.looks {
+            return;
+        }
+        let mut left = count;
+        for slice in slices {
+            let part = &slice[..slice.len().min(left)];
+            left -= part.len();
+            self.outgoing.feed(part, |frame, payload| match frame.kind {
+                RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => {
+                    watch.refuse(frame.stream);
+                }
+                GOAWAY => watch.last_words.set(LastWords::of(payload)),
+                _ => {}
+            });
+        }
     }
 }
 
@@ -196,7 +335,11 @@ impl AsyncRead for Transport {
         } else {
             ready!(this.stream.poll_read_into(context, space))?;
         }
-        this.look(&space.filled()[old..]);
+        if this.looks {
+            let watch = &this.watch;
+            this.incoming
+                .feed(&space.filled()[old..], |frame, _| watch.frame(frame));
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -208,7 +351,7 @@ impl AsyncWrite for Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(self.stream.poll_write(context, bytes))?;
-        self.wrote(count);
+        self.wrote(count, [bytes].into_iter());
         Poll::Ready(Ok(count))
     }
 
@@ -218,7 +361,7 @@ impl AsyncWrite for Transport {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(self.stream.poll_write_vectored(context, slices))?;
-        self.wrote(count);
+        self.wrote(count, slices.iter().map(|slice| &**slice));
         Poll::Ready(Ok(count))
     }
 
@@ -250,5 +393,42 @@ impl AsyncWrite for Transport {
         }
         this.before.release_if_empty();
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let mut bytes = b"preface!".to_vec();
+        let frames: [(u8, &[u8]); 4] = [
+            (0, b"some data"),
+            (3, &[0, 0, 0, 1]),
+            (7, b"12345678too_many_resets and so on and so on"),
+            (6, b"12345678"),
+        ];
+        for (kind, payload) in frames {
+            bytes.extend([0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 5]);
+            bytes.extend(payload);
+        }
+        for step in 1..bytes.len() {
+            let mut found = Vec::new();
+            let mut frames = Frames::behind(8);
+            for part in bytes.chunks(step) {
+                frames.feed(part, |frame, payload| {
+                    found.push((frame.kind, frame.length, frame.stream, payload.to_vec()));
+                });
+            }
+            let long = b"12345678too_many_resets and so on".to_vec();
+            let expected = vec![
+                (0, 9, 5, Vec::new()),
+                (3, 4, 5, vec![0, 0, 0, 1]),
+                (7, 43, 5, long[..MAX_PAYLOAD].to_vec()),
+                (6, 8, 5, Vec::new()),
+            ];
+            assert_eq!(found, expected, "step {step}");
+        }
     }
 }

@@ -22,6 +22,10 @@ pub enum Stream {
     TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     /// One stream of a client's HTTP/2 connection: its bytes are the body's.
     Http2(Box<crate::http2::ClientStream>),
+    /// One stream of a server's HTTP/2 connection.
+    Http2Server(Box<crate::http2::ServerStream>),
+    /// Its transport has been taken over.
+    Taken,
 }
 
 macro_rules! each {
@@ -32,6 +36,8 @@ macro_rules! each {
             Stream::TlsServer($name) => $body,
             Stream::TlsClient($name) => $body,
             Stream::Http2($http2) => $else,
+            Stream::Http2Server($http2) => $else,
+            Stream::Taken => Poll::Ready(Err(unsupported())),
         }
     };
 }
@@ -45,6 +51,9 @@ impl Stream {
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
         if let Self::Http2(stream) = self {
+            return stream.poll_read(context, buffer);
+        }
+        if let Self::Http2Server(stream) = self {
             return stream.poll_read(context, buffer);
         }
         let mut space = ReadBuf::new(buffer.space());
@@ -98,16 +107,23 @@ impl Stream {
 
     /// Whether pieces are worth being written together.
     pub fn is_write_vectored(&self) -> bool {
-        each!(self, stream => stream.is_write_vectored(), _ => false)
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::TlsServer(stream) => stream.is_write_vectored(),
+            Self::TlsClient(stream) => stream.is_write_vectored(),
+            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => false,
+        }
     }
 
     /// Pushes out what TLS holds back.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
             Self::TlsServer(stream) => Pin::new(stream).poll_flush(context),
             Self::TlsClient(stream) => Pin::new(stream).poll_flush(context),
             Self::Http2(stream) => stream.poll_flush(),
+            Self::Http2Server(stream) => stream.poll_flush(),
         }
     }
 
@@ -123,7 +139,7 @@ impl Stream {
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::TlsServer(stream) => stream.get_ref().0.poll_read_ready(context),
             Self::TlsClient(stream) => stream.get_ref().0.poll_read_ready(context),
-            Self::Http2(_) => return false,
+            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
         if ready.is_pending() {
             return true;
@@ -139,7 +155,7 @@ impl Stream {
                 let mut space = ReadBuf::new(&mut byte);
                 return Pin::new(stream).poll_read(context, &mut space).is_pending();
             }
-            Self::Http2(_) => return false,
+            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
         matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -151,7 +167,7 @@ impl Stream {
             Self::Unix(_) => None,
             Self::TlsServer(stream) => Some(stream.get_ref().0),
             Self::TlsClient(stream) => Some(stream.get_ref().0),
-            Self::Http2(_) => None,
+            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => None,
         }
     }
 
@@ -163,10 +179,29 @@ impl Stream {
         }
     }
 
+    /// The request's stream, if it goes to a server by HTTP/2.
+    pub fn http2_server(&mut self) -> Option<&mut crate::http2::ServerStream> {
+        match self {
+            Self::Http2Server(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The protocol that ALPN agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::TlsServer(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::TlsClient(stream) => stream.get_ref().1.alpn_protocol(),
+            _ => None,
+        }
+    }
+
     /// Makes the close a reset, so that the peer learns that the transfer was cut.
     pub fn reset_on_close(&mut self) {
         if let Self::Http2(stream) = self {
             stream.reset(h2::Reason::CANCEL);
+        } else if let Self::Http2Server(stream) = self {
+            stream.reset();
         } else if let Some(stream) = self.tcp() {
             // A socket that is already gone needs no reset.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));

@@ -141,7 +141,9 @@ fn poll_answer(
     let client_gone = Termination::new(Cause::Client, Stage::Data);
     loop {
         // The rest of the request, if the server answers before it has it all. Its failures show in the answer.
-        while !(x.up_broken || (x.request_done() && x.up_written == x.up.len())) {
+        while !(x.up_broken
+            || (x.request_done() && x.up_written == x.up.len() && !typed::end_request(x)))
+        {
             match poll_upload(c, x, context) {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) | Poll::Pending => break,
@@ -153,7 +155,7 @@ fn poll_answer(
         if x.down_written == 0 && !x.answered {
             fill(x, relay)?;
             x.answered = true;
-            end_stream(c, relay);
+            end_stream(c, x, relay);
         }
         if x.down_written < x.down.len() {
             let before = x.down_written;
@@ -206,7 +208,7 @@ fn poll_answer(
             x.down.clear();
             x.down_written = 0;
             fill(x, relay)?;
-            end_stream(c, relay);
+            end_stream(c, x, relay);
             if relay.ended || relay.direct > 0 || !x.down.is_empty() {
                 continue;
             }
@@ -238,10 +240,11 @@ fn poll_answer(
                 relay.ended = true;
                 x.down.clear();
                 x.down_written = 0;
+                typed::take_answer_trailers(x);
                 if relay.chunked {
-                    end_chunks(&mut x.down);
+                    end_chunks_with(&mut x.down, &x.response_trailers);
                 }
-                end_stream(c, relay);
+                end_stream(c, x, relay);
                 continue;
             }
             Poll::Ready(_) => {
@@ -269,16 +272,16 @@ fn poll_answer(
         if !relay.splices {
             fill(x, relay)?;
         }
-        end_stream(c, relay);
+        end_stream(c, x, relay);
     }
 }
 
 /// Tells a client's stream of HTTP/2 that what is about to be written is all.
-fn end_stream(c: &mut Connection, relay: &Relay) {
+fn end_stream(c: &mut Connection, x: &Exchange, relay: &Relay) {
     if relay.ended
         && let Some(stream) = c.client.http2()
     {
-        stream.end_with_next_write();
+        stream.end_with_next_write(&x.response_trailers);
     }
 }
 
@@ -310,6 +313,13 @@ fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
         }
         if used == 0 || relay.direct > 0 {
             break;
+        }
+    }
+    // The last data of a server's stream of HTTP/2 leaves with its end.
+    if !relay.ended && relay.body.ends_with_connection() && typed::is_answer_over(x) {
+        relay.ended = true;
+        if relay.chunked {
+            end_chunks(&mut x.down);
         }
     }
     Ok(())

@@ -109,7 +109,7 @@ impl Connection {
             return Poll::Ready(Interrupt::of_shutdown(server));
         }
         if let Some(stream) = self.client.http2()
-            && stream.poll_reset(context).is_ready()
+            && stream.poll_gone(context).is_ready()
         {
             return Poll::Ready(Interrupt::ClientGone);
         }

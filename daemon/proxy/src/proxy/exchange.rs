@@ -59,6 +59,10 @@ pub struct Exchange {
     pub may_reuse: bool,
     /// Towards the server: head and body in its framing.
     pub up: Vec<u8>,
+    /// Whether the request to a server of HTTP/2 opens a tunnel, which has no end of its own.
+    pub opens_tunnel: bool,
+    /// Whether the body goes to the server in chunks.
+    pub chunks_up: bool,
     /// How much of it was sent.
     pub up_written: usize,
     /// Data of a large body on its way to the server without being copied.
@@ -112,6 +116,8 @@ impl Exchange {
             server: None,
             may_reuse: true,
             up: Vec::new(),
+            opens_tunnel: false,
+            chunks_up: false,
             up_written: 0,
             up_splice: Splice::default(),
             upload_waited: false,

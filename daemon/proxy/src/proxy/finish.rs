@@ -83,7 +83,7 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
         x.down.extend_from_slice(&body);
     }
     if let Some(stream) = c.client.http2() {
-        stream.end_with_next_write();
+        stream.end_with_next_write(&crate::http::Head::default());
     }
     send(c, x).await;
 }

@@ -35,8 +35,8 @@ impl Watch {
         context: &mut Context<'_>,
     ) -> Poll<Left> {
         // A stream of HTTP/2 tells by itself when its client has cut it off.
-        if client.http2().is_some() {
-            return Poll::Pending;
+        if let Some(stream) = client.http2() {
+            return stream.poll_gone(context).map(|()| Left::Reset);
         }
         while !self.has_ended && !input.is_full() {
             match client.poll_input(context, input) {

@@ -9,6 +9,7 @@ mod leave;
 mod multiplex;
 mod reach;
 mod receive;
+mod streams;
 mod typed;
 mod upload;
 mod walk;

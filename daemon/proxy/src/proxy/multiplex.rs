@@ -1,7 +1,7 @@
-//! A client's HTTP/2 connection: its streams become transactions, each in a task of its own that takes the same walk as a
-//! request of HTTP/1. This task reads and writes frames, and ends the connection: idle, drained, killed or flooded.
+//! A client's HTTP/2 connection: its streams become transactions, each in a task that takes the same walk as a request of
+//! HTTP/1. This task reads and writes frames, and ends the connection: idle, drained, killed or flooded.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,31 +14,35 @@ use config::haproxy::LogLevel;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
-use super::{Connection, walk};
+use super::Connection;
+use super::streams::{self, Job};
 use crate::app::{App, FrontendRuntime, SessionEntry, SessionStage};
 use crate::http2::{ClientStream, Flood, Transport, Watch};
-use crate::net::{Buffer, Stream, Timer};
-use crate::txn::Session;
+use crate::net::{Stream, Timer};
+use crate::txn::{Cause, Session, Stage, Termination, Transaction};
 
 /// How long a connection that we end may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What all streams of a connection share.
-struct Shared {
-    app: Arc<App>,
-    front: Arc<FrontendRuntime>,
-    session: Session,
-    /// Streams whose tasks run.
-    live: Cell<usize>,
+pub(super) struct Shared {
+    pub(super) app: Arc<App>,
+    pub(super) front: Arc<FrontendRuntime>,
+    pub(super) session: Session,
+    /// Streams that are served.
+    streams: RefCell<Vec<u32>>,
     watch: Rc<Watch>,
 }
 
 /// A stream among the live ones; it leaves them when dropped.
-struct Live(Rc<Shared>);
+pub(super) struct Live(pub(super) Rc<Shared>, u32);
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.live.set(self.0.live.get() - 1);
+        let mut streams = self.0.streams.borrow_mut();
+        if let Some(at) = streams.iter().position(|stream| *stream == self.1) {
+            streams.swap_remove(at);
+        }
         self.0.watch.finished();
     }
 }
@@ -108,7 +112,7 @@ pub async fn serve(c: Connection) {
         app,
         front,
         session,
-        live: Cell::new(0),
+        streams: RefCell::default(),
         watch,
     });
     let mut driver = Box::new(Driver {
@@ -154,12 +158,18 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
+        for stream in self.shared.watch.take_refused() {
+            // One whose body broke the rules is in its walk, and has its own end.
+            if !self.shared.streams.borrow().contains(&stream) {
+                self.log_refused();
+            }
+        }
         self.poll_timer(context)
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.phase != Phase::Closing {
-            if self.shared.live.get() > 0 {
+            if !self.shared.streams.borrow().is_empty() {
                 self.timer.set(0, None);
                 self.idle_since_us = 0;
             } else if self.connection.has_streams() {
@@ -220,15 +230,30 @@ impl Driver {
         if !error.is_library() {
             return;
         }
-        self.shared
-            .front
-            .frontend
-            .counters
-            .request_errors
-            .increment();
+        self.log_refused();
         if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-            self.report(self.shared.watch.last_frame());
+            self.report(self.shared.watch.closed_for());
         }
+    }
+
+    /// A request whose head broke the rules: it was refused below us and reaches no walk, but it is counted and logged.
+    fn log_refused(&self) {
+        let Shared {
+            app,
+            front,
+            session,
+            ..
+        } = &*self.shared;
+        front.frontend.counters.request_errors.increment();
+        front.frontend.counters.requests_total.increment();
+        let now_us = app.shared.clock.now_us();
+        let mut txn = Transaction {
+            termination: Termination::new(Cause::Proxy, Stage::Request),
+            ..Transaction::default()
+        };
+        txn.timings.start_us = now_us;
+        txn.timings.end_us = now_us;
+        super::log_transaction(app, front, session, &txn);
     }
 
     fn report(&self, flood: Flood) {
@@ -255,67 +280,18 @@ impl Driver {
 
     fn start(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
         let shared = Rc::clone(&self.shared);
-        shared.live.set(shared.live.get() + 1);
-        let live = Live(shared);
+        let id = respond.stream_id().as_u32();
+        shared.streams.borrow_mut().push(id);
+        let live = Live(shared, id);
         self.entry.set_stage(SessionStage::Data);
         let stream = Stream::Http2(Box::new(ClientStream::new(request, respond)));
         let before = self.requests;
         self.requests += 1;
         self.entry.requests.store(self.requests, Relaxed);
-        tokio::task::spawn_local(transaction(live, stream, before));
+        streams::assign(Job {
+            live,
+            stream,
+            before,
+        });
     }
-}
-
-/// A stream's session in the table; it leaves it when dropped.
-struct Listed(Rc<Shared>, u64);
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.0.app.shared.sessions.leave(self.1);
-    }
-}
-
-/// One stream: the walk of its request.
-async fn transaction(live: Live, stream: Stream, before: u64) {
-    let shared = Rc::clone(&live.0);
-    let app = &shared.app;
-    let clock = app.shared.clock;
-    let now_us = clock.now_us();
-    let session = Session {
-        id: app.shared.sessions.next_id(),
-        ..shared.session.clone()
-    };
-    let entry = app.shared.sessions.enter(
-        session.id,
-        shared.front.frontend.id,
-        session.source,
-        false,
-        now_us / 1_000,
-    );
-    let _listed = Listed(Rc::clone(&shared), session.id);
-    poll_fn(|context| {
-        entry.set_waker(context.waker());
-        Poll::Ready(())
-    })
-    .await;
-    let connection = Connection {
-        app: Arc::clone(app),
-        front: Arc::clone(&shared.front),
-        session,
-        entry,
-        client: stream,
-        input: Buffer::default(),
-        timer: Timer::new(clock),
-        requests: before,
-        since_us: now_us,
-        private: None,
-        source_text: None,
-        last_server: None,
-        lingers: false,
-        is_gone: false,
-        watched: None,
-        http2_preface: false,
-    };
-    walk::serve_stream(connection).await;
-    drop(live);
 }

@@ -12,7 +12,9 @@ use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::{Pick, is_full};
 use crate::persistence::Persist;
 use crate::sample::View;
-use crate::server::{ServerConnection, Slot, address_for, is_private, proxy_header, take_idle};
+use crate::server::{
+    ServerConnection, Slot, address_for, is_private, proxy_header, take_idle, take_shared,
+};
 use crate::state::{ServerId, Usability};
 use crate::txn::{Cause, Stage, Termination};
 
@@ -269,6 +271,11 @@ async fn connection(
     );
     // Of a client that still has to send its body, or a stream's first bytes, nothing is read here.
     let watches = target == Target::Http && x.request_done();
+    // What a server offers must be known before a WebSocket is asked for.
+    let settles = x.facts.upgrade;
+    let settings = &c.app.http2_servers;
+    let clock = c.app.shared.clock;
+    let index = (!is_private(back.reuse, &server.config)).then_some(x.server_index);
     let outcome = {
         let Connection {
             session,
@@ -280,7 +287,15 @@ async fn connection(
             ..
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
-        let mut connecting = Box::pin(crate::server::connect(&server, connector, session, &header));
+        let connecting = async {
+            let connection = crate::server::connect(&server, connector, session, &header).await?;
+            if target == Target::Http && connector.speaks_http2(&connection.stream) {
+                return crate::server::open_shared(connection, index, settings, settles, clock)
+                    .await;
+            }
+            Ok(connection)
+        };
+        let mut connecting = Box::pin(connecting);
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = connecting.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
@@ -372,6 +387,19 @@ async fn kept(
         return None;
     }
     let address = address_for(server, &c.session);
+    if back.servers[server.id.0 as usize]
+        .connector
+        .may_speak_http2()
+    {
+        let (limit, now_us) = (c.app.http2_servers.streams as usize, c.now_us());
+        let shared = std::future::poll_fn(|context| {
+            Poll::Ready(take_shared(index, address, limit, now_us, context))
+        })
+        .await;
+        if shared.is_some() {
+            return shared;
+        }
+    }
     std::future::poll_fn(|context| Poll::Ready(take_idle(index, server, address, context))).await
 }
 

@@ -110,7 +110,10 @@ fn begin_request(c: &mut Connection, x: &mut Exchange) {
     x.up_written = 0;
     x.up_broken = false;
     x.upload_waited = !x.request_done();
-    write_request_head(&mut x.up, &x.txn.request, framing, persistence);
+    if typed::begin_request(x, framing).is_none() {
+        write_request_head(&mut x.up, &x.txn.request, framing, persistence);
+    }
+    x.chunks_up = x.facts.body == BodyLength::Chunked && !typed::is_to_http2(x);
     c.entry.set_stage(SessionStage::Response);
     let timeouts = &c.front.timeouts;
     let waits_for = if x.request_done() {
@@ -148,6 +151,12 @@ fn poll_response_head(
             Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
             Poll::Pending => {}
         }
+        if let Some(said) = typed::poll_response(c, x, context) {
+            return match said {
+                Poll::Pending if progress => continue,
+                said => said,
+            };
+        }
         let Some(server) = &mut x.server else {
             return Poll::Ready(Err(Broken::Server { received: false }));
         };
@@ -171,6 +180,19 @@ fn poll_response_head(
                     {
                         return Poll::Ready(Err(Broken::Answer(ParseError {
                             reason: "101 without a request for it",
+                            position: 0,
+                        })));
+                    }
+                    // RFC 8441 5: to a client of HTTP/2 this success would open the tunnel that the server has not opened.
+                    Ok(Parsed::Complete { .. })
+                        if x.facts.upgrade
+                            && (matches!(x.txn.response.status(), 200..300)
+                                && c.client.http2().is_some()
+                                || x.txn.response.status() == 101
+                                    && !typed::is_switch_proven(&mut c.client, &x.txn)) =>
+                    {
+                        return Poll::Ready(Err(Broken::Answer(ParseError {
+                            reason: "not a WebSocket's change of protocol",
                             position: 0,
                         })));
                     }
@@ -224,7 +246,7 @@ pub(super) fn poll_upload(
         take_body(c, x)?;
     }
     let mut progress = false;
-    if x.up_written < x.up.len() {
+    if typed::end_request(x) || x.up_written < x.up.len() {
         let Some(server) = &mut x.server else {
             return Poll::Ready(Ok(false));
         };
@@ -264,7 +286,7 @@ pub(super) fn poll_upload(
         match c.client.poll_read(context, &mut c.input) {
             Poll::Ready(Ok(count)) if count > 0 => {}
             Poll::Ready(Ok(_)) if x.request_body.ends_with_connection() => {
-                end_body(x);
+                end_body(c, x);
                 return Poll::Ready(Ok(true));
             }
             Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
@@ -400,15 +422,16 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
             .decode_with_trailers(c.input.data(), &mut x.request_trailers)
             .map_err(|_| Broken::Body)?;
         let bytes = &c.input.data()[data];
-        match x.facts.body {
-            BodyLength::Chunked => push_chunk(&mut x.up, bytes),
-            _ => x.up.extend_from_slice(bytes),
+        if x.chunks_up {
+            push_chunk(&mut x.up, bytes);
+        } else {
+            x.up.extend_from_slice(bytes);
         }
         x.txn.bytes_in += used as u64;
         x.body_consumed |= used > 0;
         c.input.consume(used);
         if x.request_body.is_done() {
-            if x.facts.body == BodyLength::Chunked {
+            if x.chunks_up {
                 end_chunks_with(&mut x.up, &x.request_trailers);
             }
             return Ok(());
@@ -418,7 +441,7 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
             if x.request_body.ends_with_connection()
                 && c.client.http2().is_some_and(|stream| stream.is_at_end())
             {
-                end_body(x);
+                end_body(c, x);
             }
             return Ok(());
         }
@@ -426,9 +449,12 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
 }
 
 /// The client's stream of HTTP/2 has ended, and the body with it.
-fn end_body(x: &mut Exchange) {
+fn end_body(c: &mut Connection, x: &mut Exchange) {
     x.request_body.end();
-    if x.facts.body == BodyLength::Chunked {
+    if let Some(stream) = c.client.http2() {
+        stream.take_trailers(&mut x.request_trailers);
+    }
+    if x.chunks_up {
         end_chunks_with(&mut x.up, &x.request_trailers);
     }
 }

@@ -35,10 +35,10 @@ pub async fn serve(mut connection: Connection) {
 }
 
 /// Serves one stream of a client's HTTP/2 connection: one request.
-pub(super) async fn serve_stream(mut connection: Connection) {
+pub(super) async fn serve_stream(connection: &mut Connection) {
     let mut exchange = Exchange::take();
-    let end = walk(&mut connection, &mut exchange).await;
-    finish::finish(&mut connection, &mut exchange, end).await;
+    let end = walk(connection, &mut exchange).await;
+    finish::finish(connection, &mut exchange, end).await;
     exchange.give_back();
 }
 

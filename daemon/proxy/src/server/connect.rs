@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use config::haproxy::{HttpReuse, ServerAddress, ServerConfig, TransparentSource};
+use config::haproxy::{HttpReuse, Proto, ServerAddress, ServerConfig, TransparentSource};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls_pki_types::ServerName;
 use socket2::SockRef;
@@ -49,12 +49,30 @@ impl Drop for ServerConnection {
 pub struct Connector {
     /// TLS with the name to ask for.
     pub tls: Option<(tokio_rustls::TlsConnector, ServerName<'static>)>,
+    /// `proto`.
+    pub proto: Proto,
     /// `option tcpka`, `srvtcpka`.
     pub keepalive: bool,
     /// Counts connections through the ports of a `source` with a range.
     pub next_port: Arc<AtomicU32>,
     /// `tune.rcvbuf.server` and `tune.sndbuf.server` in bytes.
     pub buffers: [Option<u32>; 2],
+}
+
+impl Connector {
+    /// Whether HTTP/2 may be spoken: then requests look for a connection that others use too.
+    pub fn may_speak_http2(&self) -> bool {
+        let by_alpn = || {
+            let tls = self.tls.as_ref().map(|(tls, _)| tls.config());
+            tls.is_some_and(|tls| tls.alpn_protocols.iter().any(|name| name == b"h2"))
+        };
+        self.proto == Proto::Http2 || self.proto == Proto::Auto && by_alpn()
+    }
+
+    /// Whether a new connection speaks HTTP/2.
+    pub fn speaks_http2(&self, stream: &Stream) -> bool {
+        self.proto == Proto::Http2 || self.proto == Proto::Auto && stream.alpn() == Some(b"h2")
+    }
 }
 
 /// Why there is no connection.

@@ -4,6 +4,7 @@ mod connect;
 mod pool;
 mod proxy_header;
 mod queue;
+mod shared;
 
 pub use connect::{
     ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
@@ -12,3 +13,4 @@ pub use connect::{
 pub use pool::{IDLE_LIMIT, drop_all_idle, drop_idle, put_idle, take_idle};
 pub use proxy_header::{check_header, proxy_header};
 pub use queue::{Admission, Slot, Ticket};
+pub use shared::{open_shared, take_shared};

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::task::Context;
 
 use super::ServerConnection;
+use super::shared::drop_idle_shared;
+use crate::net::Stream;
 use crate::state::Server;
 
 /// Most connections that a thread keeps to one server.
@@ -46,6 +48,10 @@ pub fn take_idle(
 
 /// Keeps a connection that has nothing on its way.
 pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection, now_us: u64) {
+    if matches!(connection.stream, Stream::Http2Server(_)) {
+        // One stream of a connection that is kept for all already.
+        return;
+    }
     connection.input.release_if_empty();
     POOLS.with_borrow_mut(|pools| {
         if pools.len() <= index {
@@ -63,6 +69,7 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
 
 /// Closes what was unused for too long; `servers` are all servers in order of their index.
 pub fn drop_idle(servers: &[std::sync::Arc<Server>], now_us: u64) {
+    drop_idle_shared(now_us);
     POOLS.with_borrow_mut(|pools| {
         for (pool, server) in pools.iter_mut().zip(servers) {
             let keep_from = pool.partition_point(|idle| idle.since_us + IDLE_LIMIT_US < now_us);

@@ -156,6 +156,11 @@ pub fn connector(
             .with_no_client_auth()
     };
     client.enable_sni = tls.sni.is_some();
+    client.alpn_protocols = tls
+        .alpn
+        .iter()
+        .map(|protocol| protocol.clone().into_bytes())
+        .collect();
     Some((tokio_rustls::TlsConnector::from(Arc::new(client)), name))
 }
 
@@ -183,6 +188,13 @@ fn authorities(path: &Path, span: Span, diagnostics: &mut Diagnostics) -> Option
         return None;
     }
     Some(store)
+}
+
+/// The same without ALPN: checks speak HTTP/1.
+pub fn without_alpn(connector: &tokio_rustls::TlsConnector) -> tokio_rustls::TlsConnector {
+    let mut client = ClientConfig::clone(connector.config());
+    client.alpn_protocols.clear();
+    tokio_rustls::TlsConnector::from(Arc::new(client))
 }
 
 /// `verify none`: encryption without proof of who it is, as asked for.

@@ -1,0 +1,153 @@
+//! Connections to servers that speak HTTP/2: several requests share one, and each thread has its own.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+
+use super::pool::IDLE_LIMIT_US;
+use super::{ConnectError, ServerConnection};
+use crate::app::Clock;
+use crate::http2::{ServerStream, Settings, StreamPlace, Transport};
+use crate::net::{Buffer, Stream};
+
+/// Most shared connections that a thread keeps to one server.
+const MAX_SHARED_PER_SERVER: usize = 1_024;
+
+struct SharedConnection {
+    requests: SendRequest<Bytes>,
+    address: Option<SocketAddr>,
+    is_secure: bool,
+    /// Streams in use.
+    live: Rc<Cell<usize>>,
+    /// Whether its transport is gone.
+    closed: Rc<Cell<bool>>,
+    /// When a stream was last taken, in microseconds.
+    used_us: u64,
+}
+
+thread_local! {
+    static SHARED: RefCell<Vec<Vec<SharedConnection>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A stream on a connection that is there. `index` numbers servers over all backends; `max_streams` is our own bound.
+pub fn take_shared(
+    index: usize,
+    address: Option<SocketAddr>,
+    max_streams: usize,
+    now_us: u64,
+    context: &mut Context<'_>,
+) -> Option<ServerConnection> {
+    SHARED.with_borrow_mut(|all| {
+        let connections = all.get_mut(index)?;
+        let mut at = connections.len();
+        while at > 0 {
+            at -= 1;
+            let connection = &mut connections[at];
+            // A server that says goodbye takes no further requests, and `set server addr` makes older connections worthless.
+            if connection.closed.get()
+                || connection.address != address
+                || matches!(connection.requests.poll_ready(context), Poll::Ready(Err(_)))
+            {
+                connections.swap_remove(at);
+                continue;
+            }
+            let limit = max_streams.min(connection.requests.current_max_send_streams());
+            if connection.live.get() < limit {
+                connection.used_us = now_us;
+                return Some(connection.stream(true));
+            }
+        }
+        None
+    })
+}
+
+impl SharedConnection {
+    fn stream(&self, reused: bool) -> ServerConnection {
+        let place = StreamPlace::take(&self.live);
+        let stream = ServerStream::new(self.requests.clone(), self.is_secure, place);
+        ServerConnection {
+            stream: Stream::Http2Server(Box::new(stream)),
+            input: Buffer::default(),
+            address: self.address,
+            reused,
+            resets: true,
+        }
+    }
+}
+
+/// Makes a new connection one of HTTP/2 with a first stream. With its server's `index` other requests may use it too; with
+/// `settles` it is ready once the server's settings are known.
+pub async fn open_shared(
+    mut connection: ServerConnection,
+    index: Option<usize>,
+    settings: &Settings,
+    settles: bool,
+    clock: Clock,
+) -> Result<ServerConnection, ConnectError> {
+    // Its reset would cut off all requests.
+    connection.resets = false;
+    let address = connection.address;
+    let stream = std::mem::replace(&mut connection.stream, Stream::Taken);
+    let is_secure = matches!(stream, Stream::TlsClient(_));
+    let transport = Transport::to_server(stream, clock);
+    let (requests, mut connection) = settings
+        .client_builder()
+        .handshake::<_, Bytes>(transport)
+        .await
+        .map_err(|error| ConnectError::Io(io::Error::other(error)))?;
+    let pings = settles.then(|| connection.ping_pong()).flatten();
+    let closed = Rc::new(Cell::new(false));
+    let is_closed = Rc::clone(&closed);
+    // Ends when the transport does, or when no request and nobody who could send one is left.
+    tokio::task::spawn_local(async move {
+        let mut connection = pin!(connection);
+        // Its requests have been told why it ended.
+        let _ = poll_fn(|context| connection.as_mut().poll(context)).await;
+        is_closed.set(true);
+    });
+    if let Some(mut pings) = pings {
+        // A server's settings come first of all (RFC 9113 3.4).
+        let pong = pings.ping(h2::Ping::opaque()).await;
+        pong.map_err(|error| ConnectError::Io(io::Error::other(error)))?;
+    }
+    let shared = SharedConnection {
+        requests,
+        address,
+        is_secure,
+        live: Rc::new(Cell::new(0)),
+        closed,
+        used_us: clock.now_us(),
+    };
+    let first = shared.stream(false);
+    if let Some(index) = index {
+        SHARED.with_borrow_mut(|all| {
+            if all.len() <= index {
+                all.resize_with(index + 1, Vec::new);
+            }
+            if all[index].len() < MAX_SHARED_PER_SERVER {
+                all[index].push(shared);
+            }
+        });
+    }
+    Ok(first)
+}
+
+/// Lets go of connections that were unused for too long; what is on its way on them still comes to its end.
+pub(super) fn drop_idle_shared(now_us: u64) {
+    SHARED.with_borrow_mut(|all| {
+        for connections in all {
+            connections.retain(|connection| {
+                !connection.closed.get()
+                    && (connection.live.get() > 0
+                        || connection.used_us.saturating_add(IDLE_LIMIT_US) >= now_us)
+            });
+        }
+    });
+}
