@@ -83,7 +83,11 @@ pub fn load_as(inputs: &[Input], env: &dyn Fn(&str) -> Option<String>, config_id
     }
     if !haproxy_files.is_empty() {
         let (config, diagnostics) = haproxy::parse(&loaded.sources, &haproxy_files, env);
-        loaded.haproxy = Some(config);
+        let files = loaded.sources.files.iter();
+        loaded.haproxy = Some(HaproxyConfig {
+            files: files.map(|file| file.name.clone()).collect(),
+            ..config
+        });
         loaded.diagnostics.0.extend(diagnostics.0);
     }
     if !keepalived_files.is_empty() {

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod event;
 pub mod operation;
+pub mod patterns;
 pub mod process;
 pub mod render;
 pub mod snapshot;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::operation::{Operation, Refusal};
+use crate::patterns::PatternAsk;
 use crate::snapshot::WorkerSnapshot;
 
 /// Asked of a worker.
@@ -15,6 +16,8 @@ pub enum WorkerAsk {
     Sessions,
     /// `show errors`: the last refused request and answer of each proxy.
     Errors,
+    /// A command on lists of patterns; answered by [`WorkerTell::Done`].
+    Patterns(PatternAsk),
     /// A change.
     Do(Operation),
 }
@@ -106,7 +109,7 @@ pub enum WorkerTell {
         /// The captures.
         errors: Vec<ErrorCapture>,
     },
-    /// Answer to [`WorkerAsk::Do`].
+    /// Answer to [`WorkerAsk::Do`] and [`WorkerAsk::Patterns`].
     Done {
         /// The request's number.
         id: u64,

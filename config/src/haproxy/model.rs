@@ -23,6 +23,8 @@ pub struct HaproxyConfig {
     pub userlists: Vec<UserList>,
     /// `resolvers` sections.
     pub resolvers: Vec<ResolversConfig>,
+    /// Names of the files that spans point into, by their number.
+    pub files: Vec<String>,
 }
 
 /// A name of an account in the system, or its number.

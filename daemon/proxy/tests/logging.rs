@@ -42,7 +42,8 @@ fn line(options: &str) -> String {
         stage: Stage::Done,
     };
     let mut diagnostics = Diagnostics::default();
-    let plan = plan(&config, 0, 77, &mut diagnostics);
+    let names = tandem_proxy::sample::Names::of(&config);
+    let plan = plan(&config, 0, &names, 77, &mut diagnostics);
     assert!(diagnostics.0.is_empty(), "{:?}", diagnostics.0);
     let gauges = Gauges {
         process: 4,

@@ -180,7 +180,7 @@ fn complaints_name_the_word_and_tell_unknown_from_not_yet() {
         Some("did you mean 'lower'?"),
     );
     check_complaint(
-        "http-request deny if { path,map(/x) a }",
+        "http-request deny if { path,table_idle(x) 5 }",
         NotSupportedYet,
         None,
     );

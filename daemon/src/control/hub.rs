@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::event::now_ms;
 use protocol::operation::ServerAdmin;
+use protocol::patterns::PatternAsk;
 use protocol::process::{FromChild, Role};
 use protocol::snapshot::WorkerSnapshot;
 use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpTell};
@@ -254,6 +255,17 @@ impl Hub {
         match self.ask_worker(WorkerAsk::Errors).await? {
             Tell::Worker(WorkerTell::Errors { errors, .. }) => Some(errors),
             _ => None,
+        }
+    }
+
+    /// A command on lists of patterns; the caller has checked the level.
+    pub async fn patterns(&self, ask: PatternAsk) -> Result<String, Refusal> {
+        if self.worker().is_none() {
+            return Err(Refusal::NotRunning(role_name(Role::Worker).to_owned()));
+        }
+        match self.ask_worker(WorkerAsk::Patterns(ask)).await {
+            Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
+            _ => Err(no_answer(Role::Worker)),
         }
     }
 

@@ -13,6 +13,10 @@ use super::hub::Hub;
 /// Longest line of commands in bytes.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 4 << 10;
+/// Longest payload behind a `<<`, in bytes.
+const MAX_PAYLOAD_BYTES: usize = 4 << 20;
+/// What ends a line whose command has a payload.
+const PAYLOAD_MARK: &str = "<<";
 
 /// Serves one client; `first` is the byte that was read already.
 pub(super) async fn serve(
@@ -34,7 +38,22 @@ pub(super) async fn serve(
     let mut pending = vec![first];
     while let Some(line) = read_line(&mut stream, &mut pending, session.timeout).await {
         let answer = match line {
-            Ok(line) => answer(&line, &hub, &mut session).await,
+            Ok(line) => {
+                let payload = match line.ends_with(PAYLOAD_MARK) {
+                    true => read_payload(&mut stream, &mut pending, session.timeout).await,
+                    false => Some(Ok(String::new())),
+                };
+                match payload {
+                    None => break,
+                    Some(Ok(payload)) => answer(&line, &payload, &hub, &mut session).await,
+                    Some(Err(TooLong)) => {
+                        session.quit = true;
+                        format!(
+                            "Payload too long: at most {MAX_PAYLOAD_BYTES} bytes are accepted.\n\n"
+                        )
+                    }
+                }
+            }
             Err(TooLong) => {
                 session.quit = true;
                 format!("Line too long: at most {MAX_LINE_BYTES} bytes are accepted.\n\n")
@@ -87,14 +106,43 @@ async fn read_line(
     }
 }
 
-/// Runs all commands of a line and returns what goes out.
-async fn answer(line: &str, hub: &Hub, session: &mut Session) -> String {
+/// The lines up to an empty one.
+async fn read_payload(
+    stream: &mut impl Stream,
+    pending: &mut Vec<u8>,
+    timeout: Duration,
+) -> Option<Result<String, TooLong>> {
+    let mut payload = String::new();
+    loop {
+        let line = match read_line(stream, pending, timeout).await? {
+            Ok(line) => line,
+            Err(TooLong) => return Some(Err(TooLong)),
+        };
+        if line.is_empty() {
+            return Some(Ok(payload));
+        }
+        if payload.len() + line.len() >= MAX_PAYLOAD_BYTES {
+            return Some(Err(TooLong));
+        }
+        payload.push_str(&line);
+        payload.push('\n');
+    }
+}
+
+/// Runs all commands of a line and returns what goes out. A payload belongs to the last of them.
+async fn answer(line: &str, payload: &str, hub: &Hub, session: &mut Session) -> String {
     let mut out = String::new();
+    let (line, has_payload) = match line.strip_suffix(PAYLOAD_MARK) {
+        Some(line) => (line, true),
+        None => (line, false),
+    };
     if session.prompt && line.trim().is_empty() {
         return "\n> ".to_owned();
     }
-    for command in split(line) {
-        let answer = commands::run(&command, hub, session).await;
+    let commands = split(line);
+    for (at, command) in commands.iter().enumerate() {
+        let payload = (has_payload && at + 1 == commands.len()).then_some(payload);
+        let answer = commands::run(command, payload, hub, session).await;
         if session.quit {
             break;
         }
@@ -107,14 +155,17 @@ async fn answer(line: &str, hub: &Hub, session: &mut Session) -> String {
     out
 }
 
-/// Commands of a line: apart at `;`, unless a backslash stands before it.
+/// Commands of a line: apart at `;`, unless a backslash stands before it. One before a blank stays for [`words`].
 fn split(line: &str) -> Vec<String> {
     let mut commands = vec![String::new()];
     let mut letters = line.chars();
     while let Some(letter) = letters.next() {
         let current = commands.len() - 1;
         match letter {
-            '\\' => commands[current].extend(letters.next()),
+            '\\' => match letters.next() {
+                Some(' ') => commands[current].push_str("\\ "),
+                next => commands[current].extend(next),
+            },
             ';' => commands.push(String::new()),
             _ => commands[current].push(letter),
         }
@@ -123,6 +174,28 @@ fn split(line: &str) -> Vec<String> {
         commands.pop();
     }
     commands
+}
+
+/// Words of a command: apart at blanks, unless a backslash stands before them.
+pub(super) fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut letters = command.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.peek() == Some(&' ') => word.extend(letters.next()),
+            letter if letter.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            letter => word.push(letter),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 async fn write(stream: &mut impl Stream, bytes: &[u8], timeout: Duration) -> Option<()> {
@@ -134,7 +207,7 @@ async fn write(stream: &mut impl Stream, bytes: &[u8], timeout: Duration) -> Opt
     stream.flush().await.ok()
 }
 
-/// A text command for a typed client: the answer without the empty line behind it.
+/// A text command for a typed client, with its payload on further lines: the answer without the empty line behind it.
 pub(super) async fn one(line: &str, hub: &Hub, level: Level, socket: &str) -> String {
     let mut session = Session {
         level,
@@ -144,7 +217,8 @@ pub(super) async fn one(line: &str, hub: &Hub, level: Level, socket: &str) -> St
         timeout: Duration::from_secs(1),
         socket: socket.to_owned(),
     };
-    let mut out = answer(line, hub, &mut session).await;
+    let (line, payload) = line.split_once('\n').unwrap_or((line, ""));
+    let mut out = answer(line, payload, hub, &mut session).await;
     if out.ends_with("\n\n") {
         out.pop();
     }
@@ -162,6 +236,11 @@ mod tests {
         check("show info;", &["show info"]);
         check("a\\;b;c", &["a;b", "c"]);
         check("", &[""]);
+        check("add map f k a\\ b;c", &["add map f k a\\ b", "c"]);
+        assert_eq!(
+            words("add  map f k a\\ b "),
+            ["add", "map", "f", "k", "a b"]
+        );
     }
 
     #[tokio::test]

@@ -118,6 +118,10 @@ impl Rig {
                         id,
                         errors: Vec::new(),
                     },
+                    WorkerAsk::Patterns(_) => WorkerTell::Done {
+                        id,
+                        result: Ok(String::new()),
+                    },
                     WorkerAsk::Do(Operation::ShutdownSession { .. }) => WorkerTell::Done {
                         id,
                         result: Err(Refusal::NoSuchSession),

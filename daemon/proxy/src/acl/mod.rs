@@ -9,14 +9,28 @@ use std::sync::Arc;
 use config::haproxy::AclLine;
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span, Word};
 
-use crate::pattern::{Method, Patterns};
+use crate::pattern::{Matcher, Method, Operator, Use, with_operator};
 use crate::sample::{self, Expression, Kind, Scope, Value, View};
 
 /// A criterion with its patterns.
 #[derive(Debug)]
 struct Test {
     expression: Expression,
-    patterns: Patterns,
+    method: Method,
+    /// Its files, and the patterns of its own line.
+    matchers: Vec<Arc<Matcher>>,
+    /// A boolean without patterns is its own answer.
+    bare: bool,
+}
+
+impl Test {
+    fn holds_for(&self, value: &Value<'_>) -> bool {
+        match self.method {
+            Method::Found => true,
+            Method::Bool if self.bare => value.as_bool().unwrap_or(false),
+            _ => self.matchers.iter().any(|matcher| matcher.matches(value)),
+        }
+    }
 }
 
 /// A named ACL: it holds when one of its lines does.
@@ -31,7 +45,7 @@ impl Acl {
         self.tests.iter().any(|test| {
             let mut found = false;
             test.expression.each(view, &mut |value: Value<'_>| {
-                found = test.patterns.matches(&value);
+                found = test.holds_for(&value);
                 found
             });
             found
@@ -267,6 +281,9 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
         Diagnostic::error(DiagnosticKind::InvalidValue, word.span, message)
     };
     let mut ignore_case = false;
+    let mut is_map = false;
+    let mut id = None;
+    // Flags hold for what follows them.
     let mut files = Vec::new();
     let mut at = 0;
     while let Some(word) = rest.get(at) {
@@ -277,32 +294,40 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
         match word.text.as_str() {
             "-i" => ignore_case = true,
             "-n" => {}
+            "-M" => is_map = true,
             "-m" => {
+                if !files.is_empty() {
+                    return Err(invalid(
+                        word,
+                        "'-m' must only be specified before patterns and files".to_owned(),
+                    ));
+                }
                 let name = argument()?;
-                method = Method::parse(&name.text).ok_or_else(|| match name.text.as_str() {
-                    "bin" => Diagnostic::error(
-                        DiagnosticKind::NotSupportedYet,
-                        name.span,
-                        "match method 'bin' is not supported yet",
-                    ),
-                    other => Diagnostic::error(
+                method = Method::parse(&name.text).ok_or_else(|| {
+                    Diagnostic::error(
                         DiagnosticKind::UnknownWord,
                         name.span,
-                        format!("unknown match method '{other}'"),
-                    ),
+                        format!("unknown match method '{}'", name.text),
+                    )
                 })?;
                 at += 1;
             }
             "-f" => {
-                files.push(argument()?);
+                files.push((argument()?, ignore_case, is_map));
                 at += 1;
             }
-            "-M" | "-u" => {
-                return Err(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    word.span,
-                    format!("ACL flag '{}' is not supported yet", word.text),
-                ));
+            "-u" => {
+                let number = argument()?;
+                id = Some(number.text.parse().map_err(|_| {
+                    invalid(
+                        number,
+                        format!(
+                            "the argument of -u must be an integer, found '{}'",
+                            number.text
+                        ),
+                    )
+                })?);
+                at += 1;
             }
             "--" => {
                 at += 1;
@@ -312,20 +337,56 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
         }
         at += 1;
     }
-    let mut patterns = Patterns::new(method, ignore_case);
-    for file in files {
-        patterns
-            .add_file(&file.text)
+    let registry = scope.names.patterns();
+    let mut matchers = Vec::new();
+    for (file, ignore_case, is_map) in &files {
+        let seen = Use {
+            by_acl: !is_map,
+            span: file.span,
+        };
+        let matcher = registry
+            .file(&file.text, *is_map)
+            .and_then(|list| {
+                list.matcher(method, *ignore_case, None, seen)
+                    .map_err(|message| format!("{message} of file '{}'", file.text))
+            })
             .map_err(|message| Diagnostic::error(DiagnosticKind::File, file.span, message))?;
+        matchers.push(matcher);
     }
-    for word in &rest[at..] {
-        patterns
-            .add(&word.text)
-            .map_err(|message| invalid(word, message))?;
+    let words = &rest[at..];
+    if let (Method::Found, Some(word)) = (method, words.first()) {
+        return Err(invalid(word, "'-m found' takes no pattern".to_owned()));
+    }
+    let end = criterion
+        .text
+        .find(['(', ','])
+        .unwrap_or(criterion.text.len());
+    let list = registry
+        .line(&criterion.text[..end], id)
+        .map_err(|message| Diagnostic::error(DiagnosticKind::InvalidValue, span, message))?;
+    let seen = Use { by_acl: true, span };
+    matchers.push(
+        list.matcher(method, ignore_case, None, seen)
+            .map_err(|message| invalid(criterion, message))?,
+    );
+    let mut operator = Operator::default();
+    for word in words {
+        let text = match method {
+            Method::Int | Method::Len => with_operator(&word.text, &mut operator),
+            _ => Ok(Some(word.text.clone())),
+        };
+        let added = match text {
+            Ok(Some(text)) => list.add(&text, "", None),
+            Ok(None) => Ok(()),
+            Err(message) => Err(message),
+        };
+        added.map_err(|message| invalid(word, message))?;
     }
     Ok(Test {
         expression,
-        patterns,
+        method,
+        bare: words.is_empty() && files.is_empty(),
+        matchers,
     })
 }
 

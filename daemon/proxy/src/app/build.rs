@@ -206,6 +206,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         config,
         state.frontends.clone(),
         state.backends.clone(),
+        Arc::clone(names.patterns()),
         node,
         pid,
     ));
@@ -225,7 +226,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             Arc::new(FrontendRuntime {
                 frontend: Arc::clone(frontend),
                 rules: crate::rules::compile(config, frontend.config_index, &names, diagnostics),
-                log: crate::log::plan(config, frontend.config_index, pid, diagnostics),
+                log: crate::log::plan(config, frontend.config_index, &names, pid, diagnostics),
                 pages: crate::rules::error_pages(proxy),
                 stats: crate::stats::service(config, frontend.config_index, &names, diagnostics),
                 timeouts: proxy.timeouts.clone(),

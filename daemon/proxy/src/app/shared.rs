@@ -13,6 +13,7 @@ use config::haproxy::HaproxyConfig;
 use protocol::event::Event;
 use protocol::worker::{ErrorCapture, SessionInfo};
 
+use crate::pattern::Registry;
 use crate::state::{Backend, BackendId, Counter, Frontend, FrontendId, MaxGauge, RateMeter};
 
 /// A lock whose holder cannot leave broken state behind: a panic elsewhere does not spread.
@@ -28,6 +29,8 @@ pub struct Shared {
     pub frontends: Vec<Arc<Frontend>>,
     /// Backends in order of configuration; [`BackendId`] is the index.
     pub backends: Vec<Arc<Backend>>,
+    /// Lists of patterns and maps.
+    pub patterns: Arc<Registry>,
     /// The worker's clock.
     pub clock: Clock,
     /// `node`, or the host's name.
@@ -64,6 +67,7 @@ impl Shared {
         config: HaproxyConfig,
         frontends: Vec<Arc<Frontend>>,
         backends: Vec<Arc<Backend>>,
+        patterns: Arc<Registry>,
         node: String,
         pid: u32,
     ) -> Self {
@@ -78,6 +82,7 @@ impl Shared {
             config,
             frontends,
             backends,
+            patterns,
             clock: Clock::start(),
             node,
             pid,

@@ -1,6 +1,7 @@
 //! The runtime API of a worker: operations, and the channel to the control process.
 
 mod apply;
+mod patterns;
 mod serve;
 
 pub use apply::apply;

@@ -23,7 +23,7 @@ pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
                         continue;
                     }
                 };
-                if !tell(&sender, &answer(&shared, request)).await {
+                if !reply(&sender, &shared, request).await {
                     return;
                 }
             }
@@ -37,6 +37,27 @@ pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
                 }
             }
         }
+    }
+}
+
+/// What takes long with thousands of servers or patterns is made beside the data path, which goes on meanwhile.
+async fn reply(
+    sender: &sys::channel::Sender,
+    shared: &Arc<Shared>,
+    request: WorkerRequest,
+) -> bool {
+    if matches!(request.ask, WorkerAsk::Do(_)) {
+        return tell(sender, &answer(shared, request)).await;
+    }
+    let shared = Arc::clone(shared);
+    let made = tokio::task::spawn_blocking(move || wire::encode(&answer(&shared, request)));
+    match made.await {
+        Ok(Ok(bytes)) => sender.send(&bytes, &[]).await.is_ok(),
+        Ok(Err(error)) => {
+            tracing::warn!("an answer to the control process cannot be written: {error}");
+            true
+        }
+        Err(_) => true,
     }
 }
 
@@ -64,6 +85,10 @@ fn answer(shared: &Shared, request: WorkerRequest) -> WorkerTell {
         WorkerAsk::Errors => WorkerTell::Errors {
             id,
             errors: shared.errors.list(),
+        },
+        WorkerAsk::Patterns(ask) => WorkerTell::Done {
+            id,
+            result: super::patterns::run(shared, &ask),
         },
         WorkerAsk::Do(operation) => WorkerTell::Done {
             id,

@@ -58,6 +58,7 @@ impl std::fmt::Debug for LogPlan {
 pub fn plan(
     config: &HaproxyConfig,
     index: usize,
+    names: &Names,
     pid: u32,
     diagnostics: &mut Diagnostics,
 ) -> LogPlan {
@@ -73,7 +74,7 @@ pub fn plan(
     if let Some(tag) = &proxy.log_tag {
         plan.tag.clone_from(tag);
     }
-    match traffic_format(config, proxy, &Names::of(config)) {
+    match traffic_format(config, proxy, names) {
         Ok(format) => plan.format = format,
         Err(diagnostic) => diagnostics.push(*diagnostic),
     }

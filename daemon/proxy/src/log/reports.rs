@@ -1,5 +1,6 @@
 //! Where state changes are told: each proxy's log targets.
 
+use crate::sample::Names;
 use config::Diagnostics;
 use config::haproxy::{HaproxyConfig, LogLevel};
 
@@ -18,11 +19,12 @@ impl Reports {
     /// Opens the targets of a configuration. Before the chroot.
     pub fn open(config: &HaproxyConfig, pid: u32) -> Self {
         // What is wrong with a format is told when the traffic's plans are made.
+        let names = Names::of(config);
         let mut ignored = Diagnostics::default();
         Self {
             sockets: LogSockets::open(config),
             plans: (0..config.proxies.len())
-                .map(|index| plan(config, index, pid, &mut ignored))
+                .map(|index| plan(config, index, &names, pid, &mut ignored))
                 .collect(),
         }
     }

@@ -1,5 +1,7 @@
 //! Actions of rules: what they are when compiled, and what they do. Their words are rows of `compile`'s table.
 
+use std::sync::Arc;
+
 use config::haproxy::LogLevel;
 use regex::bytes::Regex;
 
@@ -8,7 +10,7 @@ use super::reply::Reply;
 use super::{AnswerKind, CompiledRules, Context, Verdict, local, owned_value, refused};
 use crate::http::Head;
 use crate::log::LogFormat;
-use crate::pattern::Patterns;
+use crate::pattern::{Chosen, Patterns, Registry};
 use crate::sample::{Expression, Value, converters};
 use crate::txn::Stage;
 
@@ -34,6 +36,20 @@ pub(super) enum Outcome {
     Verdict(Verdict),
 }
 
+/// A list of patterns that an action changes.
+pub(super) struct NamedList {
+    pub(super) registry: Arc<Registry>,
+    /// Its file.
+    pub(super) path: String,
+}
+
+/// What `http-request add-acl`, `del-acl`, `del-map` and `set-map` do to their list.
+pub(super) enum ListChange {
+    AddPattern(LogFormat),
+    Remove(LogFormat),
+    Set(LogFormat, LogFormat),
+}
+
 /// A compiled action.
 pub(super) enum Action {
     AddHeader(Vec<u8>, LogFormat),
@@ -41,6 +57,7 @@ pub(super) enum Action {
     /// `expect-proxy layer4`: of `tcp-request connection` alone.
     ExpectProxy,
     Auth(Reply),
+    ChangeList(NamedList, ListChange),
     Capture {
         expression: Expression,
         slot: usize,
@@ -183,6 +200,7 @@ impl Action {
                 let value = render(format, context);
                 context.txn.set_variable(name, Some(value));
             }
+            Self::ChangeList(list, change) => change_list(list, change, context),
             Self::UnsetVariable(name) => context.txn.set_variable(name, None),
             Self::Capture {
                 expression,
@@ -237,6 +255,27 @@ impl Action {
 
 fn integer(expression: &Expression, context: &Context<'_>) -> Option<i64> {
     expression.value(&context.view())?.as_int()
+}
+
+/// What a list cannot take (an address that is none) is left out, as HAProxy does.
+fn change_list(named: &NamedList, change: &ListChange, context: &Context<'_>) {
+    let Some(list) = named.registry.find_file(&named.path) else {
+        return;
+    };
+    let text = |format: &LogFormat| -> String {
+        String::from_utf8_lossy(&render(format, context)).into_owned()
+    };
+    let outcome = match change {
+        ListChange::AddPattern(key) => list.add_once(&text(key)),
+        ListChange::Set(key, value) => list.set_or_add(&text(key), &text(value)),
+        ListChange::Remove(key) => {
+            list.remove(Chosen::Key(&text(key)));
+            Ok(())
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!("list {}: not changed by a request: {error}", named.path);
+    }
 }
 
 fn stage(side: Side) -> Stage {

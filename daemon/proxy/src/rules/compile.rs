@@ -4,7 +4,7 @@ use config::haproxy::{HaproxyConfig, LogLevel, ProxyConfig, RuleLine};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span, Word};
 use regex::bytes::Regex;
 
-use super::actions::Action;
+use super::actions::{Action, ListChange, NamedList};
 use super::redirect::{Base, Redirect};
 use super::reply::{Content, Reply};
 use super::{
@@ -79,11 +79,14 @@ const ALL: u8 = 1 | 2 | 8;
 #[rustfmt::skip]
 static ACTIONS: &[ActionRow] = &[
     row!("accept", 4 | 8, |_, _, _| Ok(Action::Allow)),
+    row!("add-acl", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::AddPattern(w.format(c)?)))),
     row!("add-header", BOTH, |w, c, _| Ok(Action::AddHeader(w.name()?, w.format(c)?))),
     row!("allow", BOTH, |_, _, _| Ok(Action::Allow)),
     row!("auth", 1, auth),
     row!("capture", ALL, capture),
+    row!("del-acl", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Remove(w.format(c)?)))),
     row!("del-header", BOTH, del_header),
+    row!("del-map", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Remove(w.format(c)?)))),
     row!("deny", BOTH, |w, c, place| Ok(Action::Deny(reply(w, c, if place == RESPONSE { 502 } else { 403 })?))),
     row!("disable-l7-retry", 1, |_, _, _| Ok(Action::Nothing)),
     row!("expect-proxy", 4, expect_proxy),
@@ -97,6 +100,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("return", BOTH, |w, c, _| Ok(Action::Return(reply(w, c, 200)?))),
     row!("set-header", BOTH, |w, c, _| Ok(Action::SetHeader(w.name()?, w.format(c)?))),
     row!("set-log-level", ALL, log_level),
+    row!("set-map", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Set(w.format(c)?, w.format(c)?)))),
     row!("set-method", 1, |w, c, _| Ok(Action::SetMethod(w.format(c)?))),
     row!("set-nice", ALL, |w, _, _| w.next("a number").map(|_| Action::Nothing)),
     row!("set-path", 1, |w, c, _| Ok(Action::SetPath(w.format(c)?))),
@@ -118,10 +122,10 @@ static ACTIONS: &[ActionRow] = &[
 /// Actions of HAProxy that are not done, sorted.
 #[rustfmt::skip]
 const NOT_YET: &[&str] = &[
-    "add-acl", "attach-srv", "cache-store", "cache-use", "close", "del-acl", "del-map", "do-log", "do-resolve",
+    "attach-srv", "cache-store", "cache-use", "close", "do-log", "do-resolve",
     "early-hint", "expect-netscaler-cip", "normalize-uri", "pause", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0",
     "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst", "set-dst-port",
-    "set-fc-mark", "set-fc-tos", "set-map", "set-mark", "set-retries", "set-src",
+    "set-fc-mark", "set-fc-tos", "set-mark", "set-retries", "set-src",
     "set-src-port", "set-timeout", "set-tos", "switch-mode", "track-sc0", "track-sc1", "track-sc2", "use-service",
     "wait-for-body",
 ];
@@ -240,6 +244,21 @@ impl<'w> Words<'w> {
         word.text
             .parse()
             .map_err(|_| invalid(word, format!("expected {wanted}, found '{}'", word.text)))
+    }
+
+    /// The file of a list, in the action's parentheses. It need not be in use: then nothing is changed.
+    fn list(&mut self, compiler: &Compiler<'_>) -> Result<NamedList, Diagnostic> {
+        match self.argument.as_deref() {
+            Some(path) if !path.is_empty() => Ok(NamedList {
+                registry: std::sync::Arc::clone(compiler.scope.names.patterns()),
+                path: path.to_owned(),
+            }),
+            _ => Err(Diagnostic::error(
+                DiagnosticKind::Syntax,
+                self.last,
+                "the file of the list is expected in parentheses",
+            )),
+        }
     }
 
     fn variable(&mut self) -> Result<String, Diagnostic> {

@@ -6,7 +6,8 @@ use config::haproxy::UserList;
 use config::{Diagnostic, DiagnosticKind, Span};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Call, Scope};
+use super::{Call, Scope, Value};
+use crate::pattern::{Matcher, Method, Output, Use};
 use crate::state::{BackendId, FrontendId, ServerId};
 
 /// What an argument may be.
@@ -28,6 +29,10 @@ pub enum ArgumentKind {
     Regex,
     /// `txn.NAME`, `req.NAME` or `res.NAME`.
     Variable,
+    /// A map's file; how it is matched stands in the converter's name.
+    Map,
+    /// A value of the type that the converter's name tells.
+    MapDefault,
 }
 
 /// An argument, resolved.
@@ -41,6 +46,8 @@ pub enum Argument {
     Server(BackendId, ServerId),
     Users(Arc<UserList>),
     Regex(Regex),
+    Map(Arc<Matcher>),
+    Value(Value<'static>),
 }
 
 impl Argument {
@@ -125,12 +132,55 @@ pub(super) fn compile(
                         invalid(format!("invalid regular expression '{text}': {error}"))
                     })?,
             ),
+            ArgumentKind::Map => map(name, text, span, scope)?,
+            ArgumentKind::MapDefault => Argument::Value(
+                map_kind(name)
+                    .1
+                    .read(text)
+                    .map_err(|message| invalid(format!("default of '{name}': {message}")))?,
+            ),
             ArgumentKind::Variable => {
                 Argument::Text(variable(text).map_err(|kind| bad_variable(text, kind, span))?)
             }
         });
     }
     Ok(arguments)
+}
+
+/// Method and type of values in a converter's name: `map`, `map_beg`, `map_beg_int`.
+fn map_kind(name: &str) -> (Method, Output) {
+    let mut parts = name.split('_').skip(1);
+    let method = match parts.next() {
+        Some("regm") => Method::Regm,
+        Some(word) => Method::parse(word).unwrap_or(Method::Str),
+        None => Method::Str,
+    };
+    let output = match parts.next() {
+        Some("int") => Output::Int,
+        Some("ip") => Output::Address,
+        _ => Output::Text,
+    };
+    (method, output)
+}
+
+fn map(name: &str, path: &str, span: Span, scope: &Scope<'_>) -> Result<Argument, Diagnostic> {
+    let (method, output) = map_kind(name);
+    let seen = Use {
+        by_acl: false,
+        span,
+    };
+    scope
+        .names
+        .patterns()
+        .file(path, true)
+        .and_then(|list| {
+            list.matcher(method, false, Some(output), seen)
+                .map_err(|message| format!("{message} of file '{path}'"))
+        })
+        .map(Argument::Map)
+        .map_err(|message| {
+            Diagnostic::error(DiagnosticKind::File, span, format!("'{name}': {message}"))
+        })
 }
 
 /// The complaint about a variable's name.

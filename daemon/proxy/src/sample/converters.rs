@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Argument, ArgumentKind, ConverterRow, Kind, Value, View};
 
-use ArgumentKind::{Int, Regex, Text, Variable};
+use ArgumentKind::{Int, Map, MapDefault, Regex, Text, Variable};
 
 /// Finds a converter by its word.
 pub(super) fn find(name: &str) -> Option<&'static ConverterRow> {
@@ -52,6 +52,35 @@ static TABLE: &[ConverterRow] = &[
     row!("length", [], 0, Int, |_, _, x| Some(Value::Int(x.as_bytes().len() as i64))),
     row!("lower", [], 0, Text, |_, _, x| Some(Value::owned(x.as_bytes().to_ascii_lowercase()))),
     row!("ltrim", [Text], 1, Text, |a, _, x| { let text = x.as_bytes(); let at = text.iter().position(|byte| !a[0].as_text().as_bytes().contains(byte)).unwrap_or(text.len()); Some(Value::owned(text[at..].to_vec())) }),
+    row!("map", [Map, MapDefault], 1, Text, map),
+    row!("map_beg", [Map, MapDefault], 1, Text, map),
+    row!("map_beg_int", [Map, MapDefault], 1, Int, map),
+    row!("map_beg_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_dir", [Map, MapDefault], 1, Text, map),
+    row!("map_dir_int", [Map, MapDefault], 1, Int, map),
+    row!("map_dir_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_dom", [Map, MapDefault], 1, Text, map),
+    row!("map_dom_int", [Map, MapDefault], 1, Int, map),
+    row!("map_dom_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_end", [Map, MapDefault], 1, Text, map),
+    row!("map_end_int", [Map, MapDefault], 1, Int, map),
+    row!("map_end_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_int", [Map, MapDefault], 1, Text, map),
+    row!("map_int_int", [Map, MapDefault], 1, Int, map),
+    row!("map_int_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_ip", [Map, MapDefault], 1, Text, map),
+    row!("map_ip_int", [Map, MapDefault], 1, Int, map),
+    row!("map_ip_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_reg", [Map, MapDefault], 1, Text, map),
+    row!("map_reg_int", [Map, MapDefault], 1, Int, map),
+    row!("map_reg_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_regm", [Map, MapDefault], 1, Text, map),
+    row!("map_str", [Map, MapDefault], 1, Text, map),
+    row!("map_str_int", [Map, MapDefault], 1, Int, map),
+    row!("map_str_ip", [Map, MapDefault], 1, Address, map),
+    row!("map_sub", [Map, MapDefault], 1, Text, map),
+    row!("map_sub_int", [Map, MapDefault], 1, Int, map),
+    row!("map_sub_ip", [Map, MapDefault], 1, Address, map),
     row!("mod", [Text], 1, Int, |a, v, x| calculate(a, v, x, |left, right| left.checked_rem(right).unwrap_or(0))),
     row!("mul", [Text], 1, Int, |a, v, x| calculate(a, v, x, i64::saturating_mul)),
     row!("nbsrv", [], 0, Int, |_, v, x| { let name = x.as_bytes(); v.environment.backends.iter().find(|backend| backend.name.as_bytes() == &name[..]).map(|backend| Value::Int(backend.usable_servers() as i64)) }),
@@ -70,6 +99,21 @@ static TABLE: &[ConverterRow] = &[
     row!("word", [Int, Text, Int], 2, Text, word),
     row!("xor", [Text], 1, Int, |a, v, x| calculate(a, v, x, |left, right| left ^ right)),
 ];
+
+/// `map(file[,default])` and all that are called `map_…`.
+fn map<'a>(arguments: &'a [Argument], _: &View<'a>, value: Value<'a>) -> Option<Value<'a>> {
+    let Argument::Map(matcher) = arguments.first()? else {
+        return None;
+    };
+    if matcher.method == crate::pattern::Method::Ip {
+        // What is no address cannot be looked up at all: then there is no default either.
+        value.as_address()?;
+    }
+    matcher.look_up(&value).or_else(|| match arguments.get(1) {
+        Some(Argument::Value(default)) => Some(default.clone()),
+        _ => None,
+    })
+}
 
 /// The argument is an integer or a variable's name.
 fn calculate<'a>(

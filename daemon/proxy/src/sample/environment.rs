@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use config::haproxy::{HaproxyConfig, ProxyConfig};
 
+use crate::pattern::Registry;
 use crate::state::{Backend, BackendId, Frontend, FrontendId, ServerId};
 use crate::txn::{Session, Transaction};
 
@@ -17,6 +18,7 @@ pub struct Names {
     backends: HashMap<String, BackendId>,
     frontends: HashMap<String, FrontendId>,
     servers: HashMap<(BackendId, String), ServerId>,
+    patterns: Arc<Registry>,
 }
 
 impl Names {
@@ -58,6 +60,11 @@ impl Names {
     /// A server of a backend by its name.
     pub fn server(&self, backend: BackendId, name: &str) -> Option<ServerId> {
         self.servers.get(&(backend, name.to_owned())).copied()
+    }
+
+    /// Lists of patterns and maps, filled while lines are compiled.
+    pub fn patterns(&self) -> &Arc<Registry> {
+        &self.patterns
     }
 
     /// All backends' names, for suggestions.

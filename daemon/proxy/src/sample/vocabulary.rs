@@ -40,7 +40,7 @@ const FETCH_PREFIXES: &[&str] = &[
     "fc.",
     "bc.",
 ];
-const CONVERTER_PREFIXES: &[&str] = &["jwt_", "map_", "table_", "x509_", "xxh"];
+const CONVERTER_PREFIXES: &[&str] = &["jwt_", "table_", "x509_", "xxh"];
 
 #[rustfmt::skip]
 const FETCHES: &[&str] = &[
@@ -61,7 +61,7 @@ const FETCHES: &[&str] = &[
 const CONVERTERS: &[&str] = &[
     "add_item", "aes_cbc_dec", "aes_cbc_enc", "aes_gcm_dec", "aes_gcm_enc", "base2", "be2dec", "be2hex", "capture-req", "capture-res",
     "crc32", "crc32c", "cut_crlf", "debug", "digest", "djb2", "fix_is_valid", "fix_tag_value", "hmac",
-    "htonl", "http_date", "in_table", "ip.fp", "json", "json_query", "language", "ltime", "map", "mqtt_field_value",
+    "htonl", "http_date", "in_table", "ip.fp", "json", "json_query", "language", "ltime", "mqtt_field_value",
     "mqtt_is_valid", "ms_ltime", "ms_utime", "param", "protobuf", "reverse", "reverse_dom", "rfc7239_field", "rfc7239_is_valid",
     "rfc7239_n2nn", "rfc7239_n2np", "sdbm", "secure_memcmp", "sha1", "sha2", "srv_queue",
     "ub64dec", "ub64enc", "ungrpc", "unset-var", "us_ltime", "us_utime", "utime", "when", "wt6",

@@ -6,11 +6,13 @@
 mod changes;
 #[cfg(test)]
 mod manual;
+mod patterns;
 mod show;
 
 use std::time::Duration;
 
 use protocol::operation::ServerAdmin;
+use protocol::patterns::PatternAsk;
 use protocol::{Level, Operation, Refusal, Snapshot};
 
 use changes::*;
@@ -108,6 +110,8 @@ enum Run {
     Sessions,
     /// Asks the worker for refused messages.
     Errors,
+    /// The words and the payload become a command on lists of patterns.
+    Patterns(fn(&[&str], Option<&str>) -> Result<PatternAsk, Answer>),
     /// Shows the history.
     Events,
     /// Lists the processes.
@@ -160,19 +164,19 @@ use Level::{Admin, Operator, User};
 #[rustfmt::skip]
 static COMMANDS: &[Command] = &[
     later("abort ssl"),
-    later("add acl"),
-    later("add map"),
+    row("add acl", "[@<ver>] <acl> <pattern>", "add a pattern to a list", Operator, Run::Patterns(|w, p| patterns::add(w, p, true))),
+    row("add map", "[@<ver>] <map> <key> <val>", "add an entry to a map, or the lines of a payload", Operator, Run::Patterns(|w, p| patterns::add(w, p, false))),
     later("add server"),
     later("add ssl"),
-    later("clear acl"),
+    row("clear acl", "[@<ver>] <acl>", "remove all patterns of a list", Operator, Run::Patterns(|w, p| patterns::clear(w, p, true))),
     row("clear counters", "[all]", "forget the maxima, or all counters", Operator, Run::Operate(clear_counters)),
-    later("clear map"),
+    row("clear map", "[@<ver>] <map>", "remove all entries of a map", Operator, Run::Patterns(|w, p| patterns::clear(w, p, false))),
     later("clear table"),
-    later("commit acl"),
-    later("commit map"),
+    row("commit acl", "@<ver> <acl>", "make a prepared version of a list the current one", Operator, Run::Patterns(|w, p| patterns::commit(w, p, true))),
+    row("commit map", "@<ver> <map>", "make a prepared version of a map the current one", Operator, Run::Patterns(|w, p| patterns::commit(w, p, false))),
     later("commit ssl"),
-    later("del acl"),
-    later("del map"),
+    row("del acl", "<acl> [<key>|#<ref>]", "remove patterns from a list", Operator, Run::Patterns(|w, p| patterns::del(w, p, true))),
+    row("del map", "<map> [<key>|#<ref>]", "remove entries from a map", Operator, Run::Patterns(|w, p| patterns::del(w, p, false))),
     later("del server"),
     later("del ssl"),
     later("disable agent"),
@@ -185,20 +189,20 @@ static COMMANDS: &[Command] = &[
     row("enable frontend", "<frontend>", "accept connections again", Admin, Run::Operate(|w, s| frontend_enabled(w, s, true))),
     row("enable health", "<bk>/<srv>", "start the checks of a server", Admin, Run::Operate(|w, s| checks(w, s, true))),
     row("enable server", "<bk>/<srv>", "take a server out of maintenance", Admin, Run::Operate(|w, s| server_state(w, s, ServerAdmin::Ready))),
-    later("get acl"),
-    later("get map"),
+    row("get acl", "<acl> <value>", "tell the patterns that a value meets", User, Run::Patterns(|w, p| patterns::get(w, p, true))),
+    row("get map", "<map> <value>", "tell the entries that a value meets", User, Run::Patterns(|w, p| patterns::get(w, p, false))),
     later("get var"),
     row("get weight", "<bk>/<srv>", "tell a server's weight", User, Run::Show(get_weight)),
     row("help", "[<command>]", "list matching or all commands", User, Run::Help),
     later("new ssl"),
     row("operator", "", "go down to the level operator", User, Run::Local(|_, session| lower(session, Operator))),
-    later("prepare acl"),
-    later("prepare map"),
+    row("prepare acl", "<acl>", "reserve a version of a list", Operator, Run::Patterns(|w, p| patterns::prepare(w, p, true))),
+    row("prepare map", "<map>", "reserve a version of a map", Operator, Run::Patterns(|w, p| patterns::prepare(w, p, false))),
     row("prompt", "", "stay connected, or not", User, Run::Local(|_, session| { session.prompt = !session.prompt; Answer::Done })),
     row("quit", "", "disconnect", User, Run::Local(|_, session| { session.quit = true; Answer::Done })),
     row("reload", "", "read the configuration again", Admin, Run::Operate(|_, _| Ok(Operation::Reload))),
     later("set dynamic-cookie-key"),
-    later("set map"),
+    row("set map", "<map> [<key>|#<ref>] <value>", "change the value of entries of a map", Operator, Run::Patterns(|w, p| patterns::set(w, p, false))),
     row("set maxconn frontend", "<frontend> <value>", "change a frontend's limit", Admin, Run::Operate(frontend_maxconn)),
     row("set maxconn global", "<value>", "change the process's limit", Admin, Run::Operate(global_maxconn)),
     row("set maxconn server", "<bk>/<srv> <value>", "change a server's limit", Admin, Run::Operate(server_maxconn)),
@@ -210,7 +214,7 @@ static COMMANDS: &[Command] = &[
     later("set table"),
     row("set timeout", "[cli] <delay>", "when this connection is dropped for silence", User, Run::Local(set_timeout)),
     row("set weight", "<bk>/<srv> <weight>", "change a server's weight", Admin, Run::Operate(set_weight)),
-    later("show acl"),
+    row("show acl", "[[@<ver>] <acl>]", "list the lists of patterns, or the patterns of one", User, Run::Patterns(|w, p| patterns::show(w, p, true))),
     later("show activity"),
     row("show backend", "", "list the backends", User, Run::Show(|_, snapshot| Answer::Lines(views::backends(snapshot)))),
     later("show cache"),
@@ -222,7 +226,7 @@ static COMMANDS: &[Command] = &[
     later("show fd"),
     row("show info", "[desc|json|typed]*", "tell about the process", User, Run::Show(show_info)),
     later("show libs"),
-    later("show map"),
+    row("show map", "[[@<ver>] <map>]", "list the maps, or the entries of one", User, Run::Patterns(|w, p| patterns::show(w, p, false))),
     later("show peers"),
     later("show pools"),
     row("show proc", "", "list the processes", User, Run::Processes),
@@ -254,9 +258,10 @@ static COMMANDS: &[Command] = &[
 /// Candidates that an unknown command is answered with.
 const MAX_CANDIDATES: usize = 5;
 
-/// Runs one command.
-pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
-    let mut words: Vec<&str> = line.split_whitespace().collect();
+/// Runs one command; a payload is what stood behind its `<<`.
+pub async fn run(line: &str, payload: Option<&str>, hub: &Hub, session: &mut Session) -> Answer {
+    let words = super::text::words(line);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     if words.len() > 1 && words[0].starts_with('@') {
         // The master of HAProxy passes `@1 COMMAND` and `@!PID COMMAND` on to a worker; here one process answers for all.
         words.remove(0);
@@ -271,6 +276,19 @@ pub async fn run(line: &str, hub: &Hub, session: &mut Session) -> Answer {
         Run::Operate(parse) => operate(*parse, rest, hub, session).await,
         Run::Show(show) => show(rest, &hub.snapshot().await),
         Run::Local(local) => local(rest, session),
+        Run::Patterns(parse) => match parse(rest, payload) {
+            Err(answer) => answer,
+            Ok(ask) if session.level < ask.required_level() => Refusal::PermissionDenied.into(),
+            Ok(ask) => {
+                let is_message = matches!(ask.command, protocol::patterns::PatternCommand::Prepare);
+                match hub.patterns(ask).await {
+                    Err(refusal) => refusal.into(),
+                    Ok(text) if text.is_empty() => Answer::Done,
+                    Ok(text) if is_message => Answer::Message(INFO, text),
+                    Ok(text) => Answer::Lines(text),
+                }
+            }
+        },
         Run::Sessions => match hub.sessions().await {
             None => Refusal::NotRunning("The proxy worker".to_owned()).into(),
             Some(sessions) => match rest.first() {
