@@ -96,6 +96,13 @@ pub enum Operation {
         /// New port, if it changes.
         port: Option<u16>,
     },
+    /// `set server B/S fqdn NAME`.
+    ServerFqdn {
+        /// Which.
+        server: ServerName,
+        /// New name.
+        fqdn: String,
+    },
     /// `set server B/S health up|stopping|down`.
     ServerHealth {
         /// Which.

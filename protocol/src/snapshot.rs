@@ -41,6 +41,48 @@ pub struct WorkerSnapshot {
     pub process: ProcessInfo,
     /// Proxies in order of configuration.
     pub proxies: Vec<ProxySnapshot>,
+    /// `resolvers` sections.
+    pub resolvers: Vec<ResolversStats>,
+}
+
+/// A `resolvers` section's figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResolversStats {
+    /// Its name.
+    pub name: String,
+    /// Its name servers.
+    pub nameservers: Vec<NameServerStats>,
+}
+
+/// A name server's figures; see the management manual, `show resolvers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NameServerStats {
+    /// Its name.
+    pub name: String,
+    /// Questions sent.
+    pub sent: u64,
+    /// Questions that could not be sent, or that it refused to take.
+    pub send_errors: u64,
+    /// Good answers.
+    pub valid: u64,
+    /// Answers that gave a server another address.
+    pub updates: u64,
+    /// Answers without records.
+    pub empty: u64,
+    /// Names that do not exist.
+    pub nx: u64,
+    /// Questions without an answer in time.
+    pub timeouts: u64,
+    /// Refused questions.
+    pub refused: u64,
+    /// Other errors.
+    pub other: u64,
+    /// What is no answer to the question.
+    pub invalid: u64,
+    /// Answers larger than announced.
+    pub too_big: u64,
+    /// Answers that did not fit and were asked for over TCP.
+    pub truncated: u64,
 }
 
 /// What `show info` tells of a worker.
@@ -249,6 +291,10 @@ pub struct ServerStats {
     pub address: String,
     /// The host name it was resolved from, or empty.
     pub fqdn: String,
+    /// The name of services whose records say host and port, or empty.
+    pub srv_record: String,
+    /// Whether its name is resolved while the worker runs.
+    pub has_resolvers: bool,
     /// Cookie value.
     pub cookie: String,
     /// What the operator wants.
@@ -333,6 +379,8 @@ impl ServerStats {
             name: Default::default(),
             address: Default::default(),
             fqdn: Default::default(),
+            srv_record: Default::default(),
+            has_resolvers: Default::default(),
             cookie: Default::default(),
             admin: ServerAdmin::Ready,
             admin_cause: Default::default(),
@@ -511,6 +559,7 @@ pub(crate) mod tests_support {
             worker: Some(WorkerSnapshot {
                 process,
                 proxies: vec![proxy],
+                resolvers: Vec::new(),
             }),
             ..Snapshot::default()
         }

@@ -18,6 +18,7 @@ pub mod browser;
 pub mod certificate;
 pub mod control;
 pub mod demo;
+pub mod dns;
 pub mod failure;
 pub mod host;
 pub mod http;

@@ -251,6 +251,7 @@ mod tests {
             worker: Some(WorkerSnapshot {
                 process,
                 proxies: vec![proxy],
+                resolvers: Vec::new(),
             }),
             ..Snapshot::default()
         }

@@ -16,6 +16,7 @@ pub mod net;
 pub mod pattern;
 pub mod persistence;
 pub mod proxy;
+pub mod resolve;
 pub mod rules;
 pub mod sample;
 pub mod server;

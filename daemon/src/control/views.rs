@@ -100,6 +100,38 @@ fn check_number(status: &str) -> u32 {
     }
 }
 
+/// `show resolvers`, with all the lines that HAProxy has.
+pub fn resolvers(sections: &[&protocol::snapshot::ResolversStats]) -> String {
+    let mut text = String::new();
+    for section in sections {
+        text.push_str(&format!("Resolvers section {}\n", section.name));
+        for server in &section.nameservers {
+            text.push_str(&format!(" nameserver {}:\n", server.name));
+            for (name, value) in [
+                ("sent:", server.sent),
+                ("snd_error:", server.send_errors),
+                ("valid:", server.valid),
+                ("update:", server.updates),
+                ("cname:", 0),
+                ("cname_error:", 0),
+                ("any_err:", server.empty),
+                ("nx:", server.nx),
+                ("timeout:", server.timeouts),
+                ("refused:", server.refused),
+                ("other:", server.other),
+                ("invalid:", server.invalid),
+                ("too_big:", server.too_big),
+                ("truncated:", server.truncated),
+                // Answers that come too late find their socket closed.
+                ("outdated:", 0),
+            ] {
+                text.push_str(&format!("  {name:<12} {value}\n"));
+            }
+        }
+    }
+    text
+}
+
 fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
     let (address, port) = address(server);
     // Bits and numbers as the management manual lists them for `show servers state`.
@@ -134,13 +166,23 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
             (check_number(&check.status), result, health, state)
         }
     };
-    let fqdn = if server.fqdn.is_empty() {
-        "-"
-    } else {
-        &server.fqdn
+    let dash = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
     };
+    let (fqdn, record) = (dash(&server.fqdn), dash(&server.srv_record));
+    // The name was given after the start: by a record, or by an operator.
+    let admin = admin
+        | if server.srv_record.is_empty() || server.fqdn.is_empty() {
+            0
+        } else {
+            0x40
+        };
     format!(
-        "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} 0 0 0 {fqdn} {port} - 0 0 - - 0\n",
+        "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} 0 0 0 {fqdn} {port} {record} 0 0 - - 0\n",
         proxy.id,
         proxy.name,
         server.id,
@@ -367,6 +409,9 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
                 .unwrap_or_default();
             let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
             (server.to_string(), format!("address set to{address}{port}"))
+        }
+        Operation::ServerFqdn { server, fqdn } => {
+            (server.to_string(), format!("name set to {fqdn}"))
         }
         Operation::ServerHealth { server, health } => {
             let word = match health {

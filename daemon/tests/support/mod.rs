@@ -73,6 +73,7 @@ pub fn figures() -> WorkerSnapshot {
             ..ProcessInfo::default()
         },
         proxies: vec![main, nginx],
+        resolvers: Vec::new(),
     }
 }
 

@@ -385,7 +385,15 @@ fn resolve(server: &ServerConfig, diagnostics: &mut Diagnostics) -> Option<Socke
     else {
         return None;
     };
+    // The records of a name of services say hosts and ports.
+    if host.starts_with('_') {
+        return None;
+    }
     let port = if *relative { 0 } else { *port };
+    // An address needs no method to find it.
+    if let Ok(address) = host.parse() {
+        return Some(SocketAddr::new(address, port));
+    }
     let default = [InitAddr::Last, InitAddr::Libc];
     let methods = if server.init_addr.is_empty() {
         &default[..]
@@ -402,9 +410,12 @@ fn resolve(server: &ServerConfig, diagnostics: &mut Diagnostics) -> Option<Socke
                     .to_socket_addrs()
                     .ok()
                     .and_then(|found| {
+                        // IPv4 before IPv6, or what the server prefers of what its resolvers will say.
+                        let prefers_ipv4 =
+                            server.resolve.resolvers.is_none() || server.resolve.prefer_ipv4;
                         let all: Vec<SocketAddr> = found.collect();
                         all.iter()
-                            .find(|address| address.is_ipv4())
+                            .find(|address| address.is_ipv4() == prefers_ipv4)
                             .or(all.first())
                             .copied()
                     });
@@ -450,13 +461,6 @@ fn backend_runtime(
                 server.config.tls.as_ref().and_then(|tls| {
                     crate::tls::connector(tls, host, server.config.span, diagnostics)
                 });
-            if let Some(resolvers) = &server.config.resolve.resolvers {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    resolvers.span,
-                    "'server … resolvers' is not supported yet",
-                ));
-            }
             if server.config.tls.is_some()
                 && !matches!(server.config.address, ServerAddress::Host { .. })
             {

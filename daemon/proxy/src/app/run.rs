@@ -381,6 +381,7 @@ fn services(app: &Arc<App>, control: OwnedFd) {
             .as_ref()
             .map(|(tls, name)| (crate::tls::without_alpn(tls), name.clone()))
     };
+    crate::resolve::start(&app.shared);
     crate::health::start(&app.shared, &tls_for);
     serve_control(app, control);
 }

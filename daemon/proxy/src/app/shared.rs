@@ -49,6 +49,8 @@ pub struct Shared {
     pub floods: crate::http2::Floods,
     /// Log targets; traffic logs and state changes share them.
     pub reports: crate::log::Reports,
+    /// `resolvers` sections.
+    pub resolvers: crate::resolve::Resolvers,
     /// Set when the worker drains: no new connections, none kept.
     pub draining: AtomicBool,
     /// `statm` of this process (proc(5)), opened before the chroot hides it.
@@ -79,6 +81,7 @@ impl Shared {
                     .map_or_else(connections_by_descriptors, u64::from),
             ),
             reports: crate::log::Reports::open(&config, pid),
+            resolvers: crate::resolve::Resolvers::open(&config),
             config,
             frontends,
             backends,

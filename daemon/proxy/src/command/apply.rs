@@ -45,6 +45,10 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
             let new = SocketAddr::new(ip, port.unwrap_or(before.map_or(0, |found| found.port())));
             Ok(set_address(shared, backend, server, before, new))
         }
+        Operation::ServerFqdn { server, fqdn } => {
+            let (backend, server) = find(shared, server)?;
+            set_name(shared, backend, server, fqdn)
+        }
         Operation::ServerHealth { server, health } => {
             let (backend, server) = find(shared, server)?;
             force_health(shared, backend, server, *health)
@@ -161,6 +165,18 @@ fn find_frontend<'s>(shared: &'s Shared, name: &str) -> Result<&'s Arc<Frontend>
 }
 
 fn set_admin(shared: &Shared, backend: &Backend, server: &Server, state: ServerAdmin) {
+    let has_place = server.address.load().is_some()
+        || !matches!(
+            server.config.address,
+            config::haproxy::ServerAddress::Host { .. }
+        );
+    if state != ServerAdmin::Maint && !has_place {
+        // Without an address it stays in maintenance; its name decides from now on, the operator no longer does.
+        let mut health = lock_health(server);
+        health.admin = ServerAdmin::Maint;
+        health.admin_cause = AdminCause::Resolution;
+        return;
+    }
     let usable_before = backend.is_available();
     let before = {
         let mut health = lock_health(server);
@@ -324,6 +340,7 @@ fn set_address(
         return "no need to change the addr, port nor fqdn".to_owned();
     }
     server.address.store(Some(Arc::new(new)));
+    server.is_pinned.store(true, Relaxed);
     {
         let mut health = lock_health(server);
         // A server that waited for an address has one now.
@@ -366,6 +383,44 @@ fn set_address(
         &parts.join(", "),
     );
     text
+}
+
+/// `set server B/S fqdn`: the room of resolvers does it in a moment.
+fn set_name(
+    shared: &Shared,
+    backend: &Backend,
+    server: &Server,
+    name: &str,
+) -> Result<String, Refusal> {
+    use config::haproxy::ServerAddress;
+    let refuse = |why: &str| {
+        Err(Refusal::Invalid(format!(
+            "set server <b>/<s> fqdn failed because {why} resolution is configured."
+        )))
+    };
+    if server.config.resolve.resolvers.is_none() {
+        return refuse("no");
+    }
+    if matches!(&server.config.address, ServerAddress::Host { host, .. } if host.starts_with('_')) {
+        return refuse("SRV");
+    }
+    let subject = format!("{}/{}", backend.name, server.name);
+    if !crate::resolve::valid_name(name) {
+        return Err(Refusal::Invalid(format!(
+            "could not update {subject} FQDN by 'stats socket command'"
+        )));
+    }
+    let before = server.fqdn.load();
+    let before = before.as_deref().map_or("(null)", |before| before.as_str());
+    if before == name {
+        return Ok("no need to change the FDQN by 'stats socket command'".to_owned());
+    }
+    shared
+        .resolvers
+        .rename(backend.id.0 as usize, server.id.0 as usize, name.to_owned());
+    let text = format!("changed its FQDN from {before} to {name} by 'stats socket command'");
+    tell_operation(shared, &subject, &format!("name {before} -> {name}"));
+    Ok(format!("{subject} {text}"))
 }
 
 fn force_health(

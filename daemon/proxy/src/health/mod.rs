@@ -18,7 +18,7 @@ use crate::state::{Backend, Server};
 
 pub(crate) use change::{
     announce_backend, change_time, changed, is_down, is_stopped, lock_health, record, server_word,
-    status_word,
+    servers_left, status_word,
 };
 pub use probe::{CheckTls, Outcome, validate};
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use config::haproxy::ServerConfig;
@@ -77,6 +77,11 @@ pub struct Server {
     pub config: ServerConfig,
     /// Resolved address; `None` while it has none (or for a unix socket).
     pub address: ArcSwapOption<SocketAddr>,
+    /// The name that its address is resolved from now, without one for an address as written; a server of SRV records
+    /// has its record's host.
+    pub fqdn: ArcSwapOption<String>,
+    /// Whether an operator gave it the address, which resolutions then leave alone.
+    pub is_pinned: AtomicBool,
     /// State behind [`Server::usability`].
     pub health: Mutex<Health>,
     usability: AtomicU8,
@@ -140,12 +145,22 @@ impl Server {
             check_detail: String::new(),
             check_history: VecDeque::new(),
         };
+        let fqdn = match &config.address {
+            config::haproxy::ServerAddress::Host { host, .. }
+                if host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('_') =>
+            {
+                Some(host.clone())
+            }
+            _ => None,
+        };
         let server = Self {
             id,
             sid: config.id,
             name: config.name.text.clone(),
             backend,
             address: ArcSwapOption::from_pointee(address),
+            fqdn: ArcSwapOption::from_pointee(fqdn),
+            is_pinned: AtomicBool::new(false),
             usability: AtomicU8::new(0),
             user_weight: AtomicU32::new(u32::from(config.weight)),
             maxconn: AtomicU32::new(config.maxconn.unwrap_or(0)),

@@ -48,6 +48,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
     WorkerSnapshot {
         process: process(shared, now_ms),
         proxies,
+        resolvers: shared.resolvers.stats(),
     }
 }
 
@@ -180,10 +181,9 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
     let address = server.address.load();
     let user_weight = server.user_weight.load(Relaxed);
     let is_down = crate::health::is_stopped(&health);
-    let fqdn = match &server.config.address {
-        ServerAddress::Host { host, .. } if host.parse::<std::net::IpAddr>().is_err() => {
-            host.clone()
-        }
+    let fqdn = server.fqdn.load();
+    let srv_record = match &server.config.address {
+        ServerAddress::Host { host, .. } if host.starts_with('_') => host.clone(),
         _ => String::new(),
     };
     let check = server.config.check.as_ref().map(|check| CheckStats {
@@ -207,7 +207,9 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
             (None, ServerAddress::Abstract(name)) => format!("abns@{name}"),
             (None, ServerAddress::Host { .. }) => String::new(),
         },
-        fqdn,
+        fqdn: fqdn.as_deref().cloned().unwrap_or_default(),
+        srv_record,
+        has_resolvers: server.config.resolve.resolvers.is_some(),
         cookie: server.config.cookie.clone().unwrap_or_default(),
         admin: health.admin,
         admin_cause: health.admin_cause,

@@ -150,9 +150,16 @@ pub(super) fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
                 port,
             })
         }
+        Some("fqdn") => match value {
+            Some(fqdn) if !fqdn.is_empty() => Ok(Operation::ServerFqdn {
+                server,
+                fqdn: fqdn.to_owned(),
+            }),
+            _ => Err(error("set server <b>/<s> fqdn requires a FQDN.")),
+        },
         Some(
             word @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr"
-            | "check-port" | "fqdn" | "ssl"),
+            | "check-port" | "ssl"),
         ) => Err(error(format!(
             "'set server <srv> {word}' is not supported yet."
         ))),

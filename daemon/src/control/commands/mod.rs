@@ -231,7 +231,7 @@ static COMMANDS: &[Command] = &[
     later("show pools"),
     row("show proc", "", "list the processes", User, Run::Processes),
     later("show profiling"),
-    later("show resolvers"),
+    row("show resolvers", "[<section>]", "show the figures of name servers", User, Run::Show(show_resolvers)),
     later("show schema"),
     row("show servers conn", "[<backend>]", "show the connections of servers", User, Run::Show(servers_connections)),
     row("show servers state", "[<backend>]", "show the states of servers", User, Run::Show(servers_state)),

@@ -107,6 +107,17 @@ pub(super) fn servers_connections(words: &[&str], snapshot: &Snapshot) -> Answer
     }
 }
 
+pub(super) fn show_resolvers(words: &[&str], snapshot: &Snapshot) -> Answer {
+    let sections = snapshot.worker.iter().flat_map(|worker| &worker.resolvers);
+    let chosen: Vec<_> = sections
+        .filter(|section| words.first().is_none_or(|wanted| section.name == *wanted))
+        .collect();
+    if chosen.is_empty() && !words.is_empty() {
+        return error("Can't find that resolvers section");
+    }
+    Answer::Lines(views::resolvers(&chosen))
+}
+
 pub(super) fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
     if !snapshot.vrrp_configured {
         return error("VRRP is not configured.");
