@@ -13,7 +13,7 @@ use protocol::process::{FromChild, HEARTBEAT_MS, Role, ToChild};
 use protocol::wire;
 use serde::{Deserialize, Serialize};
 use sys::channel::{Channel, Sender};
-use sys::privileges::{Identity, Restriction};
+use sys::privileges::{Capability, Identity, Restriction};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
@@ -170,10 +170,20 @@ fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
         (Some(group), _) => Some(number(group, sys::privileges::group_id)?),
         (None, _) => None,
     };
+    // ip(7): foreign source addresses (`usesrc`) take this one right.
+    let servers = config.proxies.iter().flat_map(|proxy| &proxy.servers);
+    let foreign = servers
+        .filter_map(|server| server.source.as_ref())
+        .any(|source| source.transparent.is_some());
+    let keep: &[Capability] = if foreign {
+        &[Capability::CAP_NET_RAW]
+    } else {
+        &[]
+    };
     let restriction = Restriction {
         chroot: global.chroot.as_ref().map(|word| Path::new(&word.text)),
         identity: Identity { uid, gid },
-        keep: &[],
+        keep,
     };
     if !sys::privileges::is_root() && restriction.chroot.is_some() {
         tracing::warn!("worker: chroot is left out: it takes root");

@@ -1,0 +1,151 @@
+//! From where servers are connected to and by which kind of socket: source addresses, ports, interfaces, foreign
+//! addresses, unix and abstract sockets, beside haproxy and with haproxy as the other end.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tandem_tests::beside::{BOTH, Differences, Side, scripted};
+use tandem_tests::{Outcome, ensure, require};
+
+type Peers = Arc<Mutex<Vec<SocketAddr>>>;
+
+/// A server that keeps its peers' addresses.
+fn server() -> Outcome<(u16, Peers)> {
+    let peers = Peers::default();
+    let kept = Arc::clone(&peers);
+    let port = scripted(move |mut stream, _| {
+        if let Ok(peer) = stream.peer_addr() {
+            kept.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(peer);
+        }
+        let mut buffer = [0; 4_096];
+        if stream.read(&mut buffer).is_ok() {
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    })?;
+    Ok((port, peers))
+}
+
+fn seen(peers: &Peers) -> Vec<SocketAddr> {
+    peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+#[test]
+fn servers_see_the_source_that_is_configured() -> Outcome {
+    require!("tandemd", "haproxy");
+    let mut differences = Differences::default();
+    for (backend, words) in [
+        ("", "source 127.0.0.9"),
+        ("", "source 127.0.0.9 interface lo"),
+        ("", "source 0.0.0.0 usesrc 127.0.0.77"),
+        ("", "source 0.0.0.0 usesrc clientip"),
+        (" source 127.0.0.8\n", ""),
+        (" source 127.0.0.8\n", "source 127.0.0.9"),
+        ("", "source 127.0.0.9:31500-31507"),
+    ] {
+        let mut found = Vec::new();
+        for which in BOTH {
+            let (port, peers) = server()?;
+            let side = Side::start(
+                which,
+                &format!(
+                    "frontend f\n bind {{in}} accept-proxy\n default_backend b\nbackend b\n{backend} server s 127.0.0.1:{port} {words}\n"
+                ),
+            )?;
+            for _ in 0..4 {
+                let answer = side.exchange(
+                    b"PROXY TCP4 127.0.0.66 127.0.0.1 4000 80\r\nGET / HTTP/1.0\r\n\r\n",
+                )?;
+                let answer = String::from_utf8_lossy(&answer).into_owned();
+                ensure!(answer.contains(" 200 "), "{which:?} {words}: {answer}");
+            }
+            let peers = seen(&peers);
+            ensure!(peers.len() == 4, "{peers:?}");
+            if words.contains("31500") {
+                ensure!(
+                    peers
+                        .iter()
+                        .all(|peer| (31_500..=31_507).contains(&peer.port())),
+                    "{peers:?}"
+                );
+            }
+            found.push(peers.iter().map(SocketAddr::ip).collect::<Vec<_>>());
+        }
+        let ours = found.pop();
+        differences.compare(&format!("{backend}{words}"), found.pop(), ours);
+    }
+    differences.none()
+}
+
+#[test]
+fn unix_and_abstract_sockets_meet_haproxys() -> Outcome {
+    require!("tandemd", "haproxy");
+    for [listener, client] in [BOTH, [BOTH[1], BOTH[0]]] {
+        let name = format!("tandem-test-{}-{listener:?}", std::process::id());
+        let behind = Side::start(
+            listener,
+            &format!(
+                "frontend f\n bind abns@{name}\n bind unix@{{dir}}/u\n http-request return status 200 content-type text/plain string {listener:?}\n"
+            ),
+        )?;
+        let folder = behind.folder().display().to_string();
+        let front = Side::start(
+            client,
+            &format!(
+                "frontend f\n bind {{in}}\n use_backend a if {{ path /a }}\n default_backend u\nbackend a\n server s abns@{name} check\nbackend u\n server s unix@{folder}/u check\n"
+            ),
+        )?;
+        for path in ["/a", "/u"] {
+            let answer = front.get(path, &[])?;
+            ensure!(
+                answer.status == 200,
+                "{client:?} to {listener:?} by {path}: {answer:?}"
+            );
+        }
+        let address = front.stat("a", "s", "status")?;
+        ensure!(address.starts_with("UP"), "{client:?}: {address}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_its_name() -> Outcome {
+    require!("tandemd");
+    for (line, word) in [
+        (
+            "server s 127.0.0.1:80 source 0.0.0.0 usesrc hdr_ip(x-forwarded-for)",
+            "hdr_ip",
+        ),
+        ("server s 127.0.0.1:80 source unix@/x", "unix@"),
+        ("server s sockpair@3", "sockpair@"),
+        ("server s unix@/x ssl verify none", "unix socket"),
+        (
+            "server s 127.0.0.1:80 source 127.0.0.1:9-8",
+            "range of ports",
+        ),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("x.cfg");
+        std::fs::write(
+            &file,
+            format!(
+                "defaults\n timeout client 1s\n timeout connect 1s\n timeout server 1s\nbackend b\n {line}\n"
+            ),
+        )?;
+        let program = tandem_tests::requirements::our_program("tandemd").expect("it is required");
+        let output = std::process::Command::new(program)
+            .arg("-c")
+            .arg("-f")
+            .arg(&file)
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            output.status.code() == Some(1) && text.contains(word),
+            "{line}: {text}"
+        );
+    }
+    Ok(())
+}
