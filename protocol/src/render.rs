@@ -370,6 +370,14 @@ info_fields! {
     "PoolUsed_bytes" "MGP" U64 "resident memory": |i| number(i.process().memory_bytes);
     "Start_time_sec" "MDP" U32 "when the worker started, in seconds since 1970": |i| number((i.snapshot.at_ms / 1_000).saturating_sub(i.uptime_seconds()));
     "Tainted" "SGP" Str "always 0": |_| words("0");
+    "H2FloodResets" "MCP" U64 "HTTP/2 connections closed because of too many streams opened and reset; ours": |i| number(i.process().http2_floods[0]);
+    "H2FloodEndlessHeads" "MCP" U64 "HTTP/2 connections closed because of too many frames of one head; ours": |i| number(i.process().http2_floods[1]);
+    "H2FloodEmptyData" "MCP" U64 "HTTP/2 connections closed because of too many data frames without data; ours": |i| number(i.process().http2_floods[2]);
+    "H2FloodRefusedHeads" "MCP" U64 "HTTP/2 connections closed because of too many heads that had to be refused; ours": |i| number(i.process().http2_floods[3]);
+    "H2FloodSettings" "MCP" U64 "HTTP/2 connections closed because of too many SETTINGS frames; ours": |i| number(i.process().http2_floods[4]);
+    "H2FloodPings" "MCP" U64 "HTTP/2 connections closed because of too many PING frames; ours": |i| number(i.process().http2_floods[5]);
+    "H2FloodWindows" "MCP" U64 "HTTP/2 connections closed because of too many WINDOW_UPDATE frames; ours": |i| number(i.process().http2_floods[6]);
+    "H2FloodOther" "MCP" U64 "HTTP/2 connections closed because of too many PRIORITY and unknown frames; ours": |i| number(i.process().http2_floods[7]);
 }
 
 /// `show info`.

@@ -130,7 +130,21 @@ pub struct ProcessInfo {
     pub stopping: bool,
     /// Process-wide resident memory in bytes.
     pub memory_bytes: u64,
+    /// HTTP/2 connections of clients that were closed because of floods, in order of [`HTTP2_FLOODS`].
+    pub http2_floods: [u64; HTTP2_FLOODS.len()],
 }
+
+/// Kinds of floods of HTTP/2 frames.
+pub const HTTP2_FLOODS: [&str; 8] = [
+    "rapid resets",
+    "endless heads",
+    "empty data frames",
+    "refused heads",
+    "settings",
+    "pings",
+    "window updates",
+    "priorities or unknown frames",
+];
 
 /// A rate of events a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -623,6 +623,11 @@ fn floods_are_refused_counted_and_logged() -> Outcome {
             answer.ends_with("hi"),
             "{name}: it does not answer afterwards: {answer}"
         );
+        let info = side.command("show info")?;
+        let counted = info
+            .lines()
+            .any(|line| line.starts_with("H2Flood") && line.ends_with(": 1"));
+        ensure!(counted, "{name}: it is not counted: {info}");
         side.wait_stat("l", "FRONTEND", "scur", "0")?;
         side.wait_stat("l", "s1", "scur", "0")?;
     }

@@ -40,16 +40,7 @@ impl Flood {
 
     /// Its name in logs and figures.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Reset => "rapid resets",
-            Self::Continuation => "endless heads",
-            Self::EmptyData => "empty data frames",
-            Self::Headers => "refused heads",
-            Self::Settings => "settings",
-            Self::Ping => "pings",
-            Self::Window => "window updates",
-            Self::Other => "priorities or unknown frames",
-        }
+        protocol::snapshot::HTTP2_FLOODS[self as usize]
     }
 
     /// What a frame of this type (RFC 9113 6) is a flood of.

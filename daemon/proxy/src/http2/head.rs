@@ -361,3 +361,93 @@ pub fn response_into_head(
         has_length: length.is_some(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(method: &str, uri: &str, fields: &[(&str, &str)]) -> http::request::Parts {
+        let mut builder = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).expect("a request").into_parts().0
+    }
+
+    fn check(fields: &[(&str, &str)]) -> Result<(RequestFacts, String), Refusal> {
+        let mut head = Head::default();
+        let parts = parts("POST", "https://a.example/b?c", fields);
+        let facts = request_into_head(&parts, false, Limits::default(), &mut head)?;
+        let mut out = Vec::new();
+        let silent = crate::http1::ClientPersistence::Silent;
+        crate::http1::write_request_head(&mut out, &head, Framing::of(facts.body), silent);
+        Ok((facts, String::from_utf8(out).expect("text")))
+    }
+
+    #[test]
+    fn a_request_becomes_one_of_http1() {
+        let fields = [("cookie", "a=b"), ("x-y", " z "), ("cookie", "c=d")];
+        let (facts, text) = check(&fields).expect("a good head");
+        assert_eq!(facts.body, BodyLength::Chunked);
+        assert_eq!(
+            text,
+            "POST /b?c HTTP/1.1\r\nhost: a.example\r\nx-y: z\r\ncookie: a=b; c=d\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        let (facts, text) = check(&[("content-length", "7")]).expect("a good head");
+        assert_eq!(facts.body, BodyLength::Bytes(7));
+        assert!(text.ends_with("content-length: 7\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn what_http1_could_not_say_is_refused() {
+        for fields in [
+            &[("host", "other.example")][..],
+            &[("content-length", "1"), ("content-length", "2")],
+            &[("content-length", "-1")],
+            &[("content-length", "")],
+        ] {
+            assert!(check(fields).is_err(), "{fields:?}");
+        }
+        assert!(
+            check(&[("host", "A.example")]).is_ok(),
+            "case is no difference"
+        );
+        let long = "x".repeat(Limits::default().head_bytes);
+        assert_eq!(check(&[("x", &long)]).err(), Some("the head is too long"));
+    }
+
+    #[test]
+    fn an_answer_carries_nothing_of_its_connection() {
+        let mut head = Head::default();
+        head.start_response(200, b"OK", 1);
+        for (name, value) in [
+            ("Connection", "close, X-Own, content-length"),
+            ("X-Own", "1"),
+            ("Keep-Alive", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Set-Cookie", "a=b"),
+            ("Content-Length", "9"),
+        ] {
+            head.add(name.as_bytes(), value.as_bytes());
+        }
+        let (response, _) = response_from_head(&head, Framing::Length(3)).expect("an answer");
+        let found: Vec<_> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+            .collect();
+        assert_eq!(found, [("set-cookie", "a=b"), ("content-length", "3")]);
+    }
+
+    #[test]
+    fn a_request_goes_to_a_server_with_scheme_and_authority() {
+        let mut head = Head::default();
+        head.start_request(b"GET", b"/a?b", 1);
+        head.add(b"Host", b"c.example");
+        head.add(b"Connection", b"keep-alive");
+        head.add(b"TE", b"gzip, trailers");
+        let request = request_from_head(&head, Framing::None, true, false).expect("a request");
+        assert_eq!(request.uri().to_string(), "https://c.example/a?b");
+        assert!(request.headers().is_empty(), "{:?}", request.headers());
+    }
+}

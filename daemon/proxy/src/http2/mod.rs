@@ -11,6 +11,7 @@ mod server_stream;
 mod settings;
 mod watch;
 mod websocket;
+mod wire;
 
 pub use client_stream::ClientStream;
 pub use floods::{Flood, Floods};
@@ -21,6 +22,7 @@ pub use server_stream::{Said, ServerStream, StreamPlace};
 pub use settings::Settings;
 pub use watch::{Transport, Watch};
 pub use websocket::{asks_for_websocket, websocket_accept};
+pub use wire::Wire;
 
 /// What an HTTP/2 client says first (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

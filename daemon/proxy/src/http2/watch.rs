@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Flood, PREFACE};
+use super::{Flood, PREFACE, Wire};
 use crate::app::Clock;
 use crate::net::{Buffer, Stream};
 
@@ -255,7 +255,7 @@ impl Watch {
 
 /// The transport with its watch.
 pub struct Transport {
-    stream: Stream,
+    wire: Rc<Wire>,
     /// What was read before it was known to be HTTP/2.
     before: Buffer,
     watch: Rc<Watch>,
@@ -272,7 +272,7 @@ impl Transport {
     pub fn new(stream: Stream, before: Buffer, clock: Clock) -> (Self, Rc<Watch>) {
         let watch = Rc::new(Watch::new(clock));
         let transport = Self {
-            stream,
+            wire: Rc::new(Wire::new(stream)),
             before,
             watch: Rc::clone(&watch),
             incoming: Frames::behind(PREFACE.len() as u32),
@@ -282,6 +282,11 @@ impl Transport {
             looks: true,
         };
         (transport, watch)
+    }
+
+    /// What it writes to.
+    pub fn wire(&self) -> Rc<Wire> {
+        Rc::clone(&self.wire)
     }
 
     /// A server's connection.
@@ -294,24 +299,18 @@ impl Transport {
     }
 
     /// Our own frames: which streams were refused below us, and why the connection ends.
-    fn wrote<'b>(&mut self, count: usize, slices: impl Iterator<Item = &'b [u8]>) {
+    fn wrote(&mut self, bytes: &[u8]) {
         let watch = &self.watch;
-        watch.written.set(watch.written.get() + count as u64);
+        watch.written.set(watch.written.get() + bytes.len() as u64);
         if !self.looks {
             return;
         }
-        let mut left = count;
-        for slice in slices {
-            let part = &slice[..slice.len().min(left)];
-            left -= part.len();
-            self.outgoing.feed(part, |frame, payload| match frame.kind {
-                RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => {
-                    watch.refuse(frame.stream);
-                }
+        self.outgoing
+            .feed(bytes, |frame, payload| match frame.kind {
+                RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => watch.refuse(frame.stream),
                 GOAWAY => watch.last_words.set(LastWords::of(payload)),
                 _ => {}
             });
-        }
     }
 }
 
@@ -333,7 +332,7 @@ impl AsyncRead for Transport {
             this.before.consume(count);
             this.before.release_if_empty();
         } else {
-            ready!(this.stream.poll_read_into(context, space))?;
+            ready!(this.wire.poll_read(context, space))?;
         }
         if this.looks {
             let watch = &this.watch;
@@ -350,40 +349,26 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(self.stream.poll_write(context, bytes))?;
-        self.wrote(count, [bytes].into_iter());
+        let count = ready!(self.wire.poll_write(context, bytes))?;
+        self.wrote(&bytes[..count]);
         Poll::Ready(Ok(count))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let count = ready!(self.stream.poll_write_vectored(context, slices))?;
-        self.wrote(count, slices.iter().map(|slice| &**slice));
-        Poll::Ready(Ok(count))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_flush(context)
     }
 
     /// Ends our direction, then reads what the peer still sends: a reset because of unread bytes would eat our last words.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.is_shut {
-            ready!(this.stream.poll_shutdown(context))?;
+            ready!(this.wire.poll_shutdown(context))?;
             this.is_shut = true;
         }
         while this.drained < MAX_DRAINED {
             let space = this.before.space();
             let mut space = ReadBuf::new(space);
-            match this.stream.poll_read_into(context, &mut space) {
+            match this.wire.poll_read(context, &mut space) {
                 Poll::Ready(Ok(())) if !space.filled().is_empty() => {
                     this.drained += space.filled().len() as u64;
                 }

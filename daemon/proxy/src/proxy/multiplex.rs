@@ -17,7 +17,7 @@ use h2::{Reason, RecvStream};
 use super::Connection;
 use super::streams::{self, Job};
 use crate::app::{App, FrontendRuntime, SessionEntry, SessionStage};
-use crate::http2::{ClientStream, Flood, Transport, Watch};
+use crate::http2::{ClientStream, Flood, Transport, Watch, Wire};
 use crate::net::{Stream, Timer};
 use crate::txn::{Cause, Session, Stage, Termination, Transaction};
 
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) app: Arc<App>,
     pub(super) front: Arc<FrontendRuntime>,
     pub(super) session: Session,
+    /// The client's address as `X-Forwarded-For` has it, once a stream has written it.
+    pub(super) source_text: RefCell<Option<Box<str>>>,
     /// Streams that are served.
     streams: RefCell<Vec<u32>>,
     watch: Rc<Watch>,
@@ -60,6 +62,7 @@ enum Phase {
 /// A connection's driver.
 struct Driver {
     connection: h2::server::Connection<Transport, Bytes>,
+    wire: Rc<Wire>,
     shared: Rc<Shared>,
     entry: Arc<SessionEntry>,
     timer: Timer,
@@ -86,6 +89,7 @@ pub async fn serve(c: Connection) {
     let clock = app.shared.clock;
     session.is_http2 = true;
     let (transport, watch) = Transport::new(client, input, clock);
+    let wire = transport.wire();
     entry.set_stage(SessionStage::Request);
     let now_us = clock.now_us();
     timer.set(
@@ -112,11 +116,13 @@ pub async fn serve(c: Connection) {
         app,
         front,
         session,
+        source_text: RefCell::default(),
         streams: RefCell::default(),
         watch,
     });
     let mut driver = Box::new(Driver {
         connection,
+        wire,
         shared,
         entry,
         timer,
@@ -126,6 +132,7 @@ pub async fn serve(c: Connection) {
         requests: 0,
     });
     driver.set_idle_timer();
+    driver.wire.defer();
     poll_fn(|context| driver.poll(context)).await;
 }
 
@@ -157,6 +164,10 @@ impl Driver {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
+        }
+        // Frames of one turn leave together.
+        if let Poll::Ready(Err(_)) = self.wire.poll_send(context) {
+            return Poll::Ready(());
         }
         for stream in self.shared.watch.take_refused() {
             // One whose body broke the rules is in its walk, and has its own end.

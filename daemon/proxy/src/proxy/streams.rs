@@ -121,7 +121,7 @@ async fn transaction(job: Job, timer: Option<Timer>) -> Timer {
         requests: job.before,
         since_us: now_us,
         private: None,
-        source_text: None,
+        source_text: shared.source_text.take(),
         last_server: None,
         lingers: false,
         is_gone: false,
@@ -129,6 +129,10 @@ async fn transaction(job: Job, timer: Option<Timer>) -> Timer {
         http2_preface: false,
     };
     walk::serve_stream(&mut connection).await;
+    // For the next stream: it is made once for a connection of few streams at a time.
+    if connection.source_text.is_some() {
+        shared.source_text.replace(connection.source_text.take());
+    }
     drop(listed);
     connection.timer
 }

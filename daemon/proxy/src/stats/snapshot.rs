@@ -78,6 +78,7 @@ fn process(shared: &Shared, now_ms: u64) -> ProcessInfo {
         idle_percent: process.idle_percent.load(Relaxed),
         stopping: shared.draining.load(Relaxed),
         memory_bytes: resident_bytes(shared),
+        http2_floods: crate::http2::Flood::ALL.map(|flood| shared.floods.value(flood)),
     }
 }
 
