@@ -34,6 +34,14 @@ pub use model::*;
 pub use parser::sections_not_supported_yet;
 pub(crate) use parser::{parse, section_names};
 
+/// A time as the manual's 2.5 has it, in milliseconds where no unit is written.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn time(text: &str) -> Result<std::time::Duration, String> {
+    args::parse_time(text, args::Unit::Milliseconds)
+}
+
 /// The words of one table by what becomes of them; the documentation is made of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeywordLists {

@@ -980,6 +980,12 @@ pub struct ProxyConfig {
     pub accepted_options: Vec<String>,
     /// `retries`, 3 by default.
     pub retries: u32,
+    /// `option http-buffer-request`.
+    pub http_buffer_request: bool,
+    /// `option http-ignore-probes`.
+    pub http_ignore_probes: bool,
+    /// `http-send-name-header`.
+    pub send_name_header: Option<String>,
     /// `retry-on` words, `conn-failure` by default.
     pub retry_on: Vec<Word>,
     /// `acl` lines in order.

@@ -97,6 +97,7 @@ impl Draft {
             config.unique_id = None;
             config.tcp_request_connection.clear();
             config.dontlognull = false;
+            config.http_ignore_probes = false;
             config.dontlog_normal = false;
             config.log_separate_errors = false;
             config.logasap = false;
@@ -115,6 +116,7 @@ impl Draft {
             config.redispatch = None;
             config.retries = bare.retries;
             config.retry_on = bare.retry_on;
+            config.send_name_header = None;
             config.abortonclose = false;
             config.persist = false;
             config.allbackups = false;
@@ -165,6 +167,9 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         client_tcp_keepalive: false,
         server_tcp_keepalive: false,
         accepted_options: Vec::new(),
+        http_buffer_request: false,
+        http_ignore_probes: false,
+        send_name_header: None,
         retries: DEFAULT_RETRIES,
         retry_on: vec![Word::new("conn-failure", Span::default())],
         acls: Vec::new(),
@@ -243,7 +248,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("compression", D | F | B, NotYet),
     ("contimeout", D | B, Removed("use 'timeout connect'")),
     ("cookie", D | B, Do(cookie::cookie)),
-    ("declare", F, NotYet),
+    ("declare", F, Do(rules::declare)),
     ("default-server", D | B, Do(server::default_server)),
     ("default_backend", D | F, Do(|d, args, cx| { d.config.default_backend = Some(args.value(cx, "the name of a backend")?.clone()); args.end(cx) })),
     ("description", F | B, Do(description)),
@@ -271,7 +276,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("http-request", N | F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.http_request.push(rule); Some(()) })),
     ("http-response", N | F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.http_response.push(rule); Some(()) })),
     ("http-reuse", D | B, Do(http_reuse)),
-    ("http-send-name-header", D | B, NotYet),
+    ("http-send-name-header", D | B, Do(|d, args, cx| { d.config.send_name_header = Some(args.value(cx, "a header's name")?.text.clone()); args.end(cx) })),
     ("id", F | B, Do(|d, args, cx| { d.explicit_id = Some(args.integer(cx, "a number", 1..=i64::from(i32::MAX))?); args.end(cx) })),
     ("ignore-persist", B, Do(balance::ignore_persist)),
     ("load-server-state-from-file", D | B, NotYet),

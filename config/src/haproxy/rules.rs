@@ -161,6 +161,21 @@ pub(super) fn capture(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'
     Some(())
 }
 
+/// `declare capture request|response len N`: a slot for `capture … id`.
+pub(super) fn declare(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let rule = rule(args, cx)?;
+    let words: Vec<&str> = rule.words.iter().map(|word| word.text.as_str()).collect();
+    let good = matches!(words[..], ["capture", "request" | "response", "len", length]
+        if matches!(length.parse::<u32>(), Ok(1..=65_535)));
+    if !good {
+        let message = "'declare' expects 'capture request len N' or 'capture response len N'";
+        cx.error(DiagnosticKind::InvalidValue, rule.words[0].span, message);
+        return None;
+    }
+    draft.config.captures.push(rule);
+    Some(())
+}
+
 /// `log-format FORMAT`.
 pub(super) fn log_format(
     draft: &mut Draft,

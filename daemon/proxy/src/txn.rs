@@ -217,6 +217,9 @@ pub struct Priority {
     pub offset_ms: i32,
 }
 
+/// A kept body's memory above this is not kept for the next request.
+const MAX_KEPT_BODY: usize = 64 << 10;
+
 /// What persistence remembers between a request and its answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PersistenceState {
@@ -259,6 +262,10 @@ pub struct Transaction {
     pub redispatched: bool,
     /// Requests before it in the server's and the backend's queue.
     pub queue_positions: (u32, u32),
+    /// What is kept of the request's body: read before the rules, or to be sent again.
+    pub body: Vec<u8>,
+    /// `http-request disable-l7-retry`: after it was sent once, the request is not sent again.
+    pub no_replay: bool,
     /// Values captured from the request, by capture slot.
     pub captured_request: Vec<Vec<u8>>,
     /// Values captured from the answer, by capture slot.
@@ -289,6 +296,7 @@ impl Transaction {
             captured_request,
             captured_response,
             variables,
+            body,
             ..
         } = self;
         request.clear();
@@ -297,6 +305,7 @@ impl Transaction {
         captured_request.clear();
         captured_response.clear();
         variables.clear();
+        body.clear();
         *self = Self {
             request: std::mem::take(request),
             response: std::mem::take(response),
@@ -304,6 +313,11 @@ impl Transaction {
             captured_request: std::mem::take(captured_request),
             captured_response: std::mem::take(captured_response),
             variables: std::mem::take(variables),
+            body: if body.capacity() <= MAX_KEPT_BODY {
+                std::mem::take(body)
+            } else {
+                Vec::new()
+            },
             ..Self::default()
         };
     }

@@ -39,11 +39,6 @@ fn what_is_not_done_yet_is_named() {
         Warning,
         "wt6",
     );
-    check(
-        " retry-on 503\n server s 127.0.0.1:80",
-        Error,
-        "retry-on 503",
-    );
 }
 
 #[test]

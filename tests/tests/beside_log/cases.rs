@@ -159,8 +159,9 @@ pub(crate) const OWN_ANSWERS: [&str; 8] = [
 
 /// What we log otherwise, on purpose: a client whose body breaks off or breaks the rules is the cause (`cD`, `CR`), where
 /// haproxy waits for the server's timeout (`sH`) or says `PH`. A client that resets its connection is noticed at once, and
-/// `abortonclose` in the backend is enough while an answer is awaited.
-pub(crate) const OWN_LINES: [&str; 4] = [
+/// `abortonclose` in the backend is enough while an answer is awaited. Who leaves while its body is read has no backend yet.
+pub(crate) const OWN_LINES: [&str; 5] = [
+    "the body is read first, and the client leaves",
     "client timeout in the body",
     "bad chunk",
     "client leaves while it waits",

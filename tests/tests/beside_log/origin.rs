@@ -1,6 +1,9 @@
 //! A server that does what the path says.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_tests::Outcome;
@@ -71,6 +74,17 @@ pub(crate) fn origin() -> Outcome<u16> {
                     let _ = stream.write_all(answer.as_bytes());
                     continue;
                 }
+                "flaky" => {
+                    flaky(&mut stream, &head);
+                    return;
+                }
+                "show" => {
+                    let lines = head.lines().filter(|line| line.starts_with("x-server:"));
+                    let shown = lines.collect::<Vec<_>>().join("|");
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{shown}", shown.len());
+                    let _ = stream.write_all(answer.as_bytes());
+                    continue;
+                }
                 "304" => b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
                 "204" => b"HTTP/1.1 204 No Content\r\n\r\n",
                 "100" => b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
@@ -98,4 +112,50 @@ pub(crate) fn origin() -> Outcome<u16> {
             }
         }
     })
+}
+
+/// Fails every other time, as the word behind `/flaky/` says; else it answers with the body that it got.
+fn flaky(stream: &mut TcpStream, head: &str) {
+    static TIMES: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+    let (fields, body) = head.split_once("\r\n\r\n").unwrap_or_default();
+    let word = fields
+        .split(['/', ' '])
+        .nth(3)
+        .unwrap_or_default()
+        .to_owned();
+    let length = fields
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if word == "late" {
+        return;
+    }
+    let fails = {
+        let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = times.entry(word.clone()).or_default();
+        *time += 1;
+        *time % 2 == 1
+    };
+    let mut body = body.as_bytes().to_vec();
+    let mut byte = [0];
+    while body.len() < length && matches!(stream.read(&mut byte), Ok(1)) {
+        body.push(byte[0]);
+    }
+    let text = match (fails, word.as_str()) {
+        (true, "close") => return,
+        (true, "silent") => {
+            read_all(stream);
+            return;
+        }
+        (true, "junk") => "junk\r\n\r\n".to_owned(),
+        (true, _) => {
+            "HTTP/1.1 503 Not now\r\nconnection: close\r\ncontent-length: 3\r\n\r\nnot".to_owned()
+        }
+        (false, _) => format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}",
+            body.len() + 1,
+            String::from_utf8_lossy(&body) + "."
+        ),
+    };
+    let _ = stream.write_all(text.as_bytes());
 }

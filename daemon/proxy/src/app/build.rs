@@ -18,7 +18,7 @@ use crate::log::LogPlan;
 use crate::persistence::{CookiePersistence, ServerRules};
 use crate::rules::{CompiledRules, ErrorPages};
 use crate::sample::{Environment, Names, Scope};
-use crate::server::{Admission, Connector};
+use crate::server::{Admission, Connector, RetryOn};
 use crate::state::{
     Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId,
 };
@@ -77,6 +77,10 @@ pub struct FrontendRuntime {
     pub own_backend: Option<BackendId>,
     /// `option dontlognull`.
     pub dontlognull: bool,
+    /// `option http-ignore-probes`.
+    pub ignores_probes: bool,
+    /// `option http-buffer-request`.
+    pub buffers_request: bool,
 }
 
 /// A backend with all that it does.
@@ -113,10 +117,12 @@ pub struct BackendRuntime {
     pub retries: u32,
     /// `option redispatch`.
     pub redispatch: Option<i32>,
-    /// `retry-on empty-response` (and words that include it).
-    pub retry_empty_response: bool,
-    /// `retry-on response-timeout`.
-    pub retry_response_timeout: bool,
+    /// `retry-on`.
+    pub retry_on: RetryOn,
+    /// `option http-buffer-request`.
+    pub buffers_request: bool,
+    /// `http-send-name-header`: the name in lower case.
+    pub name_header: Option<Vec<u8>>,
     /// `option persist`: a server that is down is tried if the client's cookie names it.
     pub persist_on_down: bool,
     /// `option prefer-last-server`.
@@ -235,6 +241,8 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 monitor_uri: proxy.monitor_uri.clone(),
                 own_backend: own_backend(frontend.config_index),
                 dontlognull: proxy.dontlognull,
+                ignores_probes: proxy.http_ignore_probes,
+                buffers_request: proxy.http_buffer_request,
             })
         })
         .collect();
@@ -506,19 +514,11 @@ fn backend_runtime(
         fullconn(config, proxy),
         std::sync::atomic::Ordering::Relaxed,
     );
-    let (mut retry_empty_response, mut retry_response_timeout) = (false, false);
-    for word in &proxy.retry_on {
-        match word.text.as_str() {
-            "conn-failure" | "none" => {}
-            "empty-response" => retry_empty_response = true,
-            "response-timeout" => retry_response_timeout = true,
-            _ => diagnostics.push(Diagnostic::error(
-                DiagnosticKind::NotSupportedYet,
-                word.span,
-                format!("'retry-on {}' is not supported yet; conn-failure, empty-response and response-timeout are", word.text),
-            )),
-        }
-    }
+    let retry_on = match backend.http {
+        true => RetryOn::of(proxy.retry_on.iter().map(|word| word.text.as_str())),
+        // Manual: the setting is silently ignored where the mode is not http.
+        false => RetryOn::of(["conn-failure"].into_iter()),
+    };
     BackendRuntime {
         backend: Arc::clone(backend),
         rules: (!is_listen).then(|| crate::rules::compile(config, index, names, diagnostics)),
@@ -540,8 +540,12 @@ fn backend_runtime(
         forwardfor: proxy.forwardfor.clone(),
         retries: proxy.retries,
         redispatch: proxy.redispatch,
-        retry_empty_response,
-        retry_response_timeout,
+        retry_on,
+        buffers_request: proxy.http_buffer_request,
+        name_header: proxy
+            .send_name_header
+            .as_ref()
+            .map(|name| name.to_ascii_lowercase().into_bytes()),
         persist_on_down: proxy.persist,
         prefer_last_server: proxy.prefer_last_server,
         abortonclose: proxy.abortonclose,

@@ -41,6 +41,10 @@ pub struct Exchange {
     pub request_body: BodyDecoder,
     /// Whether some of the request's body is gone from our hands: then it cannot be sent again.
     pub body_consumed: bool,
+    /// Whether the body is kept in the transaction while it is sent, for `retry-on`.
+    pub keeps_body: bool,
+    /// The server that the last try has left, which is not to be tried next.
+    pub avoid: Option<ServerId>,
     /// The backend.
     pub back: Option<Arc<BackendRuntime>>,
     /// Whether the backend was entered in the counters.
@@ -107,6 +111,8 @@ impl Exchange {
             response_trailers: Head::default(),
             request_body: BodyDecoder::new(BodyLength::None),
             body_consumed: false,
+            keeps_body: false,
+            avoid: None,
             back: None,
             counted_backend: false,
             wanted: None,

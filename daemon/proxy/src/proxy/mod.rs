@@ -1,6 +1,7 @@
 //! HTTP from a client's request to the end of its answer. [`walk`] tells the whole way; the other files are its steps.
 
 mod answer;
+mod body;
 mod close;
 mod connection;
 mod exchange;

@@ -13,7 +13,7 @@ use crate::balance::{Pick, is_full};
 use crate::persistence::Persist;
 use crate::sample::View;
 use crate::server::{
-    ServerConnection, Slot, address_for, is_private, proxy_header, take_idle, take_shared,
+    Proof, ServerConnection, Slot, address_for, is_private, proxy_header, take_idle, take_shared,
 };
 use crate::state::{ServerId, Usability};
 use crate::txn::{Cause, Stage, Termination};
@@ -44,7 +44,7 @@ pub async fn reach_server(
     let Some(back) = x.back.clone() else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
-    let mut avoid = None;
+    let mut avoid = x.avoid.take();
     loop {
         if x.slot.is_none() {
             let slot = place(c, x, &back, avoid).await?;
@@ -383,9 +383,11 @@ async fn kept(
         });
     }
     // `safe`: a client's first request gets a connection that it alone can have spoilt.
-    if back.reuse == HttpReuse::Safe && c.requests <= 1 {
-        return None;
-    }
+    let proof = match back.reuse {
+        HttpReuse::Safe if c.requests <= 1 => return None,
+        HttpReuse::Aggressive if c.requests <= 1 => Proof::Reused,
+        _ => Proof::None,
+    };
     let address = address_for(server, &c.session);
     if back.servers[server.id.0 as usize]
         .connector
@@ -400,7 +402,8 @@ async fn kept(
             return shared;
         }
     }
-    std::future::poll_fn(|context| Poll::Ready(take_idle(index, server, address, context))).await
+    std::future::poll_fn(|context| Poll::Ready(take_idle(index, server, address, proof, context)))
+        .await
 }
 
 /// After a failed connect: the end, or another try. Says which server to avoid.
@@ -424,11 +427,36 @@ async fn again(
     let Some(server) = x.txn.server.clone() else {
         return Err(Termination::new(cause, Stage::Connect));
     };
-    if x.txn.retries >= back.retries {
+    if !back.retry_on.conn_failure || x.txn.retries >= back.retries {
         server.counters.connection_errors.increment();
         back.backend.counters.connection_errors.increment();
         return Err(Termination::new(cause, Stage::Connect));
     }
+    let left = next_try(x, back, &server);
+    if left.is_some() {
+        return Ok(left);
+    }
+    let pause = back
+        .timeouts
+        .connect
+        .map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND));
+    // A silent server has used up the time already.
+    if cause == Cause::Server {
+        c.timer.set(c.now_us(), Some(pause));
+        match c.wait(|_, _| Poll::<()>::Pending).await {
+            Err(Interrupt::Timeout) | Ok(()) => {}
+            Err(interrupt) => return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect)),
+        }
+    }
+    Ok(None)
+}
+
+/// Counts another try. It goes to the same server, or elsewhere: then the one to avoid is returned.
+pub(super) fn next_try(
+    x: &mut Exchange,
+    back: &BackendRuntime,
+    server: &crate::state::Server,
+) -> Option<ServerId> {
     x.txn.retries += 1;
     // A turn of round robin that met a dead server goes to the next one at once: nobody asked for this server.
     let is_any =
@@ -446,23 +474,11 @@ async fn again(
         x.txn.redispatched = true;
         x.slot = None;
         x.wanted = None;
-        return Ok(Some(server.id));
+        return Some(server.id);
     }
     server.counters.retries.increment();
     back.backend.counters.retries.increment();
-    let pause = back
-        .timeouts
-        .connect
-        .map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND));
-    // A silent server has used up the time already.
-    if cause == Cause::Server {
-        c.timer.set(c.now_us(), Some(pause));
-        match c.wait(|_, _| Poll::<()>::Pending).await {
-            Err(Interrupt::Timeout) | Ok(()) => {}
-            Err(interrupt) => return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect)),
-        }
-    }
-    Ok(None)
+    None
 }
 
 fn active_servers(back: &BackendRuntime) -> usize {

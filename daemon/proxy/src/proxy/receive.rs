@@ -37,7 +37,9 @@ pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), 
         c.entry.set_stage(stage);
         c.timer.set(c.since_us, wait);
         if let Err(end) = first_bytes(c, is_first).await {
-            x.is_null = !is_first || (end.cause == Cause::Client && c.front.dontlognull);
+            x.is_null = !is_first
+                || c.front.ignores_probes
+                || (end.cause == Cause::Client && c.front.dontlognull);
             return Err(end);
         }
     }
@@ -174,7 +176,8 @@ pub(super) async fn small_body(
     c: &mut Connection,
     x: &mut Exchange,
 ) -> Result<Vec<u8>, Termination> {
-    let mut body = Vec::new();
+    // Its beginning may have been read already.
+    let mut body = std::mem::take(&mut x.txn.body);
     c.timer.set(
         c.now_us(),
         c.front.timeouts.http_request.or(c.front.timeouts.client),

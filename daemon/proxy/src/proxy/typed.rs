@@ -97,7 +97,8 @@ pub(super) fn begin_answer(c: &mut Connection, x: &mut Exchange, framing: Framin
 
 /// Sends the request's head to a server of HTTP/2; `None` if it speaks HTTP/1.
 pub(super) fn begin_request(x: &mut Exchange, framing: Framing) -> Option<()> {
-    let is_done = x.request_done();
+    // What is kept of the body follows.
+    let is_done = x.request_done() && x.txn.body.is_empty();
     let stream = x.server.as_mut()?.stream.http2_server()?;
     let is_secure = stream.is_secure();
     x.opens_tunnel =

@@ -7,13 +7,14 @@ use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
 use super::answer::{self, LARGE_BODY};
 use super::leave::{self, Left};
-use super::{Connection, Exchange, typed};
+use super::{Connection, Exchange, body, reach, typed};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks_with,
     parse_response, push_chunk, write_request_head, write_response_head,
 };
 use crate::net::poll_write_all;
+use crate::server::RetryOn;
 use crate::txn::{Cause, Stage, Termination};
 
 /// Most bytes of a request's body that are read after a server has answered without wanting them.
@@ -62,6 +63,9 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
         };
         let status = x.txn.response.status();
         if !(100..200).contains(&status) || status == 101 {
+            if replay(x, |retry_on| retry_on.status(status)) {
+                return Err(Failure::Retry);
+            }
             x.txn.timings.response_us = c.now_us();
             return Ok(facts);
         }
@@ -110,10 +114,19 @@ fn begin_request(c: &mut Connection, x: &mut Exchange) {
     x.up_written = 0;
     x.up_broken = false;
     x.upload_waited = !x.request_done();
+    if let Some(name) = x.back.as_ref().and_then(|back| back.name_header.as_deref())
+        && let Some(server) = &x.txn.server
+    {
+        x.txn.request.set(name, server.name.as_bytes());
+    }
+    x.keeps_body = may_replay(x);
     if typed::begin_request(x, framing).is_none() {
         write_request_head(&mut x.up, &x.txn.request, framing, persistence);
     }
     x.chunks_up = x.facts.body == BodyLength::Chunked && !typed::is_to_http2(x);
+    if x.facts.body != BodyLength::None {
+        push_kept(x);
+    }
     c.entry.set_stage(SessionStage::Response);
     let timeouts = &c.front.timeouts;
     let waits_for = if x.request_done() {
@@ -122,6 +135,27 @@ fn begin_request(c: &mut Connection, x: &mut Exchange) {
         timeouts.client
     };
     c.timer.set(x.txn.timings.connected_us, waits_for);
+}
+
+/// Frames what is kept of the body behind the head.
+fn push_kept(x: &mut Exchange) {
+    if !x.chunks_up {
+        x.up.extend_from_slice(&x.txn.body);
+        return;
+    }
+    push_chunk(&mut x.up, &x.txn.body);
+    if x.request_done() {
+        end_chunks_with(&mut x.up, &x.request_trailers);
+    }
+}
+
+/// Whether the request may be sent again after it was sent, if it is kept until then.
+fn may_replay(x: &Exchange) -> bool {
+    let wanted = x
+        .back
+        .as_ref()
+        .is_some_and(|back| back.retry_on.replays() && x.txn.retries < back.retries);
+    wanted && !x.txn.no_replay && !x.body_consumed
 }
 
 /// What went wrong before an answer's head was there.
@@ -316,7 +350,7 @@ pub(super) fn poll_upload(
 /// The rest of a request whose answer is complete already: to the server while it takes it, else into the void, so that the
 /// client's connection can go on.
 pub(super) async fn finish(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let is_sent = x.request_done() && x.up_written == x.up.len();
+    let is_sent = x.request_done() && x.up_written == x.up.len() && x.up_splice.held() == 0;
     // A stream of HTTP/2 is cut off without harm to the connection.
     if is_sent || c.client.http2().is_some() {
         return Ok(());
@@ -427,8 +461,13 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
         } else {
             x.up.extend_from_slice(bytes);
         }
+        if x.keeps_body && bytes.len() <= body::room(c, x) {
+            x.txn.body.extend_from_slice(bytes);
+        } else {
+            x.keeps_body = false;
+            x.body_consumed |= used > 0;
+        }
         x.txn.bytes_in += used as u64;
-        x.body_consumed |= used > 0;
         c.input.consume(used);
         if x.request_body.is_done() {
             if x.chunks_up {
@@ -461,7 +500,6 @@ fn end_body(c: &mut Connection, x: &mut Exchange) {
 
 /// What a failure before the answer's head means: another try, or the end.
 fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
-    let replayable = !x.body_consumed;
     let Some(back) = x.back.clone() else {
         return Failure::End(Termination::new(Cause::Internal, Stage::Headers));
     };
@@ -469,7 +507,8 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
     let connection = x.server.take();
     match broken {
         Broken::Server { received: false }
-            if replayable
+            if !x.body_consumed
+                && x.txn.body.is_empty()
                 && connection
                     .as_ref()
                     .is_some_and(|connection| connection.reused) =>
@@ -478,12 +517,11 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
             x.may_reuse = false;
             Failure::Retry
         }
-        Broken::Server { received: false }
-            if replayable && back.retry_empty_response && x.txn.retries < back.retries =>
-        {
-            count_retry(x);
+        // Half a head is no event, as with haproxy, though the manual counts it to `junk-response`.
+        Broken::Server { received: false } if replay(x, |retry_on| retry_on.empty_response) => {
             Failure::Retry
         }
+        Broken::Answer(_) if replay(x, |retry_on| retry_on.junk_response) => Failure::Retry,
         Broken::Server { .. } => {
             count_response_error(x);
             if let Some(server) = &server {
@@ -531,28 +569,28 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
 
 fn timed_out(x: &mut Exchange, end: Termination) -> Failure {
     if end.cause == Cause::ServerTimeout {
-        count_response_error(x);
-        let may_retry = x
-            .back
-            .as_ref()
-            .is_some_and(|back| back.retry_response_timeout && x.txn.retries < back.retries);
-        if may_retry && !x.body_consumed {
-            x.server = None;
-            count_retry(x);
+        if replay(x, |retry_on| retry_on.response_timeout) {
             return Failure::Retry;
         }
+        count_response_error(x);
     }
     x.server = None;
     Failure::End(end)
 }
 
-fn count_retry(x: &mut Exchange) {
-    x.txn.retries += 1;
-    x.may_reuse = false;
-    if let (Some(back), Some(server)) = (&x.back, &x.txn.server) {
-        back.backend.counters.retries.increment();
-        server.counters.retries.increment();
+/// Prepares another try of a request that was sent, if `retry-on` has the event and the request is still whole.
+fn replay(x: &mut Exchange, has: impl Fn(&RetryOn) -> bool) -> bool {
+    let (Some(back), Some(server)) = (x.back.clone(), x.txn.server.clone()) else {
+        return false;
+    };
+    // What is still coming from the client is not sent twice.
+    if !x.request_done() || !may_replay(x) || !has(&back.retry_on) {
+        return false;
     }
+    x.server = None;
+    x.may_reuse = false;
+    x.avoid = reach::next_try(x, &back, &server);
+    true
 }
 
 pub(super) fn count_response_error(x: &Exchange) {

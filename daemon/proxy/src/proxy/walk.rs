@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::upload::Failure;
-use super::{Connection, Exchange, answer, close, finish, reach, receive, upload};
+use super::{Connection, Exchange, answer, body, close, finish, reach, receive, upload};
 use crate::app::BackendRuntime;
 use crate::persistence::Persist;
 use crate::rules::{Answer, CompiledRules, Context, Verdict};
@@ -64,6 +64,9 @@ async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
 
 async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let front = Arc::clone(&c.front);
+    if front.buffers_request {
+        body::wait_for_all(c, x).await?;
+    }
     if let Some(uri) = &front.monitor_uri
         && x.txn.request.path() == uri.as_bytes()
     {
@@ -76,6 +79,9 @@ async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termi
     let Some(back) = x.back.clone() else {
         return Ok(());
     };
+    if back.buffers_request {
+        body::wait_for_all(c, x).await?;
+    }
     match &back.rules {
         Some(rules) => apply(c, x, rules, back.stats.as_ref()).await,
         None => Ok(()),
@@ -96,7 +102,23 @@ async fn apply(
             now_us,
             environment: &c.app.environment,
         };
-        let verdict = rules.request(&mut context);
+        let mut verdict = rules.request(&mut context);
+        while let Verdict::WaitForBody {
+            within,
+            at_least,
+            next,
+        } = verdict
+        {
+            body::wait(c, x, Some(within), at_least).await?;
+            let now_us = c.now_us();
+            let mut context = Context {
+                session: &c.session,
+                txn: &mut x.txn,
+                now_us,
+                environment: &c.app.environment,
+            };
+            verdict = rules.resume(&mut context, next);
+        }
         settle(c, x, verdict).await?;
     }
     if let Some(stats) = stats
@@ -130,7 +152,7 @@ fn with_answer(x: &mut Exchange, answer: Box<Answer>) -> Termination {
 
 async fn settle(c: &mut Connection, x: &mut Exchange, verdict: Verdict) -> Result<(), Termination> {
     match verdict {
-        Verdict::Continue => Ok(()),
+        Verdict::Continue | Verdict::WaitForBody { .. } => Ok(()),
         Verdict::Tarpit(answer) => {
             // Manual, `timeout tarpit`: the connect timeout where it is not set.
             let timeouts = &c.front.timeouts;

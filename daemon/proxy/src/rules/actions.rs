@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Next,
     /// No more rules of this list.
     Stop,
+    /// A pause: the body is wanted, for so long and so many bytes.
+    WaitForBody(std::time::Duration, u64),
     /// The end of the walk through rules.
     Verdict(Verdict),
 }
@@ -65,6 +67,7 @@ pub(super) enum Action {
     },
     DelHeader(Patterns),
     Deny(Reply),
+    DisableReplay,
     /// Accepted without effect here.
     Nothing,
     Redirect(Redirect),
@@ -90,6 +93,7 @@ pub(super) enum Action {
     SilentDrop,
     Tarpit(Reply),
     UnsetVariable(String),
+    WaitForBody(std::time::Duration, u64),
 }
 
 /// The words of all actions, for manuals.
@@ -107,6 +111,10 @@ impl Action {
     ) -> Outcome {
         match self {
             Self::Nothing | Self::ExpectProxy => {}
+            Self::DisableReplay => context.txn.no_replay = true,
+            Self::WaitForBody(within, at_least) => {
+                return Outcome::WaitForBody(*within, *at_least);
+            }
             Self::Allow => return Outcome::Stop,
             Self::AddHeader(name, format) => {
                 let value = render(format, context);

@@ -88,7 +88,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("del-header", BOTH, del_header),
     row!("del-map", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Remove(w.format(c)?)))),
     row!("deny", BOTH, |w, c, place| Ok(Action::Deny(reply(w, c, if place == RESPONSE { 502 } else { 403 })?))),
-    row!("disable-l7-retry", 1, |_, _, _| Ok(Action::Nothing)),
+    row!("disable-l7-retry", 1, |_, _, _| Ok(Action::DisableReplay)),
     row!("expect-proxy", 4, expect_proxy),
     row!("redirect", BOTH, |w, c, _| redirect(w, c).map(Action::Redirect)),
     row!("reject", 1 | 4 | 8, |_, _, _| Ok(Action::Reject)),
@@ -116,6 +116,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("strict-mode", BOTH, |w, _, _| w.next("'on' or 'off'").map(|_| Action::Nothing)),
     row!("tarpit", 1, |w, c, _| Ok(Action::Tarpit(reply(w, c, 500)?))),
     row!("unset-var", ALL, |w, _, _| Ok(Action::UnsetVariable(w.variable()?))),
+    row!("wait-for-body", 1, wait_for_body),
     row!("wait-for-handshake", 1, |_, _, _| Ok(Action::Nothing)),
 ];
 
@@ -127,7 +128,6 @@ const NOT_YET: &[&str] = &[
     "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst", "set-dst-port",
     "set-fc-mark", "set-fc-tos", "set-mark", "set-retries", "set-src",
     "set-src-port", "set-timeout", "set-tos", "switch-mode", "track-sc0", "track-sc1", "track-sc2", "use-service",
-    "wait-for-body",
 ];
 
 /// All words of the table.
@@ -457,6 +457,20 @@ impl Compiler<'_> {
             });
             return Ok(());
         }
+        if kind.text == "capture" {
+            // `declare capture`: a slot that no header fills.
+            let side = words.next("'request' or 'response'")?;
+            let slot = HeaderCapture {
+                name: Vec::new(),
+                length: length(&mut words)?,
+            };
+            if side.text == "response" {
+                self.rules.response_captures.push(slot);
+            } else {
+                self.rules.request_captures.push(slot);
+            }
+            return Ok(());
+        }
         let header = words.next("'header'")?;
         if header.text != "header" {
             return Err(invalid(
@@ -573,9 +587,89 @@ fn capture(
                 length,
             })
         }
-        "id" => Err(not_yet(keyword, "capture")),
-        other => Err(invalid(keyword, format!("expected 'len', found '{other}'"))),
+        "id" => {
+            let slot: usize = words.number("the number of a capture slot")?;
+            let side = if place == RESPONSE {
+                "response"
+            } else {
+                "request"
+            };
+            let length = slot_length(compiler, side, slot).ok_or_else(|| {
+                invalid(
+                    keyword,
+                    format!("no frontend has a {side} capture slot {slot} ('declare capture {side} len N' makes one)"),
+                )
+            })?;
+            Ok(Action::Capture {
+                expression,
+                slot,
+                length,
+            })
+        }
+        other => Err(invalid(
+            keyword,
+            format!("expected 'len' or 'id', found '{other}'"),
+        )),
     }
+}
+
+/// How long a capture slot is: of this proxy if it accepts connections, else of the first frontend that has the slot.
+fn slot_length(compiler: &Compiler<'_>, side: &str, slot: usize) -> Option<usize> {
+    let of = |proxy: &ProxyConfig| -> Option<usize> {
+        let mut lines = proxy.captures.iter().filter(|line| {
+            let text = |at: usize| line.words.get(at).map_or("", |word| word.text.as_str());
+            text(0) == side || (text(0) == "capture" && text(1) == side)
+        });
+        lines.nth(slot)?.words.last()?.text.parse().ok()
+    };
+    let own = compiler.scope.proxy;
+    if own.kind.is_frontend() {
+        let extra = if side == "response" {
+            compiler.rules.extra_response_slots
+        } else {
+            compiler.rules.extra_request_slots
+        };
+        // A slot of an earlier `capture … len` takes what any slot may take.
+        return of(own).or((extra > 0).then_some(usize::from(u16::MAX)));
+    }
+    compiler.scope.config.proxies.iter().find_map(of)
+}
+
+/// `wait-for-body time TIME [at-least BYTES]`.
+fn wait_for_body(
+    words: &mut Words<'_>,
+    _: &mut Compiler<'_>,
+    _: Place,
+) -> Result<Action, Diagnostic> {
+    let keyword = words.next("'time'")?;
+    if keyword.text != "time" {
+        return Err(invalid(
+            keyword,
+            format!("expected 'time', found '{}'", keyword.text),
+        ));
+    }
+    let word = words.next("a time")?;
+    let within = config::haproxy::time(&word.text).map_err(|why| invalid(word, why))?;
+    let at_least = if words.take("at-least") {
+        let word = words.next("a number of bytes")?;
+        size(&word.text).ok_or_else(|| invalid(word, format!("'{}' is not a size", word.text)))?
+    } else {
+        0
+    };
+    Ok(Action::WaitForBody(within, at_least))
+}
+
+/// A size as the manual's 2.5 has it: bytes, or with `k`, `m`, `g`.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(['k', 'm', 'g']);
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return None,
+    };
+    Some(u64::from(digits.parse::<u32>().ok()?) << shift)
 }
 
 /// `del-header NAME [-m METHOD]`.

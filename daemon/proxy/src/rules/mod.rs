@@ -54,6 +54,15 @@ impl Context<'_> {
 pub enum Verdict {
     /// Go on.
     Continue,
+    /// Read of the request's body first, then go on with [`CompiledRules::resume`].
+    WaitForBody {
+        /// How long at most.
+        within: std::time::Duration,
+        /// How many bytes are enough; 0 for all.
+        at_least: u64,
+        /// The rule that comes next.
+        next: usize,
+    },
     /// Send this instead.
     Answer(Box<Answer>),
     /// Send this after `timeout tarpit`.
@@ -199,6 +208,23 @@ impl CompiledRules {
         self.run(&self.request, context, actions::Side::Request)
     }
 
+    /// The rest of [`CompiledRules::request`] after a wait, from the rule `next` on.
+    pub fn resume(&self, context: &mut Context<'_>, next: usize) -> Verdict {
+        let rest = self.request.get(next..).unwrap_or_default();
+        match self.run(rest, context, actions::Side::Request) {
+            Verdict::WaitForBody {
+                within,
+                at_least,
+                next: step,
+            } => Verdict::WaitForBody {
+                within,
+                at_least,
+                next: next + step,
+            },
+            verdict => verdict,
+        }
+    }
+
     /// What `unique-id-format` makes of a transaction.
     pub fn make_unique_id(&self, view: &View<'_>) -> Option<Vec<u8>> {
         let (format, _) = self.unique_id.as_ref()?;
@@ -262,11 +288,18 @@ impl CompiledRules {
     }
 
     fn run(&self, rules: &[Rule], context: &mut Context<'_>, side: actions::Side) -> Verdict {
-        for rule in rules {
+        for (index, rule) in rules.iter().enumerate() {
             if !acl::holds(rule.condition.as_ref(), &context.view()) {
                 continue;
             }
             match rule.action.run(self, context, side) {
+                actions::Outcome::WaitForBody(within, at_least) => {
+                    return Verdict::WaitForBody {
+                        within,
+                        at_least,
+                        next: index + 1,
+                    };
+                }
                 actions::Outcome::Next => {}
                 actions::Outcome::Stop => return Verdict::Continue,
                 actions::Outcome::Verdict(verdict) => return verdict,

@@ -91,6 +91,10 @@ static TABLE: &[FetchRow] = &[
     row!("pathq", [], 0, Text, |_, v, f| one(f, path_and_query(&v.txn.request).map(Value::text))),
     row!("query", [], 0, Text, |_, v, f| one(f, Some(Value::text(v.txn.request.query())))),
     row!("rand", [Int], 0, Int, |a, v, f| one(f, Some(random(a, v)))),
+    row!("req.body", [], 0, Text, |_, v, f| one(f, Some(Value::text(&v.txn.body)))),
+    row!("req.body_len", [], 0, Int, |_, v, f| one(f, Some(int(v.txn.body.len() as u64)))),
+    row!("req.body_param", [Text], 0, Text, |a, v, f| body_parameters(a, v, f)),
+    row!("req.body_size", [], 0, Int, |_, v, f| one(f, Some(body_size(v)))),
     row!("req.cook", [Text], 0, Text, |a, v, f| request_cookies(a, v, f)),
     row!("req.cook_cnt", [Text], 0, Int, |a, v, f| one(f, Some(count(|f| request_cookies(a, v, f))))),
     row!("req.cook_val", [Text], 0, Int, |a, v, f| request_cookies(a, v, &mut |x| as_int(f, &x))),
@@ -459,6 +463,31 @@ fn parameter<'a>(arguments: &[Argument], view: &View<'a>) -> Option<Value<'a>> {
             let at = memchr::memchr(b'=', pair)?;
             (&pair[..at] == wanted).then(|| Value::text(&pair[at + 1..]))
         })
+}
+
+/// The values of a parameter in a body of `application/x-www-form-urlencoded`, or of all without a name.
+fn body_parameters<'a>(
+    arguments: &[Argument],
+    view: &View<'a>,
+    found: &mut dyn FnMut(Value<'a>) -> bool,
+) {
+    let wanted = arguments.first().map(|name| name.as_text().as_bytes());
+    for pair in view.txn.body.split(|byte| *byte == b'&') {
+        let Some(at) = memchr::memchr(b'=', pair) else {
+            continue;
+        };
+        if wanted.is_none_or(|wanted| wanted == &pair[..at]) && found(Value::text(&pair[at + 1..]))
+        {
+            return;
+        }
+    }
+}
+
+/// The length that the request tells, or what is here of a body without one.
+fn body_size<'a>(view: &View<'_>) -> Value<'a> {
+    let told = view.txn.request.header(b"content-length");
+    let told = told.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Value::Int(told.unwrap_or(view.txn.body.len() as i64))
 }
 
 fn major(view: &View<'_>) -> i64 {

@@ -1,16 +1,19 @@
-//! Servers as the data path uses them: a place (`queue`), a connection (`connect`), kept connections (`pool`).
+//! Servers as the data path uses them: a place (`queue`), a connection (`connect`), kept connections (`pool`),
+//! another try (`retry`).
 
 mod connect;
 mod pool;
 mod proxy_header;
 mod queue;
+mod retry;
 mod shared;
 
 pub use connect::{
     ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
     open_socket,
 };
-pub use pool::{IDLE_LIMIT, drop_all_idle, drop_idle, put_idle, take_idle};
+pub use pool::{IDLE_LIMIT, Proof, drop_all_idle, drop_idle, put_idle, take_idle};
 pub use proxy_header::{check_header, proxy_header};
 pub use queue::{Admission, Slot, Ticket};
+pub use retry::RetryOn;
 pub use shared::{open_shared, take_shared};

@@ -25,16 +25,33 @@ thread_local! {
     static POOLS: RefCell<Vec<Vec<Idle>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Which kept connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Any.
+    None,
+    /// One that was used again before: its server keeps what it promises (`http-reuse aggressive`).
+    Reused,
+}
+
 /// The connection of a server that was used last and is still alive. `index` numbers servers over all backends.
 pub fn take_idle(
     index: usize,
     server: &Server,
     address: Option<SocketAddr>,
+    proof: Proof,
     context: &mut Context<'_>,
 ) -> Option<ServerConnection> {
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.get_mut(index)?;
-        while let Some(mut idle) = pool.pop() {
+        let next = |pool: &mut Vec<Idle>| match proof {
+            Proof::None => pool.pop(),
+            Proof::Reused => {
+                let at = pool.iter().rposition(|idle| idle.connection.reused)?;
+                Some(pool.remove(at))
+            }
+        };
+        while let Some(mut idle) = next(pool) {
             server.counters.idle_connections.leave();
             // `set server addr` makes older connections worthless.
             if idle.connection.address == address && idle.connection.stream.is_quiet(context) {

@@ -60,7 +60,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
         environment: &c.app.environment,
     };
     match front.rules.tcp_content(&mut context) {
-        Verdict::Continue => {}
+        Verdict::Continue | Verdict::WaitForBody { .. } => {}
         Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
         Verdict::Close { termination, .. } => {
             front.frontend.counters.denied_requests.increment();
