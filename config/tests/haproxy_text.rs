@@ -123,8 +123,8 @@ fn words_known_but_not_done_are_named() {
         "backend b\n source 0.0.0.0 usesrc hdr_ip(x)\n server s x:80\n",
         "frontend f\n bind :80 ssl crt-list x\n",
         "frontend f\n use_backend %[path]\n",
-        "backend b\n server s 1.2.3.4:80 agent-check\n",
-        "backend b\n option mysql-check\n",
+        "backend b\n server s 1.2.3.4:80 check-via-socks4\n",
+        "backend b\n option spop-check\n",
         "global\n lua-load x\n",
     ] {
         let loaded = read(text);
@@ -364,16 +364,18 @@ fn algorithms_are_read() {
 
 #[test]
 fn checks_are_read() {
-    let check = |lines: &str| listen(lines).httpchk.expect("a check");
+    let check = |lines: &str| listen(lines).check;
+    let request = |lines: &str| match check(lines).kind {
+        CheckKind::Http(request) => request,
+        other => panic!("{other:?}"),
+    };
+    let plain = request(" option httpchk");
     assert_eq!(
-        (
-            check(" option httpchk").method.as_str(),
-            check(" option httpchk").uri.as_str()
-        ),
+        (plain.method.as_str(), plain.uri.as_str()),
         ("OPTIONS", "/")
     );
-    assert_eq!(check(" option httpchk /up").uri, "/up");
-    let old = check(r" option httpchk GET /up HTTP/1.1\r\nHost:\ www\r\nX:\ y");
+    assert_eq!(request(" option httpchk /up").uri, "/up");
+    let old = request(r" option httpchk GET /up HTTP/1.1\r\nHost:\ www\r\nX:\ y");
     assert_eq!(
         (old.method.as_str(), old.version.as_str()),
         ("GET", "HTTP/1.1")
@@ -385,19 +387,79 @@ fn checks_are_read() {
             ("X".to_owned(), "y".to_owned())
         ]
     );
-    let sent = check(
-        " option httpchk\n http-check send meth HEAD uri /x ver HTTP/1.1 hdr Host www body b\n http-check expect ! status 500-599,404",
-    );
-    assert_eq!(
-        (sent.method.as_str(), sent.uri.as_str(), sent.body.as_str()),
-        ("HEAD", "/x", "b")
-    );
-    let expect = sent.expect.expect("an expectation");
+    let rules = check(
+        " option httpchk\n http-check send meth HEAD uri /x ver HTTP/1.1 hdr Host www body b\n http-check comment why\n http-check expect ! status 500-599,404",
+    )
+    .steps;
+    let CheckAction::HttpSend(send) = &rules[0].action else {
+        panic!("{rules:?}");
+    };
+    assert_eq!(send.method.as_deref(), Some("HEAD"));
+    assert_eq!(send.headers[0].0, "Host");
+    let CheckAction::Expect(expect) = &rules[2].action else {
+        panic!("{rules:?}");
+    };
+    assert_eq!(rules[2].comment.as_deref(), Some("why"));
     assert!(expect.negated);
     assert_eq!(
         expect.what,
-        HttpExpectKind::Status(vec![(500, 599), (404, 404)])
+        ExpectKind::Status(vec![(500, 599), (404, 404)])
     );
+    assert_eq!(check(" option tcp-check").kind, CheckKind::TcpScript);
+    assert_eq!(
+        check(" option smtpchk EHLO a.org").kind,
+        CheckKind::Smtp("EHLO a.org".to_owned())
+    );
+    assert_eq!(
+        check(" option mysql-check user u pre-41").kind,
+        CheckKind::Mysql {
+            user: Some("u".to_owned()),
+            pre_41: true
+        }
+    );
+    let scripted =
+        check(" option tcp-check\n tcp-check send-binary 50494e47\n tcp-check expect string +PONG");
+    assert_eq!(scripted.kind, CheckKind::TcpScript);
+    assert_eq!(
+        scripted.steps[0].action,
+        CheckAction::Send(CheckData::Binary(b"PING".to_vec()))
+    );
+}
+
+/// `defaults` are replaced by the section's own lines, as HAProxy does it.
+#[test]
+fn checks_of_defaults_give_way_to_the_sections_own() {
+    let config = good(&format!(
+        "defaults\n mode http\n{TIMEOUTS} option httpchk GET /d\n http-check send hdr A 1\nbackend a\n server s 1.1.1.1:80\nbackend b\n option httpchk\n server s 1.1.1.1:80\nbackend c\n http-check send hdr B 2\n server s 1.1.1.1:80\n"
+    ));
+    let shown: Vec<_> = config
+        .proxies
+        .iter()
+        .map(|proxy| match &proxy.check.kind {
+            CheckKind::Http(request) => (request.uri.as_str(), proxy.check.steps.len()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(shown, [("/d", 1), ("/", 0), ("/d", 1)]);
+}
+
+#[test]
+fn rules_of_checks_stand_where_haproxy_lets_them() {
+    let refused = |lines: &str| {
+        let text = format!("backend b\n option httpchk\n option tcp-check\n{lines}\n");
+        assert!(read(&text).diagnostics.has_errors(), "{lines}");
+    };
+    refused(" http-check connect\n http-check expect status 200");
+    refused(" http-check send uri /a\n http-check send uri /b");
+    refused(" http-check expect status 200\n http-check connect");
+    refused(" tcp-check expect string a\n tcp-check connect");
+    refused(" tcp-check connect via-socks4");
+    refused(" tcp-check send-binary 123");
+    refused(" tcp-check expect error-status L7OK string a");
+    refused(" server s 1.1.1.1:80 track t");
+    refused(" server s 1.1.1.1:80 agent-check");
+    refused(" server t 1.1.1.1:80\n server s 1.1.1.1:80 track t");
+    refused(" server s 1.1.1.1:80 check track s");
 }
 
 #[test]

@@ -195,6 +195,25 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// User and group of the commands of external checks: those of the worker; `None` stays what the daemon is.
+    pub fn check_identity(&self) -> Result<Option<(u32, u32)>, String> {
+        let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else {
+            return Ok(None);
+        };
+        if !sys::privileges::is_root() || (global.user.is_none() && global.group.is_none()) {
+            return Ok(None);
+        }
+        let user = global.user.as_ref().map(user_number).transpose()?;
+        let group = global.group.as_ref().map(group_number).transpose()?;
+        let primary = match &global.user {
+            Some(Account::Name(name)) => sys::privileges::primary_group_of(&name.text).ok(),
+            _ => None,
+        };
+        Ok(Some((user.unwrap_or(0), group.or(primary).unwrap_or(0))))
+    }
+}
+
 /// The number of a user in the configuration.
 pub fn user_number(account: &Account) -> Result<u32, String> {
     match account {

@@ -117,6 +117,40 @@ pub enum Operation {
         /// Whether checks run.
         enabled: bool,
     },
+    /// `enable|disable agent B/S`.
+    ServerAgent {
+        /// Which.
+        server: ServerName,
+        /// Whether the agent is asked.
+        enabled: bool,
+    },
+    /// `set server B/S agent up|down`.
+    ServerAgentHealth {
+        /// Which.
+        server: ServerName,
+        /// What the agent is to have said.
+        up: bool,
+    },
+    /// `set server B/S check-addr A [port P]`, `check-port P`.
+    ServerCheckTarget {
+        /// Which.
+        server: ServerName,
+        /// New address, if it changes.
+        address: Option<IpAddr>,
+        /// New port, if it changes.
+        port: Option<u16>,
+    },
+    /// `set server B/S agent-addr A [port P]`, `agent-port P`, `agent-send TEXT`.
+    ServerAgentTarget {
+        /// Which.
+        server: ServerName,
+        /// New address, if it changes.
+        address: Option<IpAddr>,
+        /// New port, if it changes.
+        port: Option<u16>,
+        /// What is sent to the agent from now on, if it changes.
+        send: Option<String>,
+    },
     /// `set maxconn server B/S N`.
     ServerMaxconn {
         /// Which.

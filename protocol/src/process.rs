@@ -60,7 +60,7 @@ pub enum ToChild {
     ProxyHealth(ProxyHealth),
     /// Vrrp: the configuration changed; the bytes are its new setup, encoded as [`crate::wire`] does.
     NewVrrpConfig(Vec<u8>),
-    /// Vrrp: a script that it asked for has ended.
+    /// Vrrp and worker: a script that it asked for has ended.
     ScriptDone {
         /// Number of the request.
         id: u64,
@@ -142,6 +142,17 @@ pub enum FromChild {
     Reload {
         /// Comes back in [`ToChild::OperationDone`].
         id: u64,
+    },
+    /// Worker: run the command of an external check, as the worker's user.
+    RunCheck {
+        /// Comes back in [`ToChild::ScriptDone`].
+        id: u64,
+        /// Command and arguments.
+        argv: Vec<String>,
+        /// Its environment.
+        environment: Vec<(String, String)>,
+        /// Killed after this, in milliseconds.
+        timeout_ms: u64,
     },
 }
 

@@ -278,6 +278,12 @@ pub struct CheckStats {
     pub failures: u64,
     /// Latest results, oldest first, `true` is good; at most 20.
     pub history: Vec<bool>,
+    /// Whether it runs (`disable health`, `disable agent`).
+    pub enabled: bool,
+    /// Where it goes, if that is not where the server serves; 0 for none.
+    pub port: u16,
+    /// The same; empty for none.
+    pub address: String,
 }
 
 /// Why a server is in maintenance or drain.
@@ -383,6 +389,16 @@ pub struct ServerStats {
     pub times: Times,
     /// The check, if there is one.
     pub check: Option<CheckStats>,
+    /// The agent's check, if there is one.
+    pub agent: Option<CheckStats>,
+    /// The server that it tracks, `BACKEND/SERVER`; empty for none.
+    pub tracked: String,
+    /// The administrative state of that server.
+    pub inherited: ServerAdmin,
+    /// It answers, and wants no new clients.
+    pub stopping: bool,
+    /// Times that errors of the traffic reached `error-limit`; none without `observe`.
+    pub failed_by_traffic: Option<u64>,
 }
 
 impl ServerStats {
@@ -432,6 +448,11 @@ impl ServerStats {
             last_session_ms: Default::default(),
             times: Default::default(),
             check: Default::default(),
+            agent: Default::default(),
+            tracked: Default::default(),
+            inherited: ServerAdmin::Ready,
+            stopping: Default::default(),
+            failed_by_traffic: Default::default(),
         }
     }
 }

@@ -182,6 +182,14 @@ fn mode(proxy: &ProxySnapshot) -> Option<Value> {
     text(if proxy.http { "http" } else { "tcp" })
 }
 
+fn agent(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option<Value> {
+    server
+        .agent
+        .as_ref()
+        .filter(|agent| agent.enabled)
+        .and_then(tell)
+}
+
 fn check(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option<Value> {
     server.check.as_ref().and_then(tell)
 }
@@ -264,7 +272,7 @@ fields! {
     "sid" "KGS" U32 "number of the server": zero, |_, s| num(s.id), zero;
     "throttle" "CAP" U32 "share of the weight during slowstart, in per cent": none, |_, s| s.throttle.and_then(num), none;
     "lbtot" "MCP" U64 "times that balancing chose it": none, |_, s| num(s.chosen_total), |_, b| num(b.chosen_total);
-    "tracked" "CNS" Str "server whose checks it follows": none, none, none;
+    "tracked" "CNS" Str "server whose checks it follows": none, |_, s| text(&s.tracked), none;
     "type" "CGS" U32 "0 frontend, 1 backend, 2 server": zero, |_, _| num(2_u64), one;
     "rate" "MRP" U32 "sessions in the last second": |_, f| num(f.session_rate.current), |_, s| num(s.rate.current), |_, b| num(b.rate.current);
     "rate_lim" "CLP" U32 "limit of sessions a second": |_, f| num(f.session_rate.limit), none, none;
@@ -278,7 +286,7 @@ fields! {
     "hrsp_4xx" "MCP" U64 "answers 4xx": |p, f| http(p, f.responses.class_4xx), |p, s| http(p, s.responses.class_4xx), |p, b| http(p, b.responses.class_4xx);
     "hrsp_5xx" "MCP" U64 "answers 5xx": |p, f| http(p, f.responses.class_5xx), |p, s| http(p, s.responses.class_5xx), |p, b| http(p, b.responses.class_5xx);
     "hrsp_other" "MCP" U64 "answers of other classes": |p, f| http(p, f.responses.other), |p, s| http(p, s.responses.other), |p, b| http(p, b.responses.other);
-    "hanafail" "MCP" U64 "failures seen in traffic": none, none, none;
+    "hanafail" "MCP" U64 "failures seen in traffic": none, |_, s| s.failed_by_traffic.and_then(num), none;
     "req_rate" "MRP" U32 "requests in the last second": |p, f| http(p, f.request_rate.current), none, none;
     "req_rate_max" "MMP" U32 "most requests a second": |p, f| http(p, f.request_rate.maximum), none, none;
     "req_tot" "MCP" U64 "requests since the start": |p, f| http(p, f.requests_total), |p, s| http(p, s.requests_total), |p, b| http(p, b.requests_total);
@@ -290,22 +298,22 @@ fields! {
     "comp_rsp" "MCP" U64 "compressed answers": zero, none, zero;
     "lastsess" "MAP" S32 "seconds since the last session, -1 without one": none, |_, s| age(s.last_session_ms), |_, b| age(b.last_session_ms);
     "last_chk" "MOP" Str "what the last check found": none, |_, s| last_check(s, |c| text(&c.detail)), none;
-    "last_agt" "MOP" Str "what the last agent check found": none, none, none;
+    "last_agt" "MOP" Str "what the last agent check found": none, |_, s| agent(s, |c| text(&c.detail)), none;
     "qtime" "MaP" U32 "average milliseconds in the queue": none, |_, s| num(s.times.queue_ms), |_, b| num(b.times.queue_ms);
     "ctime" "MaP" U32 "average milliseconds to connect": none, |_, s| num(s.times.connect_ms), |_, b| num(b.times.connect_ms);
     "rtime" "MaP" U32 "average milliseconds to the answer": none, |_, s| num(s.times.response_ms), |_, b| num(b.times.response_ms);
     "ttime" "MaP" U32 "average milliseconds in all": none, |_, s| num(s.times.total_ms), |_, b| num(b.times.total_ms);
-    "agent_status" "MOP" Str "last agent check in short": none, none, none;
-    "agent_code" "MOP" U32 "code of the last agent check": none, none, none;
-    "agent_duration" "MDP" U64 "milliseconds of the last agent check": none, none, none;
+    "agent_status" "MOP" Str "last agent check in short": none, |_, s| agent(s, |c| text(&c.status)), none;
+    "agent_code" "MOP" U32 "code of the last agent check": none, |_, s| agent(s, |c| c.code.and_then(num)), none;
+    "agent_duration" "MDP" U64 "milliseconds of the last agent check": none, |_, s| agent(s, |c| (c.status != "INI").then_some(Value::Number(c.duration_ms))), none;
     "check_desc" "MOP" Str "last check in words": none, |_, s| last_check(s, |c| text(&c.description)), none;
-    "agent_desc" "MOP" Str "last agent check in words": none, none, none;
-    "check_rise" "CGS" U32 "good checks until it is up": none, |_, s| check(s, |c| num(c.rise)), none;
-    "check_fall" "CGS" U32 "failed checks until it is down": none, |_, s| check(s, |c| num(c.fall)), none;
-    "check_health" "CGS" U32 "health between 0 and rise + fall - 1": none, |_, s| check(s, |c| num(c.health)), none;
-    "agent_rise" "CGS" U32 "rise of the agent check": none, none, none;
-    "agent_fall" "CGS" U32 "fall of the agent check": none, none, none;
-    "agent_health" "CGS" U32 "health of the agent check": none, none, none;
+    "agent_desc" "MOP" Str "last agent check in words": none, |_, s| agent(s, |c| text(&c.description)), none;
+    "check_rise" "CGS" U32 "good checks until it is up": none, |_, s| last_check(s, |c| num(c.rise)), none;
+    "check_fall" "CGS" U32 "failed checks until it is down": none, |_, s| last_check(s, |c| num(c.fall)), none;
+    "check_health" "CGS" U32 "health between 0 and rise + fall - 1": none, |_, s| last_check(s, |c| num(c.health)), none;
+    "agent_rise" "CGS" U32 "rise of the agent check": none, |_, s| agent(s, |c| num(c.rise)), none;
+    "agent_fall" "CGS" U32 "fall of the agent check": none, |_, s| agent(s, |c| num(c.fall)), none;
+    "agent_health" "CGS" U32 "health of the agent check": none, |_, s| agent(s, |c| num(c.health)), none;
     "addr" "CGS" Str "address and port": none, |_, s| text(&s.address), none;
     "cookie" "CNS" Str "cookie's name or value": none, |_, s| text(&s.cookie), |_, b| text(&b.cookie);
     "mode" "CGS" Str "tcp or http": mode_of, mode_of, mode_of;

@@ -23,11 +23,9 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
         let mut proxy = draft.config;
         check_log(&proxy, !draft.logs.is_empty(), cx);
         proxy.logs = logs(draft.logs, &config.global);
-        proxy.httpchk = if proxy.kind.is_backend() {
-            draft.check.finished()
-        } else {
-            None
-        };
+        if proxy.kind.is_backend() {
+            proxy.check = draft.check.finished(&config.global, cx);
+        }
         if proxy.kind == ProxyKind::Frontend && !draft.bind_seen && !proxy.disabled {
             let message = format!("frontend '{}' has no 'bind' line", proxy.name.text);
             cx.diagnostics.push(
@@ -40,6 +38,7 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
     }
     check_references(config, cx);
     super::resolvers::check_references(config, cx);
+    check_tracks(config, cx);
 }
 
 /// Numbers for things that may have one of their own: in order, around those that are taken.
@@ -198,6 +197,7 @@ fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
                 .check
                 .as_ref()
                 .is_some_and(|check| check.port.is_none())
+            && !draft.check.chooses_port()
         {
             let message = format!(
                 "server '{}' has neither a port nor a check port, and is to be checked",
@@ -209,8 +209,7 @@ fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
                 .push(diagnostic.with_help("write 'port N' after 'check'"));
         }
     }
-    if let Some(span) = draft.check.pointless_rule() {
-        let message = "'http-check' is ignored without 'option httpchk'";
+    if let Some((span, message)) = draft.check.pointless_rule() {
         cx.warning(DiagnosticKind::Pointless, span, message);
     }
 }
@@ -277,8 +276,48 @@ fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: 
         }
     }
     for server in &mut proxy.servers {
-        if let Some(ca_file) = server.tls.as_mut().and_then(|tls| tls.ca_file.as_mut()) {
-            rebase(ca_file, global.ca_base.as_ref());
+        let check = server.check.as_mut().map(|check| &mut check.tls_options);
+        for tls in server.tls.iter_mut().chain(check) {
+            if let Some(ca_file) = &mut tls.ca_file {
+                rebase(ca_file, global.ca_base.as_ref());
+            }
+        }
+    }
+}
+
+/// `track` of servers: each chain ends at a server with checks.
+fn check_tracks(config: &HaproxyConfig, cx: &mut Context<'_>) {
+    for proxy in config.proxies.iter().filter(|proxy| !proxy.disabled) {
+        for server in &proxy.servers {
+            let Some(track) = &server.track else { continue };
+            let mut at = (proxy, server);
+            let mut steps = 0;
+            let outcome = loop {
+                let Some(next) = &at.1.track else {
+                    let checked = at.1.check.is_some() || at.1.agent.is_some();
+                    break if checked {
+                        Ok(())
+                    } else {
+                        Err("a server without checks")
+                    };
+                };
+                match config.tracked(at.0, next) {
+                    None => break Err("a server that is not there"),
+                    Some(found) => at = found,
+                }
+                steps += 1;
+                if std::ptr::eq(at.1, server) || steps > proxy.servers.len() + config.proxies.len()
+                {
+                    break Err("itself");
+                }
+            };
+            if let Err(what) = outcome {
+                let message = format!(
+                    "server '{}' tracks {what}: '{}'",
+                    server.name.text, track.text
+                );
+                cx.error(DiagnosticKind::UnknownName, track.span, message);
+            }
         }
     }
 }

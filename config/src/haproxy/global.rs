@@ -4,7 +4,7 @@ use super::account::{account_id, account_name, mode_bits};
 use super::address::bind_addresses;
 use super::args::{Args, Context, Unit};
 use super::log::log_target;
-use super::model::{Global, Level, StatsSocket};
+use super::model::{ExternalCheckEnvironment, Global, Level, StatsSocket};
 use super::parser::DefaultPath;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
@@ -50,7 +50,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("deviceatlas-properties-cookie", NotYet),
     ("deviceatlas-separator", NotYet),
     ("expose-experimental-directives", Accepted("nothing here is hidden behind it")),
-    ("external-check", NotYet),
+    ("external-check", Do(external_check)),
     ("fd-hard-limit", Accepted("the limit follows from maxconn")),
     ("gid", Do(|g, args, cx| { g.group = Some(account_id(args, cx)?); args.end(cx) })),
     ("grace", Accepted("a reload hands its sockets over without a pause")),
@@ -67,7 +67,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("httpclient.ssl.ca-file", Accepted("there is no HTTP client here")),
     ("httpclient.ssl.verify", Accepted("there is no HTTP client here")),
     ("httpclient.timeout.connect", Accepted("there is no HTTP client here")),
-    ("insecure-fork-wanted", Accepted("the worker never forks")),
+    ("insecure-fork-wanted", Accepted("commands are run by the supervisor, never by the worker")),
     ("insecure-setuid-wanted", Accepted("the worker keeps no rights")),
     ("issuers-chain-path", NotYet),
     ("localpeer", NotYet),
@@ -78,7 +78,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("lua-load-per-thread", NotYet),
     ("lua-prepend-path", NotYet),
     ("master-worker", Do(master_worker)),
-    ("max-spread-checks", Accepted(TUNING)),
+    ("max-spread-checks", Do(|g, args, cx| { g.max_spread_checks = Some(args.time(cx, Unit::Milliseconds)?); args.end(cx) })),
     ("maxcompcpuusage", Accepted(TUNING)),
     ("maxcomprate", Accepted(TUNING)),
     ("maxconn", Do(|g, args, cx| { g.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
@@ -169,6 +169,19 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("wurfl-information-list-separator", NotYet),
     ("zero-warning", Accepted("use the command line's -dW")),
 ];
+
+/// `external-check [preserve-env]`.
+fn external_check(g: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    g.external_check = Some(match args.next_option() {
+        None => ExternalCheckEnvironment::Clean,
+        Some(word) if word.text == "preserve-env" => ExternalCheckEnvironment::Preserved,
+        Some(word) => {
+            cx.unknown(word, "after 'external-check'", ["preserve-env"]);
+            return None;
+        }
+    });
+    args.end(cx)
+}
 
 /// `tune.*` that has no row above: tuning of HAProxy's own machinery, sorted.
 const TUNE: &[&str] = &[

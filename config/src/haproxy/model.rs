@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{Span, Word};
 
+pub use super::check_model::*;
+
 /// A whole HAProxy configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HaproxyConfig {
@@ -25,6 +27,28 @@ pub struct HaproxyConfig {
     pub resolvers: Vec<ResolversConfig>,
     /// Names of the files that spans point into, by their number.
     pub files: Vec<String>,
+}
+
+impl HaproxyConfig {
+    /// The server that `track WORD` in a proxy names: `SERVER` or `BACKEND/SERVER`.
+    pub fn tracked<'a>(
+        &'a self,
+        proxy: &'a ProxyConfig,
+        word: &Word,
+    ) -> Option<(&'a ProxyConfig, &'a ServerConfig)> {
+        let (proxy, name) = match word.text.split_once('/') {
+            None => (proxy, word.text.as_str()),
+            Some((backend, name)) => {
+                let mut backends = self.proxies.iter().filter(|proxy| proxy.kind.is_backend());
+                (backends.find(|proxy| proxy.name.text == backend)?, name)
+            }
+        };
+        let server = proxy
+            .servers
+            .iter()
+            .find(|server| server.name.text == name)?;
+        Some((proxy, server))
+    }
 }
 
 /// A name of an account in the system, or its number.
@@ -89,6 +113,10 @@ pub struct Global {
     pub http2: Http2Tuning,
     /// `spread-checks` in per cent, 0 by default.
     pub spread_checks: u32,
+    /// `max-spread-checks`: the longest time over which first checks are spread.
+    pub max_spread_checks: Option<Duration>,
+    /// `external-check`: commands may be run as checks; with `preserve-env` in the daemon's environment.
+    pub external_check: Option<ExternalCheckEnvironment>,
     /// `hard-stop-after`.
     pub hard_stop_after: Option<Duration>,
     /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
@@ -481,43 +509,13 @@ pub enum CookieMode {
     Prefix,
 }
 
-/// `option httpchk [METHOD] [URI [VERSION [HOST]]]`, with `http-check expect` if written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpCheck {
-    /// Method, `OPTIONS` by default.
-    pub method: String,
-    /// Target, `/` by default.
-    pub uri: String,
-    /// Version with all that follows, `HTTP/1.0` by default.
-    pub version: String,
-    /// `http-check send hdr NAME VALUE`, and what the version's tail carried.
-    pub headers: Vec<(String, String)>,
-    /// `http-check send body …`.
-    pub body: String,
-    /// `http-check expect`; without one any 2xx or 3xx is good.
-    pub expect: Option<HttpExpect>,
-}
-
-/// `http-check expect`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpExpect {
-    /// `!`.
-    pub negated: bool,
-    /// What is expected.
-    pub what: HttpExpectKind,
-}
-
-/// What a check's answer must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HttpExpectKind {
-    /// `status CODES`: ranges, both ends included.
-    Status(Vec<(u16, u16)>),
-    /// `rstatus REGEX`.
-    StatusRegex(String),
-    /// `string TEXT` in the body.
-    String(String),
-    /// `rstring REGEX` in the body.
-    Regex(String),
+/// `external-check [preserve-env]` in `global`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExternalCheckEnvironment {
+    /// Commands see the variables of the check alone.
+    Clean,
+    /// And those of the daemon.
+    Preserved,
 }
 
 /// Where to listen.
@@ -629,29 +627,6 @@ pub struct BindTls {
     pub ca_file: Option<Word>,
     /// `verify required|optional|none`.
     pub verify: Option<String>,
-}
-
-/// Check settings of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckConfig {
-    /// `inter`, 2 s by default.
-    pub inter: Duration,
-    /// `fastinter`; `inter` by default.
-    pub fastinter: Option<Duration>,
-    /// `downinter`; `inter` by default.
-    pub downinter: Option<Duration>,
-    /// `rise`, 2 by default.
-    pub rise: u32,
-    /// `fall`, 3 by default.
-    pub fall: u32,
-    /// `port`; the server's own by default.
-    pub port: Option<u16>,
-    /// `addr`; the server's own by default.
-    pub address: Option<IpAddr>,
-    /// `check-ssl`.
-    pub tls: bool,
-    /// `check-send-proxy`, or the server's own `send-proxy` where the check goes to the same address and port.
-    pub send_proxy: bool,
 }
 
 /// `init-addr` methods.
@@ -854,6 +829,12 @@ pub struct ServerConfig {
     pub init_addr: Vec<InitAddr>,
     /// `on-marked-down shutdown-sessions`.
     pub shutdown_sessions_on_down: bool,
+    /// `on-marked-up shutdown-backup-sessions`.
+    pub shutdown_backups_on_up: bool,
+    /// `agent-check`.
+    pub agent: Option<AgentConfig>,
+    /// `track [BACKEND/]SERVER`.
+    pub track: Option<Word>,
     /// `source`.
     pub source: Option<SourceConfig>,
     /// `resolvers` and `resolve-…`.
@@ -1024,8 +1005,8 @@ pub struct ProxyConfig {
     pub prefer_last_server: bool,
     /// `cookie`.
     pub cookie: Option<CookieConfig>,
-    /// `option httpchk`, `http-check`.
-    pub httpchk: Option<HttpCheck>,
+    /// How its servers are checked.
+    pub check: HealthCheck,
     /// `server` lines.
     pub servers: Vec<ServerConfig>,
     /// `stats …`.

@@ -41,7 +41,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("disable-h2-upgrade", D | F, Accepted("HTTP/2 is spoken where ALPN agreed on it, and only there")),
     ("dontlog-normal", D | F, Flag(|p| &mut p.dontlog_normal)),
     ("dontlognull", D | F, Flag(|p| &mut p.dontlognull)),
-    ("external-check", D | B, NotYet),
+    ("external-check", D | B, Do(checks::external_option)),
     ("forceclose", D | F | B, Removed("use 'option httpclose'")),
     ("forwarded", D | B, NotYet),
     ("forwardfor", D | F | B, Do(forwardfor)),
@@ -66,27 +66,27 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("httpslog", D | F, Do(httpslog)),
     ("idle-close-on-response", D | F, Accepted("an idle connection is closed at once when draining")),
     ("independent-streams", D | F | B, Accepted("each direction has its own timeout anyway")),
-    ("ldap-check", D | B, NotYet),
+    ("ldap-check", D | B, Do(checks::ldap)),
     ("log-health-checks", D | B, Flag(|p| &mut p.log_health_checks)),
     ("log-separate-errors", D | F, Flag(|p| &mut p.log_separate_errors)),
     ("logasap", D | F, Flag(|p| &mut p.logasap)),
-    ("mysql-check", D | B, NotYet),
+    ("mysql-check", D | B, Do(checks::mysql)),
     ("nolinger", D | F | B, Accepted("closed connections linger as short as is safe")),
     ("originalto", D | F | B, NotYet),
     ("persist", D | B, Flag(|p| &mut p.persist)),
-    ("pgsql-check", D | B, NotYet),
+    ("pgsql-check", D | B, Do(checks::pgsql)),
     ("prefer-last-server", D | B, Flag(|p| &mut p.prefer_last_server)),
-    ("redis-check", D | B, NotYet),
+    ("redis-check", D | B, Do(checks::redis)),
     ("redispatch", D | B, Do(redispatch)),
-    ("smtpchk", D | B, NotYet),
+    ("smtpchk", D | B, Do(checks::smtp)),
     ("socket-stats", D | F, Accepted("each socket is counted anyway")),
     ("splice-auto", D | F | B, Accepted(COPYING)),
     ("splice-request", D | F | B, Accepted(COPYING)),
     ("splice-response", D | F | B, Accepted(COPYING)),
     ("spop-check", D | B, NotYet),
     ("srvtcpka", D | B, Flag(|p| &mut p.server_tcp_keepalive)),
-    ("ssl-hello-chk", D | B, NotYet),
-    ("tcp-check", D | B, Do(tcp_check)),
+    ("ssl-hello-chk", D | B, Do(checks::ssl_hello)),
+    ("tcp-check", D | B, Do(checks::tcp_option)),
     ("tcp-smart-accept", D | F, Accepted("the system's own way of acknowledging is used")),
     ("tcp-smart-connect", D | B, Accepted("the system's own way of acknowledging is used")),
     ("tcpka", D | F | B, Do(tcpka)),
@@ -312,11 +312,5 @@ fn tcpka(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option
     let both = draft.section == Section::Defaults;
     draft.config.client_tcp_keepalive |= both || draft.config.kind.is_frontend();
     draft.config.server_tcp_keepalive |= both || draft.config.kind.is_backend();
-    args.end(cx)
-}
-
-/// Without `tcp-check` rules it is the check of the connection alone, which is the default.
-fn tcp_check(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    draft.check.disable();
     args.end(cx)
 }

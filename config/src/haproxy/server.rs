@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::address::{plain_address, server_address};
 use super::args::{Args, Context, Unit};
 use super::model::{
-    CheckConfig, InitAddr, Proto, ProxyV2Options, ResolveConfig, SendProxy, ServerAddress,
-    ServerConfig, ServerTls, SourceConfig,
+    AgentConfig, CheckConfig, InitAddr, InitState, Observe, OnError, Proto, ProxyV2Options,
+    ResolveConfig, SendProxy, ServerAddress, ServerConfig, ServerTls, SourceConfig,
 };
 use super::proxy::Draft;
 use super::{resolvers, source};
@@ -22,6 +22,12 @@ pub(super) struct ServerOptions {
     minconn: Option<u32>,
     check: bool,
     check_config: CheckConfig,
+    check_sni: Option<String>,
+    agent: bool,
+    agent_port: Option<u16>,
+    agent_config: AgentConfig,
+    shutdown_backups_on_up: bool,
+    track: Option<Word>,
     cookie: Option<String>,
     backup: bool,
     disabled: bool,
@@ -68,17 +74,18 @@ impl Default for ServerOptions {
             maxqueue: None,
             minconn: None,
             check: false,
-            check_config: CheckConfig {
-                inter: Duration::from_secs(2),
-                fastinter: None,
-                downinter: None,
-                rise: 2,
-                fall: 3,
-                port: None,
+            check_config: CheckConfig::default(),
+            check_sni: None,
+            agent: false,
+            agent_port: None,
+            agent_config: AgentConfig {
+                port: 0,
                 address: None,
-                tls: false,
-                send_proxy: false,
+                send: String::new(),
+                inter: Duration::from_secs(2),
             },
+            shutdown_backups_on_up: false,
+            track: None,
             cookie: None,
             backup: false,
             disabled: false,
@@ -117,20 +124,20 @@ const COUNT: i64 = i32::MAX as i64;
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Action)] = &[
     ("addr", Do(check_address)),
-    ("agent-addr", NotYet),
-    ("agent-check", NotYet),
-    ("agent-inter", NotYet),
-    ("agent-port", NotYet),
-    ("agent-send", NotYet),
+    ("agent-addr", Do(|o, args, cx| { o.agent_config.address = Some(args.value(cx, "an address")?.text.clone()); Some(()) })),
+    ("agent-check", Do(|o, _, _| { o.agent = true; Some(()) })),
+    ("agent-inter", Do(|o, args, cx| { o.agent_config.inter = interval(args, cx)?; Some(()) })),
+    ("agent-port", Do(|o, args, cx| { o.agent_port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
+    ("agent-send", Do(|o, args, cx| { o.agent_config.send.clone_from(&args.value(cx, "a text")?.text); Some(()) })),
     ("allow-0rtt", NotYet),
     ("alpn", Do(|o, args, cx| { o.tls.alpn = protocols(args, cx)?; Some(()) })),
     ("backup", Do(|o, _, _| { o.backup = true; Some(()) })),
     ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
     ("check", Do(|o, _, _| { o.check = true; Some(()) })),
-    ("check-alpn", NotYet),
+    ("check-alpn", Do(|o, args, cx| { o.check_config.alpn = args.value(cx, "protocols")?.text.split(',').map(str::to_owned).collect(); Some(()) })),
     ("check-proto", Only(&["h1", "none"])),
     ("check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = true; Some(()) })),
-    ("check-sni", NotYet),
+    ("check-sni", Do(|o, args, cx| { o.check_sni = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
     ("check-via-socks4", NotYet),
     ("ciphers", Accepted(1)),
@@ -143,7 +150,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("disabled", Do(|o, _, _| { o.disabled = true; Some(()) })),
     ("downinter", Do(|o, args, cx| { o.check_config.downinter = Some(interval(args, cx)?); Some(()) })),
     ("enabled", Do(|o, _, _| { o.disabled = false; Some(()) })),
-    ("error-limit", Accepted(1)),
+    ("error-limit", Do(|o, args, cx| { o.check_config.error_limit = args.integer(cx, "a number of errors", 1..=COUNT)?; Some(()) })),
     ("fall", Do(|o, args, cx| { o.check_config.fall = args.integer(cx, "a number of checks", 1..=COUNT)?; Some(()) })),
     ("fastinter", Do(|o, args, cx| { o.check_config.fastinter = Some(interval(args, cx)?); Some(()) })),
     ("force-sslv3", NotYet),
@@ -156,7 +163,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("id", Do(|o, args, cx| { o.id = Some(args.integer(cx, "a number", 1..=COUNT)?); Some(()) })),
     ("idle-ping", NotYet),
     ("init-addr", Do(init_addr)),
-    ("init-state", NotYet),
+    ("init-state", Do(init_state)),
     ("inter", Do(|o, args, cx| { o.check_config.inter = interval(args, cx)?; Some(()) })),
     ("log-bufsize", NotYet),
     ("log-proto", NotYet),
@@ -165,7 +172,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("maxqueue", Do(|o, args, cx| { o.maxqueue = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
     ("minconn", Do(|o, args, cx| { o.minconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
     ("namespace", NotYet),
-    ("no-agent-check", Accepted(0)),
+    ("no-agent-check", Do(|o, _, _| { o.agent = false; Some(()) })),
     ("no-backup", Do(|o, _, _| { o.backup = false; Some(()) })),
     ("no-check", Do(|o, _, _| { o.check = false; Some(()) })),
     ("no-check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = false; Some(()) })),
@@ -186,10 +193,10 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-verifyhost", Do(|o, _, _| { o.tls.verify_host = None; Some(()) })),
     ("non-stick", Accepted(0)),
     ("npn", Accepted(1)),
-    ("observe", NotYet),
-    ("on-error", NotYet),
+    ("observe", Do(observe)),
+    ("on-error", Do(on_error)),
     ("on-marked-down", Do(on_marked_down)),
-    ("on-marked-up", NotYet),
+    ("on-marked-up", Do(on_marked_up)),
     ("pool-low-conn", Accepted(1)),
     ("pool-max-conn", Accepted(1)),
     ("pool-purge-delay", Accepted(1)),
@@ -221,7 +228,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("tcp-ut", Do(|o, args, cx| { o.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("tfo", Accepted(0)),
     ("tls-tickets", Accepted(0)),
-    ("track", NotYet),
+    ("track", Do(|o, args, cx| { o.track = Some(args.value(cx, "a server")?.clone()); Some(()) })),
     ("verify", Do(verify)),
     ("verifyhost", Do(|o, args, cx| { o.tls.verify_host = Some(args.value(cx, "a host name")?.text.clone()); Some(()) })),
     ("weight", Do(|o, args, cx| { o.weight = args.integer(cx, "a weight", 0..=256)?; Some(()) })),
@@ -313,7 +320,10 @@ fn one_server(
     read_options(&mut options, args, cx)?;
     // `ssl-server-verify none` in `global` makes it the default.
     options.tls.verify_none |= cx.servers_unverified && !options.verify_written;
-    if options.ssl && !options.tls.verify_none && options.tls.ca_file.is_none() {
+    if (options.ssl || options.check && options.check_config.tls)
+        && !options.tls.verify_none
+        && options.tls.ca_file.is_none()
+    {
         let message = format!(
             "'server {}': 'verify' is enabled, but no 'ca-file' says whom to trust",
             name.text
@@ -332,7 +342,12 @@ fn one_server(
         options.check_config.port.is_some() || options.check_config.address.is_some();
     options.check_config.send_proxy =
         options.proxy_header.checks || (send_proxy.is_some() && !check_elsewhere);
-    let check = options.check.then(|| options.check_config.clone());
+    let check = check_of(&options);
+    let agent = agent_of(&options, &name, cx)?;
+    if let (Some(track), true) = (&options.track, options.check || options.agent) {
+        let message = "'track' cannot go with 'check' or 'agent-check' on one server";
+        cx.error(DiagnosticKind::InvalidValue, track.span, message);
+    }
     let address = address?;
     // A name of services has its ports in its records (manual, 5.3.1).
     if let ServerAddress::Host { host, .. } = &address
@@ -361,12 +376,51 @@ fn one_server(
         send_proxy,
         init_addr: options.init_addr,
         shutdown_sessions_on_down: options.shutdown_sessions_on_down,
+        shutdown_backups_on_up: options.shutdown_backups_on_up,
+        agent,
+        track: options.track,
         source: options.source,
         resolve: options.resolve,
         tcp_user_timeout: options.tcp_user_timeout,
         proto: options.proto,
         span,
     })
+}
+
+/// The settings of `check`: what the server's own connections use is used here too, unless the check goes elsewhere.
+fn check_of(options: &ServerOptions) -> Option<CheckConfig> {
+    let written = options.check.then_some(&options.check_config)?;
+    let elsewhere = written.port.is_some() || written.address.is_some();
+    Some(CheckConfig {
+        tls: written.tls || (options.ssl && !elsewhere),
+        tls_options: ServerTls {
+            sni: options.check_sni.clone(),
+            ..options.tls.clone()
+        },
+        ..written.clone()
+    })
+}
+
+fn agent_of(
+    options: &ServerOptions,
+    name: &Word,
+    cx: &mut Context<'_>,
+) -> Option<Option<AgentConfig>> {
+    if !options.agent {
+        return Some(None);
+    }
+    let Some(port) = options.agent_port else {
+        let message = format!(
+            "server '{}' has 'agent-check' without 'agent-port'",
+            name.text
+        );
+        cx.error(DiagnosticKind::InvalidValue, name.span, message);
+        return None;
+    };
+    Some(Some(AgentConfig {
+        port,
+        ..options.agent_config.clone()
+    }))
 }
 
 /// `default-server OPTIONS`.
@@ -548,6 +602,73 @@ fn on_marked_down(
         return None;
     }
     options.shutdown_sessions_on_down = true;
+    Some(())
+}
+
+fn on_marked_up(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let word = args.value(cx, "'shutdown-backup-sessions'")?;
+    if word.text != "shutdown-backup-sessions" {
+        cx.unknown(word, "after 'on-marked-up'", ["shutdown-backup-sessions"]);
+        return None;
+    }
+    options.shutdown_backups_on_up = true;
+    Some(())
+}
+
+/// One of several words.
+fn one_of<T: Copy>(
+    choices: &[(&'static str, T)],
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<T> {
+    let name = args.name().to_owned();
+    let word = args.value(cx, "a word")?;
+    let found = choices.iter().find(|(choice, _)| *choice == word.text);
+    if found.is_none() {
+        let words = choices.iter().map(|(choice, _)| *choice);
+        cx.unknown(word, &format!("after '{name}'"), words);
+    }
+    found.map(|(_, value)| *value)
+}
+
+fn observe(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let choices = [
+        ("none", None),
+        ("layer4", Some(Observe::Layer4)),
+        ("layer7", Some(Observe::Layer7)),
+    ];
+    options.check_config.observe = one_of(&choices, args, cx)?;
+    Some(())
+}
+
+fn on_error(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let choices = [
+        ("fastinter", OnError::FastInter),
+        ("fail-check", OnError::FailCheck),
+        ("sudden-death", OnError::SuddenDeath),
+        ("mark-down", OnError::MarkDown),
+    ];
+    options.check_config.on_error = one_of(&choices, args, cx)?;
+    Some(())
+}
+
+fn init_state(
+    options: &mut ServerOptions,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    let choices = [
+        ("fully-up", InitState::FullyUp),
+        ("up", InitState::Up),
+        ("down", InitState::Down),
+        ("fully-down", InitState::FullyDown),
+        ("none", InitState::Up),
+    ];
+    options.check_config.init_state = one_of(&choices, args, cx)?;
     Some(())
 }
 

@@ -2,7 +2,7 @@
 
 use protocol::event::now_ms;
 use protocol::operation::{ForcedHealth, ServerAdmin, WeightChange};
-use protocol::snapshot::{AdminCause, Operational, ProxySnapshot, ServerStats};
+use protocol::snapshot::{AdminCause, CheckStats, Operational, ProxySnapshot, ServerStats};
 use protocol::vrrp::{Effect, InstanceSnapshot};
 use protocol::worker::{ErrorCapture, SessionInfo};
 use protocol::{Event, Operation, Snapshot};
@@ -84,7 +84,9 @@ fn check_number(status: &str) -> u32 {
     match status.trim_start_matches("* ") {
         "UNK" => 0,
         "INI" | "" => 1,
-        "SOCKERR" => 4,
+        "CHECKED" => 3,
+        "HANA" => 4,
+        "SOCKERR" => 5,
         "L4OK" => 6,
         "L4TOUT" => 7,
         "L4CON" => 8,
@@ -96,6 +98,9 @@ fn check_number(status: &str) -> u32 {
         "L7OK" => 15,
         "L7OKC" => 16,
         "L7STS" => 17,
+        "PROCERR" => 18,
+        "PROCTOUT" => 19,
+        "PROCOK" => 20,
         _ => 1,
     }
 }
@@ -135,37 +140,66 @@ pub fn resolvers(sections: &[&protocol::snapshot::ResolversStats]) -> String {
 fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
     let (address, port) = address(server);
     // Bits and numbers as the management manual lists them for `show servers state`.
-    let in_maintenance = server.admin == ServerAdmin::Maint;
+    let in_maintenance =
+        server.admin == ServerAdmin::Maint || server.inherited == ServerAdmin::Maint;
+    let agent_down = server
+        .agent
+        .as_ref()
+        .is_some_and(|agent| agent.enabled && agent.health == 0);
     let operational = match server.operational {
-        _ if in_maintenance => 0,
-        Operational::Down => 0,
-        Operational::GoingUp => 0,
+        _ if in_maintenance || agent_down => 0,
+        Operational::Down | Operational::GoingUp => 0,
+        _ if server.stopping => 3,
         Operational::Up | Operational::GoingDown | Operational::NoCheck => 2,
     };
-    let admin = match (server.admin, server.admin_cause) {
+    let own = match (server.admin, server.admin_cause) {
         (ServerAdmin::Ready, _) => 0,
         (ServerAdmin::Maint, AdminCause::Configuration) => 0x05,
         (ServerAdmin::Maint, AdminCause::Resolution) => 0x20,
         (ServerAdmin::Maint, AdminCause::Operator | AdminCause::None) => 0x01,
         (ServerAdmin::Drain, _) => 0x08,
     };
+    let admin = own
+        | match server.inherited {
+            ServerAdmin::Ready => 0,
+            ServerAdmin::Maint => 0x02,
+            ServerAdmin::Drain => 0x10,
+        };
+    const CONFIGURED: u32 = 2;
+    const ENABLED: u32 = 4;
+    const PAUSED: u32 = 8;
+    const IS_AGENT: u32 = 16;
+    let switched = |enabled: bool| CONFIGURED | if enabled { ENABLED } else { 0 };
     let (status, result, health, state) = match &server.check {
         None => (1, 0, if in_maintenance { 0 } else { 2 }, 0),
         Some(check) => {
             // What the last check found, whatever became of the server since.
             let result = match check.status.trim_start_matches("* ") {
                 "INI" | "" | "UNK" => 0,
-                "L4OK" | "L6OK" | "L7OK" | "L7OKC" => 3,
+                "L4OK" | "L6OK" | "L7OK" | "PROCOK" => 3,
+                "L7OKC" => 4,
                 _ => 2,
             };
             // Configured and enabled, in maintenance also paused.
-            let (health, state) = match in_maintenance {
-                true => (0, 14),
-                false => (check.health, 6),
+            let (health, pause) = match in_maintenance {
+                true => (0, PAUSED),
+                false => (check.health, 0),
             };
+            let state = switched(check.enabled) | pause;
             (check_number(&check.status), result, health, state)
         }
     };
+    let agent_state = server
+        .agent
+        .as_ref()
+        .map_or(0, |agent| switched(agent.enabled) | IS_AGENT);
+    let place = |check: &Option<CheckStats>| match check {
+        Some(check) if check.address.is_empty() => ("-".to_owned(), check.port),
+        Some(check) => (check.address.clone(), check.port),
+        None => ("-".to_owned(), 0),
+    };
+    let (check_address, check_port) = place(&server.check);
+    let (agent_address, agent_port) = place(&server.agent);
     let dash = |text: &str| {
         if text.is_empty() {
             "-".to_owned()
@@ -182,7 +216,7 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
             0x40
         };
     format!(
-        "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} 0 0 0 {fqdn} {port} {record} 0 0 - - 0\n",
+        "{} {} {} {} {address} {operational} {admin} {} {} {} {status} {result} {health} {state} {agent_state} 0 0 {fqdn} {port} {record} 0 {check_port} {check_address} {agent_address} {agent_port}\n",
         proxy.id,
         proxy.name,
         server.id,
@@ -380,6 +414,13 @@ pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
     text
 }
 
+/// ` 10.0.0.1 port 80`, as far as it is said.
+fn place(address: Option<std::net::IpAddr>, port: Option<u16>) -> String {
+    let address = address.map_or(String::new(), |address| format!(" {address}"));
+    let port = port.map_or(String::new(), |port| format!(" port {port}"));
+    format!("{address}{port}")
+}
+
 /// Subject and change of an operation, for the history.
 pub fn describe_operation(operation: &Operation) -> (String, String) {
     match operation {
@@ -429,6 +470,31 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
                 "checks disabled"
             }
             .to_owned(),
+        ),
+        Operation::ServerAgent { server, enabled } => {
+            let word = if *enabled { "enabled" } else { "disabled" };
+            (server.to_string(), format!("agent {word}"))
+        }
+        Operation::ServerAgentHealth { server, up } => {
+            let word = if *up { "up" } else { "down" };
+            (server.to_string(), format!("agent forced to {word}"))
+        }
+        Operation::ServerCheckTarget {
+            server,
+            address,
+            port,
+        } => (
+            server.to_string(),
+            format!("checks go to{}", place(*address, *port)),
+        ),
+        Operation::ServerAgentTarget {
+            server,
+            address,
+            port,
+            ..
+        } => (
+            server.to_string(),
+            format!("agent is asked at{}", place(*address, *port)),
         ),
         Operation::ServerMaxconn { server, maxconn } => {
             (server.to_string(), format!("maxconn set to {maxconn}"))

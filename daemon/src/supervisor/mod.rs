@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use config::haproxy::ExternalCheckEnvironment;
 use protocol::process::{FromChild, ProxyHealth, Role, ScriptOutcome, ToChild};
 use protocol::{Event, EventKind, EventSeverity, EventSource};
 use tokio::signal::unix::SignalKind;
@@ -31,7 +32,7 @@ use crate::logging::{LogTarget, TARGET_VARIABLE};
 use crate::start::Parent;
 use child::Child;
 use listeners::Listeners;
-use scripts::ScriptRunner;
+use scripts::{CheckEnvironment, ScriptRunner};
 use systemd::Systemd;
 
 pub use listeners::{DEFAULT_BACKLOG, describe};
@@ -115,6 +116,8 @@ struct Supervisor {
     worker_state: Vec<u8>,
     happenings: mpsc::Sender<Happening>,
     scripts: ScriptRunner,
+    /// Commands of external checks.
+    checks: ScriptRunner,
     systemd: Systemd,
     environment: Vec<(String, String)>,
     parent: Option<Parent>,
@@ -154,6 +157,7 @@ pub async fn run(
     environment.push(("HAPROXY_CFGFILES".to_owned(), files.join(";")));
     let mut supervisor = Supervisor {
         scripts: runner(&configuration),
+        checks: ScriptRunner::new(None, false),
         node,
         arguments,
         configuration: Configuration::default(),
@@ -378,10 +382,53 @@ impl Supervisor {
                         .await;
                 });
             }
+            FromChild::RunCheck {
+                id,
+                argv,
+                environment,
+                timeout_ms,
+            } => self.run_check(pid, id, argv, environment, timeout_ms),
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
             FromChild::WorkerState(state) => self.worker_state_known(state),
             FromChild::Reload { id } => self.begin_reload(Some((pid, id))),
         }
+    }
+
+    /// Runs the command of an external check as the worker's user, with limits of its own: scripts of VRRP do not wait.
+    fn run_check(
+        &self,
+        pid: u32,
+        id: u64,
+        argv: Vec<String>,
+        variables: Vec<(String, String)>,
+        timeout_ms: u64,
+    ) {
+        let global = self
+            .configuration
+            .haproxy
+            .as_ref()
+            .map(|haproxy| &haproxy.global);
+        let permission = global.and_then(|global| global.external_check);
+        let identity = self.configuration.check_identity();
+        let (runner, happenings) = (self.checks.clone(), self.happenings.clone());
+        tokio::spawn(async move {
+            let outcome = match (permission, identity) {
+                (None, _) => ScriptOutcome::Failed("'external-check' is not configured".to_owned()),
+                (_, Err(reason)) => ScriptOutcome::Failed(reason),
+                (Some(environment), Ok(identity)) => {
+                    let environment = CheckEnvironment {
+                        variables,
+                        preserved: environment == ExternalCheckEnvironment::Preserved,
+                    };
+                    let limit = Duration::from_millis(timeout_ms);
+                    runner.run_check(argv, identity, limit, environment).await
+                }
+            };
+            // The supervisor ends if nobody listens.
+            let _ = happenings
+                .send(Happening::ScriptDone { pid, id, outcome })
+                .await;
+        });
     }
 
     fn pass_on(&self, message: &ToChild) {
@@ -534,6 +581,7 @@ impl Supervisor {
     /// Removes the files that were made here, and addresses that vrrp could not remove itself.
     async fn leave(&mut self) {
         self.scripts.finish().await;
+        self.checks.finish().await;
         if self.vrrp_died
             && let Some(keepalived) = &self.configuration.keepalived
         {

@@ -23,6 +23,14 @@ pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
 /// The user that keepalived takes when none is configured, if the system has it.
 const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
 
+/// The environment of an external check's command.
+pub(super) struct CheckEnvironment {
+    /// What the check says of itself.
+    pub(super) variables: Vec<(String, String)>,
+    /// The daemon's own variables stay.
+    pub(super) preserved: bool,
+}
+
 /// Runs scripts; clones share the limits.
 #[derive(Clone)]
 pub(super) struct ScriptRunner {
@@ -54,12 +62,43 @@ impl ScriptRunner {
         timeout: Duration,
         notifies: bool,
     ) -> ScriptOutcome {
+        let identity = match self.identity(user) {
+            Ok(identity) => identity,
+            Err(reason) => return ScriptOutcome::Failed(reason),
+        };
+        self.wait_and_run(argv, identity, timeout, notifies, None)
+            .await
+    }
+
+    /// Runs the command of an external check in an environment of its own.
+    pub(super) async fn run_check(
+        &self,
+        argv: Vec<String>,
+        identity: Option<(u32, u32)>,
+        timeout: Duration,
+        environment: CheckEnvironment,
+    ) -> ScriptOutcome {
+        self.wait_and_run(argv, identity, timeout, false, Some(environment))
+            .await
+    }
+
+    async fn wait_and_run(
+        &self,
+        argv: Vec<String>,
+        identity: Option<(u32, u32)>,
+        timeout: Duration,
+        notifies: bool,
+        environment: Option<CheckEnvironment>,
+    ) -> ScriptOutcome {
         if self.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING_SCRIPTS {
             self.pending.fetch_sub(1, Ordering::Relaxed);
             return ScriptOutcome::Failed(format!("{MAX_PENDING_SCRIPTS} scripts wait already"));
         }
         let outcome = match self.turns.acquire().await {
-            Ok(_turn) => self.run_now(argv, user, timeout, notifies).await,
+            Ok(_turn) => {
+                self.run_now(argv, identity, timeout, notifies, environment)
+                    .await
+            }
             Err(_) => ScriptOutcome::Failed("scripts are no longer run".to_owned()),
         };
         self.pending.fetch_sub(1, Ordering::Relaxed);
@@ -69,16 +108,13 @@ impl ScriptRunner {
     async fn run_now(
         &self,
         argv: Vec<String>,
-        user: Option<(String, Option<String>)>,
+        identity: Option<(u32, u32)>,
         timeout: Duration,
         notifies: bool,
+        environment: Option<CheckEnvironment>,
     ) -> ScriptOutcome {
         let Some((program, rest)) = argv.split_first() else {
             return ScriptOutcome::Failed("an empty command".to_owned());
-        };
-        let identity = match self.identity(user) {
-            Ok(identity) => identity,
-            Err(reason) => return ScriptOutcome::Failed(reason),
         };
         if self.security
             && identity.is_none_or(|(uid, _)| uid == 0)
@@ -98,6 +134,12 @@ impl ScriptRunner {
             .process_group(0);
         if let Some((uid, gid)) = identity {
             command.gid(gid).uid(uid);
+        }
+        if let Some(environment) = environment {
+            if !environment.preserved {
+                command.env_clear();
+            }
+            command.envs(environment.variables);
         }
         let mut child = match command.spawn() {
             Ok(child) => child,

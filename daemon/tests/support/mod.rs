@@ -40,6 +40,7 @@ pub fn figures() -> WorkerSnapshot {
             rise: 2,
             fall: 3,
             health: 4,
+            enabled: true,
             ..CheckStats::default()
         }),
         ..ServerStats::empty()

@@ -124,7 +124,10 @@ pub fn server(name: &str, address: &str) -> ServerStats {
             health: 4,
             failures: 0,
             history: vec![true; 12],
+            enabled: true,
+            ..CheckStats::default()
         }),
+        ..ServerStats::empty()
     }
 }
 

@@ -95,6 +95,8 @@ pub struct BackendRuntime {
     pub pages: ErrorPages,
     /// Its algorithm.
     pub balancer: Arc<Balancer>,
+    /// Its checks.
+    pub checks: Arc<crate::health::Checks>,
     /// Its servers' places.
     pub admission: Arc<Admission>,
     /// Its cookie.
@@ -216,6 +218,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         node,
         pid,
     ));
+    crate::health::link_trackers(&shared);
     let config = &shared.config;
     let own_backend = |index: usize| {
         state
@@ -532,6 +535,7 @@ fn backend_runtime(
         balancer,
         server_rules: crate::persistence::server_rules(&scope, diagnostics),
         rdp_cookie: proxy.persist_rdp_cookie.clone().map(String::into_bytes),
+        checks: Arc::new(crate::health::compile(proxy, &scope, diagnostics)),
         persistence: crate::persistence::persistence(proxy, backend),
         servers,
         timeouts: proxy.timeouts.clone(),

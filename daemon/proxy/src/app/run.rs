@@ -272,6 +272,15 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
         return;
     }
     services(&app, control);
+    if let Some(mut commands) = app.shared.health.commands.outgoing() {
+        // External checks are run by the supervisor.
+        let sender = channel.sender.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(request) = commands.recv().await {
+                tell(&sender, &request).await;
+            }
+        });
+    }
     tell(&channel.sender, &FromChild::Ready).await;
     tokio::task::spawn_local(heartbeat(channel.sender.clone(), Arc::clone(&pulses)));
     obey(&app, channel, &drain).await;
@@ -380,19 +389,8 @@ fn services(app: &Arc<App>, control: OwnedFd) {
             }
         });
     }
-    // The data path's own connectors serve checks over TLS.
-    let all = Arc::clone(app);
-    let tls_for = move |backend: &crate::state::Backend, server: &crate::state::Server| {
-        let back = all.backends.get(backend.id.0 as usize)?;
-        back.servers
-            .get(server.id.0 as usize)?
-            .connector
-            .tls
-            .as_ref()
-            .map(|(tls, name)| (crate::tls::without_alpn(tls), name.clone()))
-    };
     crate::resolve::start(&app.shared);
-    crate::health::start(&app.shared, &tls_for);
+    crate::health::start(app);
     serve_control(app, control);
 }
 
@@ -437,6 +435,7 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
                         begin_drain(app, drain);
                     }
                     Ok(ToChild::Stop) => break,
+                    Ok(ToChild::ScriptDone { id, outcome }) => app.shared.health.commands.ended(id, outcome),
                     Ok(ToChild::Peer { role: Role::Control, .. }) => {
                         descriptors.into_iter().for_each(|descriptor| serve_control(app, descriptor));
                     }

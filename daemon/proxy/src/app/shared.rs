@@ -51,6 +51,8 @@ pub struct Shared {
     pub reports: crate::log::Reports,
     /// `resolvers` sections.
     pub resolvers: crate::resolve::Resolvers,
+    /// The way to the checks.
+    pub health: crate::health::HealthDoor,
     /// Set when the worker drains: no new connections, none kept.
     pub draining: AtomicBool,
     /// `statm` of this process (proc(5)), opened before the chroot hides it.
@@ -93,6 +95,7 @@ impl Shared {
             errors: ErrorCaptures::default(),
             events: EventSink::default(),
             floods: crate::http2::Floods::default(),
+            health: crate::health::HealthDoor::default(),
             draining: AtomicBool::new(false),
             memory_file: std::fs::File::open("/proc/self/statm").ok(),
         }

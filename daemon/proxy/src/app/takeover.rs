@@ -60,6 +60,11 @@ pub(super) fn apply(shared: &Shared, state: &[u8]) {
                     checked.health.min(check.rise.saturating_sub(1))
                 };
                 health.health = count;
+                health.stopping = before.stopping;
+            }
+            if let (Some(agent), Some(told)) = (&mut health.agent, &before.agent) {
+                agent.enabled = told.enabled;
+                agent.health = told.health.min(1);
             }
             drop(health);
             server.publish();

@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
-use protocol::operation::{
-    ForcedHealth, Operation, Refusal, ServerAdmin, ServerName, WeightChange,
-};
-use protocol::snapshot::{AdminCause, Operational};
+use protocol::operation::{Operation, Refusal, ServerAdmin, ServerName, WeightChange};
+use protocol::snapshot::AdminCause;
 
 use crate::app::Shared;
-use crate::health::{announce_backend, lock_health, server_word};
-use crate::state::{Backend, Frontend, Server};
+use crate::health::admin::{Author, force_agent, force_health, set_admin, set_user_weight};
+use crate::health::lock_health;
+use crate::state::{AgentHealth, Backend, Frontend, Server};
 
 /// Largest weight (manual, `weight`).
 const MAX_WEIGHT: u32 = 256;
@@ -23,7 +22,7 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
     match operation {
         Operation::ServerState { server, state } => {
             let (backend, server) = find(shared, server)?;
-            set_admin(shared, backend, server, *state);
+            set_admin(shared, backend, server, *state, Author::Operator);
             Ok(String::new())
         }
         Operation::ServerWeight { server, weight } => {
@@ -51,10 +50,93 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
         }
         Operation::ServerHealth { server, health } => {
             let (backend, server) = find(shared, server)?;
-            force_health(shared, backend, server, *health)
+            if server.tracked.get().is_some() {
+                return Err(Refusal::Invalid(
+                    "cannot change health on a tracking server.".to_owned(),
+                ));
+            }
+            force_health(shared, backend, server, *health);
+            Ok(String::new())
+        }
+        Operation::ServerAgent { server, enabled } => {
+            let (backend, server) = find(shared, server)?;
+            if !*enabled && server.config.agent.is_none() {
+                return Ok(String::new());
+            }
+            change_agent(server, |agent| {
+                agent.enabled = *enabled;
+                // What it said last no longer counts.
+                agent.health = 1;
+            })?;
+            server.publish();
+            backend.servers_changed();
+            let change = match enabled {
+                true => "agent enabled",
+                false => "agent disabled",
+            };
+            tell_operation(shared, &format!("{}/{}", backend.name, server.name), change);
+            Ok(String::new())
+        }
+        Operation::ServerAgentHealth { server, up } => {
+            let (backend, server) = find(shared, server)?;
+            change_agent(server, |_| {})?;
+            force_agent(shared, backend, server, *up);
+            Ok(String::new())
+        }
+        Operation::ServerCheckTarget {
+            server,
+            address,
+            port,
+        } => {
+            let (backend, server) = find(shared, server)?;
+            if server.config.check.is_none() {
+                return Err(Refusal::Invalid(
+                    "health checks are not enabled on this server".to_owned(),
+                ));
+            }
+            let change = {
+                let mut health = lock_health(server);
+                health.check_address = address.or(health.check_address);
+                health.check_port = port.or(health.check_port);
+                target_words("checked at", *address, *port)
+            };
+            tell_operation(
+                shared,
+                &format!("{}/{}", backend.name, server.name),
+                &change,
+            );
+            Ok(String::new())
+        }
+        Operation::ServerAgentTarget {
+            server,
+            address,
+            port,
+            send,
+        } => {
+            let (backend, server) = find(shared, server)?;
+            change_agent(server, |agent| {
+                agent.address = address.or(agent.address);
+                agent.port = port.unwrap_or(agent.port);
+                if let Some(send) = send {
+                    agent.send.clone_from(send);
+                }
+            })?;
+            let change = match send {
+                Some(_) => "what its agent is sent".to_owned(),
+                None => target_words("agent asked at", *address, *port),
+            };
+            tell_operation(
+                shared,
+                &format!("{}/{}", backend.name, server.name),
+                &change,
+            );
+            Ok(String::new())
         }
         Operation::ServerChecks { server, enabled } => {
             let (backend, server) = find(shared, server)?;
+            if server.config.check.is_none() && !*enabled {
+                return Ok(String::new());
+            }
             if server.config.check.is_none() {
                 return Err(Refusal::Invalid(
                     "Health checks are not configured on this server, cannot enable.".to_owned(),
@@ -164,104 +246,6 @@ fn find_frontend<'s>(shared: &'s Shared, name: &str) -> Result<&'s Arc<Frontend>
     shared.frontend(name).ok_or(Refusal::NoSuchFrontend)
 }
 
-fn set_admin(shared: &Shared, backend: &Backend, server: &Server, state: ServerAdmin) {
-    let has_place = server.address.load().is_some()
-        || !matches!(
-            server.config.address,
-            config::haproxy::ServerAddress::Host { .. }
-        );
-    if state != ServerAdmin::Maint && !has_place {
-        // Without an address it stays in maintenance; its name decides from now on, the operator no longer does.
-        let mut health = lock_health(server);
-        health.admin = ServerAdmin::Maint;
-        health.admin_cause = AdminCause::Resolution;
-        return;
-    }
-    let usable_before = backend.is_available();
-    let before = {
-        let mut health = lock_health(server);
-        let before = health.admin;
-        if before == state {
-            // HAProxy answers nothing and changes nothing; the cause is the operator's from now on.
-            if state != ServerAdmin::Ready {
-                health.admin_cause = AdminCause::Operator;
-            }
-            return;
-        }
-        let now_ms = shared.clock.now_ms();
-        let was_down = crate::health::is_stopped(&health);
-        health.admin = state;
-        health.admin_cause = if state == ServerAdmin::Ready {
-            AdminCause::None
-        } else {
-            AdminCause::Operator
-        };
-        if before == ServerAdmin::Maint {
-            // Out of maintenance: up, and one failed check away from going down.
-            if let Some(check) = &server.config.check {
-                health.health = check.rise.max(1);
-                health.operational = Operational::Up;
-            }
-        }
-        let is_down = crate::health::is_stopped(&health);
-        if was_down {
-            health.downtime_ms += now_ms.saturating_sub(health.changed_at_ms);
-        }
-        health.changed_at_ms = now_ms;
-        if is_down && !was_down {
-            server.counters.down_transitions.increment();
-        }
-        before
-    };
-    if state == ServerAdmin::Ready {
-        server.start_slowly(shared.clock.now_ms());
-    }
-    server.publish();
-    backend.servers_changed();
-    let (active, backup) = backend.usable_by_kind();
-    let word = server_word(backend, server);
-    let left = format!(
-        "{active} active and {backup} backup servers left. {} sessions active, 0 requeued, {} remaining in queue.",
-        server.counters.sessions.current(),
-        server.counters.queue.current()
-    );
-    let online = format!(
-        "{active} active and {backup} backup servers online. 0 sessions requeued, {} total in queue.",
-        backend.counters.queue.current()
-    );
-    let text = match (before, state) {
-        (_, ServerAdmin::Maint) => format!("{word} is going DOWN for maintenance. {left}"),
-        (ServerAdmin::Maint, ServerAdmin::Drain) => {
-            format!("{word} is now DRAIN (leaving forced maintenance). {left}")
-        }
-        (_, ServerAdmin::Drain) => format!("{word} enters drain state. {left}"),
-        (ServerAdmin::Maint, ServerAdmin::Ready) => {
-            format!("{word} is UP/READY (leaving forced maintenance).")
-        }
-        (_, ServerAdmin::Ready) => format!("{word} is UP (leaving forced drain). {online}"),
-    };
-    shared
-        .reports
-        .tell(backend.config_index, LogLevel::Notice, &text);
-    shared.events.push(Event::now(
-        EventSource::Operator,
-        EventSeverity::Notice,
-        EventKind::ServerAdmin,
-        format!("{}/{}", backend.name, server.name),
-        format!("{} -> {}", admin_word(before), admin_word(state)),
-        "asked by an operator",
-    ));
-    announce_backend(shared, backend, usable_before);
-}
-
-fn admin_word(state: ServerAdmin) -> &'static str {
-    match state {
-        ServerAdmin::Ready => "READY",
-        ServerAdmin::Drain => "DRAIN",
-        ServerAdmin::Maint => "MAINT",
-    }
-}
-
 fn set_weight(
     shared: &Shared,
     backend: &Backend,
@@ -292,23 +276,15 @@ fn set_weight(
                 .to_owned(),
         ));
     }
-    let usable_before = backend.is_available();
-    let before = server.user_weight.swap(new, Relaxed);
-    if before == new {
-        return Ok(String::new());
-    }
-    server.publish();
-    backend.servers_changed();
-    shared.events.push(Event::now(
-        EventSource::Operator,
-        EventSeverity::Notice,
-        EventKind::ServerWeight,
-        format!("{}/{}", backend.name, server.name),
-        format!("weight {before} -> {new}"),
-        "asked by an operator",
-    ));
-    announce_backend(shared, backend, usable_before);
+    set_user_weight(shared, backend, server, new, Author::Operator);
     Ok(String::new())
+}
+
+/// `checked at 10.0.0.1 port 80`.
+fn target_words(what: &str, address: Option<std::net::IpAddr>, port: Option<u16>) -> String {
+    let address = address.map_or(String::new(), |address| format!(" {address}"));
+    let port = port.map_or(String::new(), |port| format!(" port {port}"));
+    format!("{what}{address}{port}")
 }
 
 /// Algorithms whose weights are fixed at start: a weight is taken away or given back whole (manual, `balance`).
@@ -423,57 +399,17 @@ fn set_name(
     Ok(format!("{subject} {text}"))
 }
 
-fn force_health(
-    shared: &Shared,
-    backend: &Backend,
-    server: &Server,
-    forced: ForcedHealth,
-) -> Result<String, Refusal> {
-    let check = server.config.check.as_ref();
-    // A server without checks is brought down all the same, and up again.
-    let (rise, fall) = check.map_or((1, 1), |check| (check.rise.max(1), check.fall.max(1)));
-    let (was_up, is_up) = {
-        let mut health = lock_health(server);
-        let was_up = !crate::health::is_down(health.operational);
-        match forced {
-            ForcedHealth::Up => {
-                health.health = rise + fall - 1;
-                health.operational = Operational::Up;
-            }
-            ForcedHealth::Stopping => {
-                health.health = rise;
-                health.operational = if rise + fall - 1 > rise {
-                    Operational::GoingDown
-                } else {
-                    Operational::Up
-                };
-            }
-            ForcedHealth::Down => {
-                health.health = 0;
-                health.operational = Operational::Down;
-            }
-        }
-        if check.is_none() && health.operational != Operational::Down {
-            health.operational = Operational::NoCheck;
-        }
-        let is_up = !crate::health::is_down(health.operational);
-        if was_up != is_up {
-            crate::health::change_time(shared, &mut health, was_up);
-        }
-        (was_up, is_up)
-    };
-    if was_up != is_up {
-        crate::health::changed(
-            shared,
-            backend,
-            server,
-            is_up,
-            Some("changed from CLI"),
-            "health forced by an operator",
-            EventSource::Operator,
-        );
-    }
-    Ok(String::new())
+/// What asks for the agent of a server that has none.
+fn no_agent() -> Refusal {
+    Refusal::Invalid("agent checks are not enabled on this server.".to_owned())
+}
+
+/// Changes what a server's agent is; refused without one.
+fn change_agent(server: &Server, change: impl FnOnce(&mut AgentHealth)) -> Result<(), Refusal> {
+    let mut health = lock_health(server);
+    let agent = health.agent.as_mut().ok_or_else(no_agent)?;
+    change(agent);
+    Ok(())
 }
 
 fn set_frontend(shared: &Shared, frontend: &Frontend, enabled: bool) -> Result<String, Refusal> {

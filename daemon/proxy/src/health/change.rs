@@ -1,186 +1,313 @@
-//! What results of checks change: a server's health, its backend's availability, counters, logs, events.
+//! What results of checks change: a server's health, its backend's availability, counters, logs, events, and the servers
+//! that track it.
 
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
-use protocol::operation::ServerAdmin;
 use protocol::snapshot::Operational;
 
-use super::Outcome;
+use super::outcome::{Outcome, Verdict};
+use super::state::{is_down_by_checks, rise_and_fall, server_at};
+use super::{is_down, lock_health, server_word};
 use crate::app::Shared;
 use crate::state::{Backend, Health, Server};
 
 /// Most results that a server remembers.
-const MAX_HISTORY: usize = 20;
+pub(super) const MAX_HISTORY: usize = 20;
 
-/// A server's state, locked. A panic elsewhere leaves it whole: each change is one assignment.
-pub(crate) fn lock_health(server: &Server) -> MutexGuard<'_, Health> {
-    server
-        .health
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// What became of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Up,
+    Down,
+    /// It serves those that it knows, and wants no new ones.
+    Stopping,
 }
 
-/// Takes a check's result in.
+impl Change {
+    /// The change between two states, if there is one: down or not, stopping or not.
+    pub(crate) fn between(before: &Health, after: &Health) -> Option<Self> {
+        match (is_down(before), is_down(after)) {
+            (false, true) => Some(Self::Down),
+            (true, true) => None,
+            (true, false) if after.stopping => Some(Self::Stopping),
+            (true, false) => Some(Self::Up),
+            (false, false) if before.stopping == after.stopping => None,
+            (false, false) if after.stopping => Some(Self::Stopping),
+            (false, false) => Some(Self::Up),
+        }
+    }
+}
+
+/// Takes a check's result in. `duration` is none for what traffic showed.
 pub(crate) fn record(
     shared: &Shared,
     backend: &Backend,
     server: &Server,
     outcome: &Outcome,
-    passed: bool,
-    duration: Duration,
+    duration: Option<Duration>,
 ) {
-    let Some(check) = &server.config.check else {
-        return;
-    };
-    let (rise, fall) = (check.rise.max(1), check.fall.max(1));
-    let full = rise + fall - 1;
-    let (was_up, is_up, before, after) = {
+    let verdict = outcome.verdict();
+    let (rise, fall) = rise_and_fall(server.config.check.as_ref());
+    let (before, after, news) = {
         let mut health = lock_health(server);
-        health.check_status = outcome.status;
-        health.check_code = outcome.code;
-        health.check_duration_ms = duration.as_millis() as u64;
-        health.check_detail.clone_from(&outcome.detail);
-        if health.check_history.len() >= MAX_HISTORY {
-            health.check_history.pop_front();
+        let before = health.clone();
+        let news = note(&mut health, outcome, duration);
+        match verdict {
+            Verdict::Neutral => {}
+            // It keeps a server from new clients, and does not bring one up.
+            Verdict::Conditional if is_down(&before) => {}
+            Verdict::Passed | Verdict::Conditional => {
+                raise(&mut health, rise, fall);
+                health.stopping = verdict == Verdict::Conditional;
+            }
+            Verdict::Failed => lower(&mut health, rise, fall),
         }
-        health.check_history.push_back(passed);
-        let before = health.health;
-        health.health = match (passed, before >= rise) {
-            (true, true) => full,
-            (true, false) if before + 1 >= rise => full,
-            (true, false) => before + 1,
-            (false, true) if before > rise => before - 1,
-            (false, _) => 0,
-        };
-        let after = health.health;
-        let was_up = !is_down(health.operational);
-        health.operational = match after {
-            0 => Operational::Down,
-            _ if after < rise => Operational::GoingUp,
-            _ if after < full => Operational::GoingDown,
-            _ => Operational::Up,
-        };
-        let is_up = !is_down(health.operational);
-        if was_up != is_up {
-            change_time(shared, &mut health, was_up);
+        if is_down(&health) {
+            health.stopping = false;
         }
-        (was_up, is_up, before, after)
+        if is_down(&before) != is_down(&health) {
+            change_time(shared, &mut health, !is_down(&before));
+        }
+        (before, health.clone(), news)
     };
-    if !passed && was_up {
+    if verdict == Verdict::Failed && !is_down(&before) {
         server.counters.failed_checks.increment();
     }
-    let logs_checks = shared
-        .config
-        .proxies
-        .get(backend.config_index)
-        .is_some_and(|proxy| proxy.log_health_checks);
-    let reason = reason(outcome, duration);
-    if logs_checks && before != after {
-        shared.reports.tell(
-            backend.config_index,
-            LogLevel::Notice,
-            &format!(
-                "Health check for {}server {}/{} {}, reason: {reason}, status: {} {}.",
-                if server.config.backup { "backup " } else { "" },
-                backend.name,
-                server.name,
-                if passed { "succeeded" } else { "failed" },
-                if is_up {
-                    format!("{}/{fall}", after + 1 - rise)
-                } else {
-                    format!("{after}/{rise}")
-                },
-                if is_up { "UP" } else { "DOWN" },
-            ),
+    let reason = outcome.reason(duration);
+    let logs_checks = logs_checks(shared, backend);
+    if logs_checks && (news || before.health != after.health) {
+        let (count, of) = match is_down_by_checks(after.operational) {
+            true => (after.health, rise),
+            false => ((after.health + 1).saturating_sub(rise), fall),
+        };
+        tell_check(
+            shared,
+            backend,
+            server,
+            "Health",
+            verdict,
+            &reason,
+            (count, of),
         );
     }
-    if was_up == is_up {
+    let Some(change) = Change::between(&before, &after) else {
         return;
-    }
-    let detail = event_reason(outcome);
-    let told = if logs_checks {
-        None
-    } else {
-        Some(reason.as_str())
     };
-    changed(
-        shared,
-        backend,
-        server,
-        is_up,
-        told,
-        &detail,
-        EventSource::Worker,
-    );
+    let suffix = match logs_checks {
+        true => String::new(),
+        false => format!(", reason: {reason}"),
+    };
+    let why = Cause {
+        suffix: &suffix,
+        event: &outcome.event_reason(),
+        source: EventSource::Worker,
+    };
+    changed(shared, backend, server, change, &why);
 }
 
-/// After a server's operational state has changed: publishes it, logs it, tells it.
+/// Whether `option log-health-checks` is on.
+pub(super) fn logs_checks(shared: &Shared, backend: &Backend) -> bool {
+    let proxy = shared.config.proxies.get(backend.config_index);
+    proxy.is_some_and(|proxy| proxy.log_health_checks)
+}
+
+/// `Health check for [backup ]server b/s failed, reason: …, status: 1/3 UP.`
+pub(super) fn tell_check(
+    shared: &Shared,
+    backend: &Backend,
+    server: &Server,
+    kind: &str,
+    verdict: Verdict,
+    reason: &str,
+    (count, of): (u32, u32),
+) {
+    let is_up = match kind {
+        "Agent" => count > 0,
+        _ => !is_down_by_checks(lock_health(server).operational),
+    };
+    let text = format!(
+        "{kind} check for {}server {}/{} {}, reason: {reason}, status: {count}/{of} {}.",
+        if server.config.backup { "backup " } else { "" },
+        backend.name,
+        server.name,
+        match verdict {
+            Verdict::Passed | Verdict::Neutral => "succeeded",
+            Verdict::Conditional => "conditionally succeeded",
+            Verdict::Failed => "failed",
+        },
+        if is_up { "UP" } else { "DOWN" },
+    );
+    shared
+        .reports
+        .tell(backend.config_index, LogLevel::Notice, &text);
+}
+
+/// Keeps a result as the last one; says whether it is of another kind than the one before.
+fn note(health: &mut Health, outcome: &Outcome, duration: Option<Duration>) -> bool {
+    let news = health.check_status != outcome.status;
+    health.check_status = outcome.status;
+    health.check_code = outcome.code;
+    if let Some(duration) = duration {
+        health.check_duration_ms = duration.as_millis() as u64;
+    }
+    match outcome.fleeting {
+        true => health.check_detail.clear(),
+        false => health.check_detail.clone_from(&outcome.detail),
+    }
+    if health.check_history.len() >= MAX_HISTORY {
+        health.check_history.pop_front();
+    }
+    health
+        .check_history
+        .push_back(outcome.verdict() != Verdict::Failed);
+    news
+}
+
+/// One good check more.
+fn raise(health: &mut Health, rise: u32, fall: u32) {
+    let full = rise + fall - 1;
+    health.health = match health.health {
+        before if before + 1 >= rise => full,
+        before => before + 1,
+    };
+    health.operational = operational(health.health, rise, fall);
+}
+
+/// One failed check more.
+fn lower(health: &mut Health, rise: u32, fall: u32) {
+    health.health = match health.health {
+        before if before > rise => before - 1,
+        _ => 0,
+    };
+    health.operational = operational(health.health, rise, fall);
+}
+
+/// What a count between 0 and rise + fall - 1 means.
+pub(crate) fn operational(health: u32, rise: u32, fall: u32) -> Operational {
+    match health {
+        0 => Operational::Down,
+        _ if health < rise => Operational::GoingUp,
+        _ if health < rise + fall - 1 => Operational::GoingDown,
+        _ => Operational::Up,
+    }
+}
+
+/// Why a server changed.
+pub(crate) struct Cause<'a> {
+    /// What stands behind the state in the log: `, reason: …`, `, changed from CLI`, ` via b/s`.
+    pub(crate) suffix: &'a str,
+    /// The same in the event.
+    pub(crate) event: &'a str,
+    pub(crate) source: EventSource,
+}
+
+/// After a server's operational state has changed: publishes it, logs it, tells it, and takes those along that track it.
 pub(crate) fn changed(
     shared: &Shared,
     backend: &Backend,
     server: &Server,
-    is_up: bool,
-    log_reason: Option<&str>,
-    event_reason: &str,
-    source: EventSource,
+    change: Change,
+    why: &Cause<'_>,
 ) {
     let usable_before = backend.is_available();
-    if is_up {
+    let was_up = server.usability() != crate::state::Usability::Down;
+    if change == Change::Up && !was_up {
         server.start_slowly(shared.clock.now_ms());
     }
     server.publish();
     backend.servers_changed();
-    if !is_up {
+    if change == Change::Down {
         server.counters.down_transitions.increment();
         if server.config.shutdown_sessions_on_down {
             shut_sessions(server);
         }
     }
+    if change == Change::Up && server.config.shutdown_backups_on_up && !server.config.backup {
+        shut_backups(backend, server);
+    }
     let (active, backup) = backend.usable_by_kind();
-    let reason = log_reason.map_or(String::new(), |reason| format!(", reason: {reason}"));
-    let (level, text) = if is_up {
-        (
+    let word = server_word(backend, server);
+    let suffix = why.suffix;
+    let online = format!(
+        "{active} active and {backup} backup servers online. 0 sessions requeued, {} total in queue.",
+        backend.counters.queue.current()
+    );
+    let (level, text) = match change {
+        Change::Up => (LogLevel::Notice, format!("{word} is UP{suffix}. {online}")),
+        Change::Stopping => (
             LogLevel::Notice,
-            format!(
-                "{} is UP{reason}. {active} active and {backup} backup servers online. 0 sessions requeued, {} total in queue.",
-                server_word(backend, server),
-                backend.counters.queue.current()
-            ),
-        )
-    } else {
-        (
+            format!("{word} is stopping{suffix}. {online}"),
+        ),
+        Change::Down => (
             LogLevel::Alert,
             format!(
-                "{} is DOWN{reason}. {}. {} sessions active, 0 requeued, {} remaining in queue.",
-                server_word(backend, server),
+                "{word} is DOWN{suffix}. {}. {} sessions active, 0 requeued, {} remaining in queue.",
                 servers_left(active, backup),
                 server.counters.sessions.current(),
                 server.counters.queue.current()
             ),
-        )
+        ),
     };
     shared.reports.tell(backend.config_index, level, &text);
+    let (severity, kind, words) = match change {
+        Change::Up if was_up => (EventSeverity::Notice, EventKind::ServerUp, "STOPPING -> UP"),
+        Change::Up => (EventSeverity::Notice, EventKind::ServerUp, "DOWN -> UP"),
+        Change::Down => (EventSeverity::Warning, EventKind::ServerDown, "UP -> DOWN"),
+        Change::Stopping => (
+            EventSeverity::Notice,
+            EventKind::ServerAdmin,
+            "UP -> STOPPING",
+        ),
+    };
     shared.events.push(Event::now(
-        source,
-        if is_up {
-            EventSeverity::Notice
-        } else {
-            EventSeverity::Warning
-        },
-        if is_up {
-            EventKind::ServerUp
-        } else {
-            EventKind::ServerDown
-        },
+        why.source,
+        severity,
+        kind,
         format!("{}/{}", backend.name, server.name),
-        if is_up { "DOWN -> UP" } else { "UP -> DOWN" },
-        event_reason,
+        words,
+        why.event,
     ));
     announce_backend(shared, backend, usable_before);
+    follow(shared, backend, server, why.source);
+}
+
+/// Servers that track this one become what it is.
+fn follow(shared: &Shared, backend: &Backend, server: &Server, source: EventSource) {
+    let Some(trackers) = server.trackers.get() else {
+        return;
+    };
+    let leader = lock_health(server).clone();
+    for place in trackers {
+        let Some((their_backend, tracker)) = server_at(shared, *place) else {
+            continue;
+        };
+        let (before, after) = {
+            let mut health = lock_health(tracker);
+            let before = health.clone();
+            health.operational = match is_down(&leader) {
+                true => Operational::Down,
+                false => Operational::Up,
+            };
+            health.health = u32::from(!is_down(&leader));
+            health.stopping = leader.stopping;
+            if is_down(&before) != is_down(&health) {
+                change_time(shared, &mut health, !is_down(&before));
+            }
+            (before, health.clone())
+        };
+        if let Some(change) = Change::between(&before, &after) {
+            let via = format!(" via {}/{}", backend.name, server.name);
+            let why = Cause {
+                suffix: &via,
+                event: via.trim_start(),
+                source,
+            };
+            changed(shared, their_backend, tracker, change, &why);
+        }
+    }
 }
 
 /// `1 active and 0 backup servers left`, and what serves when none is active.
@@ -233,6 +360,16 @@ pub(crate) fn shut_sessions(server: &Server) {
     server.shutdown.notify_waiters();
 }
 
+/// `on-marked-up shutdown-backup-sessions`: the backups' sessions end, if this server takes clients.
+fn shut_backups(backend: &Backend, server: &Server) {
+    if server.usability() != crate::state::Usability::Up {
+        return;
+    }
+    for backup in backend.servers.iter().filter(|other| other.config.backup) {
+        shut_sessions(backup);
+    }
+}
+
 /// Keeps the books of a server's time when it goes down or comes up.
 pub(crate) fn change_time(shared: &Shared, health: &mut Health, was_up: bool) {
     let now_ms = shared.clock.now_ms();
@@ -242,85 +379,16 @@ pub(crate) fn change_time(shared: &Shared, health: &mut Health, was_up: bool) {
     health.changed_at_ms = now_ms;
 }
 
-pub(crate) fn is_down(operational: Operational) -> bool {
-    matches!(operational, Operational::Down | Operational::GoingUp)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether it counts as down: by its checks or by maintenance.
-pub(crate) fn is_stopped(health: &Health) -> bool {
-    health.admin == ServerAdmin::Maint || is_down(health.operational)
-}
-
-/// `Server b/s`, `Backup Server b/s`.
-pub(crate) fn server_word(backend: &Backend, server: &Server) -> String {
-    format!(
-        "{} {}/{}",
-        if server.config.backup {
-            "Backup Server"
-        } else {
-            "Server"
-        },
-        backend.name,
-        server.name
-    )
-}
-
-/// HAProxy's word for a server's state: `UP`, `UP 1/3`, `DOWN 1/2`, `DRAIN`, `MAINT`, `no check`.
-pub(crate) fn status_word(server: &Server, health: &Health) -> String {
-    use protocol::snapshot::AdminCause;
-    if health.admin == ServerAdmin::Maint {
-        return match health.admin_cause {
-            AdminCause::Resolution => "MAINT (resolution)".to_owned(),
-            _ => "MAINT".to_owned(),
-        };
+    #[test]
+    fn counts_rise_and_fall_as_haproxy_counts() {
+        assert_eq!(operational(0, 2, 3), Operational::Down);
+        assert_eq!(operational(1, 2, 3), Operational::GoingUp);
+        assert_eq!(operational(2, 2, 3), Operational::GoingDown);
+        assert_eq!(operational(4, 2, 3), Operational::Up);
+        assert_eq!(operational(1, 1, 1), Operational::Up);
     }
-    let (rise, fall) = server
-        .config
-        .check
-        .as_ref()
-        .map_or((1, 1), |check| (check.rise.max(1), check.fall.max(1)));
-    let up = if health.admin == ServerAdmin::Drain {
-        "DRAIN"
-    } else {
-        "UP"
-    };
-    match health.operational {
-        Operational::NoCheck if health.admin == ServerAdmin::Drain => "DRAIN".to_owned(),
-        Operational::NoCheck => "no check".to_owned(),
-        Operational::Down => "DOWN".to_owned(),
-        Operational::GoingUp => format!("DOWN {}/{rise}", health.health),
-        Operational::Up | Operational::GoingDown if health.health + 1 < rise + fall => {
-            format!("{up} {}/{fall}", (health.health + 1).saturating_sub(rise))
-        }
-        Operational::Up | Operational::GoingDown => up.to_owned(),
-    }
-}
-
-/// `Layer7 wrong status, code: 503, info: "Service Unavailable", check duration: 0ms`.
-fn reason(outcome: &Outcome, duration: Duration) -> String {
-    let mut text = Outcome::description(outcome.status).to_owned();
-    if let Some(code) = outcome.code.filter(|_| is_by_status(outcome.status)) {
-        text.push_str(&format!(", code: {code}"));
-    }
-    // A check that passed by its status needs no more words.
-    if !outcome.detail.is_empty() && outcome.status != "L7OK" {
-        text.push_str(&format!(", info: \"{}\"", outcome.detail));
-    }
-    text.push_str(&format!(", check duration: {}ms", duration.as_millis()));
-    text
-}
-
-fn is_by_status(status: &str) -> bool {
-    matches!(status, "L7OK" | "L7STS")
-}
-
-fn event_reason(outcome: &Outcome) -> String {
-    let mut text = Outcome::description(outcome.status).to_owned();
-    if let Some(code) = outcome.code {
-        text.push_str(&format!(" {code}"));
-    }
-    if !outcome.detail.is_empty() {
-        text.push_str(&format!(", {}", outcome.detail));
-    }
-    text
 }

@@ -1,135 +1,144 @@
-//! Health checks: one task for each checked server, probes over TCP and HTTP, and what their results change.
+//! Health checks: when they run, what they speak, and what their results change.
 //!
-//! HAProxy's manual, `check`, `inter`, `rise`, `fall`, `option httpchk`.
+//! `schedule` begins them, `script` runs the steps of a `plan` (`connection`, `http`, `expect`, `protocols`), `agent` and
+//! `external` are the other two kinds; `observe` watches the traffic; `change` and `admin` take results and wishes in.
+//! HAProxy's manual, `check`, `option httpchk`, `http-check`, `tcp-check`, `agent-check`, `observe`, `track`.
 
+pub(crate) mod admin;
+pub(crate) mod agent;
 mod change;
-mod probe;
+mod connection;
+mod expect;
+mod external;
+mod http;
+mod observe;
+mod outcome;
+mod plan;
+mod protocols;
+mod schedule;
+mod script;
+mod state;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-use protocol::operation::ServerAdmin;
-use protocol::snapshot::Operational;
-use tokio::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::app::Shared;
-use crate::state::{Backend, Server};
+use crate::state::{Backend, BackendId, Health, Server, ServerId};
 
-pub(crate) use change::{
-    announce_backend, change_time, changed, is_down, is_stopped, lock_health, record, server_word,
-    servers_left, status_word,
+pub(crate) use change::{announce_backend, servers_left};
+pub use external::Commands;
+pub(crate) use observe::{Sight, see};
+pub use outcome::Outcome;
+pub use plan::{CheckTls, Checks, Plan, compile};
+pub use schedule::start;
+pub(crate) use state::{
+    checked_server, effective_admin, is_down, is_stopped, server_word, status_word,
 };
-pub use probe::{CheckTls, Outcome, validate};
 
-/// How TLS checks connect: the connector and the name, for a server's place in `Shared::backends`.
-pub type TlsFor = dyn Fn(&Backend, &Server) -> Option<CheckTls>;
+/// A server's state, locked. A panic elsewhere leaves it whole: each change is one assignment.
+pub(crate) fn lock_health(server: &Server) -> MutexGuard<'_, Health> {
+    server.health.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-/// Starts a task for each checked server on the calling runtime. First checks are spread over the shortest
-/// interval, as HAProxy spreads them.
-pub fn start(shared: &Arc<Shared>, tls_for: &TlsFor) {
-    let checked: Vec<_> = shared
-        .backends
-        .iter()
-        .flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)))
-        .filter(|(_, server)| server.config.check.is_some())
-        .collect();
-    let shortest = checked
-        .iter()
-        .filter_map(|(_, server)| server.config.check.as_ref())
-        .map(|check| check.inter)
-        .min()
-        .unwrap_or_default();
-    let count = u32::try_from(checked.len()).unwrap_or(u32::MAX).max(1);
-    for (position, (backend, server)) in checked.into_iter().enumerate() {
-        let Some(probe) = probe::Probe::of(shared, backend, server, tls_for(backend, server))
-        else {
+fn is_up(server: &Server) -> bool {
+    state::is_up(server)
+}
+
+/// A server whose check is to come soon.
+pub(super) type Hurry = (BackendId, ServerId);
+
+/// What the other rooms and the supervisor reach of the checks.
+#[derive(Debug, Default)]
+pub struct HealthDoor {
+    /// Commands of external checks.
+    pub commands: Commands,
+    suspects: Mutex<Vec<Hurry>>,
+    wake: tokio::sync::Notify,
+}
+
+/// Suspected servers that wait for their turn; more are looked at by their own time.
+const MAX_SUSPECTS: usize = 4_096;
+
+impl HealthDoor {
+    /// Servers that are suspected since the last call. Cancel-safe.
+    async fn hurried(&self) -> Vec<Hurry> {
+        loop {
+            let suspects = std::mem::take(&mut *self.suspects());
+            if !suspects.is_empty() {
+                return suspects;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, Vec<Hurry>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets a server's next check come soon.
+fn hurry(shared: &Shared, backend: &Backend, server: &Server) {
+    let mut suspects = shared.health.suspects();
+    if suspects.len() < MAX_SUSPECTS {
+        suspects.push((backend.id, server.id));
+    }
+    drop(suspects);
+    shared.health.wake.notify_one();
+}
+
+/// Connects servers with those that track them, and gives them the state of the tracked server.
+pub fn link_trackers(shared: &Shared) {
+    use std::collections::HashMap;
+    let config = &shared.config;
+    let mut places = HashMap::new();
+    for backend in &shared.backends {
+        for server in &backend.servers {
+            places.insert(
+                (backend.name.as_str(), server.name.as_str()),
+                (backend.id, server.id),
+            );
+        }
+    }
+    let mut trackers: HashMap<Hurry, Vec<Hurry>> = HashMap::new();
+    for backend in &shared.backends {
+        let Some(proxy) = config.proxies.get(backend.config_index) else {
             continue;
         };
-        let delay = shortest * u32::try_from(position).unwrap_or(0) / count;
-        tokio::spawn(check_forever(
-            Arc::clone(shared),
-            Arc::clone(backend),
-            Arc::clone(server),
-            probe,
-            delay,
-        ));
-    }
-}
-
-/// Most by which `spread-checks` may change an interval, in per cent.
-const MAX_SPREAD_PERCENT: u64 = 50;
-
-async fn check_forever(
-    shared: Arc<Shared>,
-    backend: Arc<Backend>,
-    server: Arc<Server>,
-    probe: probe::Probe,
-    delay: Duration,
-) {
-    let mut next = Instant::now() + delay;
-    let mut turn: u64 = 0;
-    loop {
-        tokio::time::sleep_until(next).await;
-        if shared.draining.load(Relaxed) && shared.sessions.count() == 0 {
-            return;
-        }
-        turn = turn.wrapping_add(1);
-        let paused = {
-            let health = lock_health(&server);
-            !health.checks_enabled || health.admin == ServerAdmin::Maint
-        };
-        let interval = interval(&server);
-        if !paused {
-            let started = Instant::now();
-            let (outcome, passed) = probe.run(&server, interval).await;
-            let duration = started.elapsed();
-            // The operator may have put it into maintenance meanwhile: the result no longer matters.
-            let still_wanted = {
-                let health = lock_health(&server);
-                health.checks_enabled && health.admin != ServerAdmin::Maint
-            };
-            if still_wanted {
-                record(&shared, &backend, &server, &outcome, passed, duration);
+        for server in &backend.servers {
+            let tracked = server.config.track.as_ref().and_then(|track| {
+                let (proxy, server) = config.tracked(proxy, track)?;
+                places.get(&(proxy.name.text.as_str(), server.name.text.as_str()))
+            });
+            if let Some(tracked) = tracked {
+                // Set once, here.
+                let _ = server.tracked.set(*tracked);
+                trackers
+                    .entry(*tracked)
+                    .or_default()
+                    .push((backend.id, server.id));
             }
         }
-        // The state may have changed: a server that begins to fail is looked at after `fastinter`.
-        let interval = spread(&shared, self::interval(&server), turn, server.id.0);
-        next += interval;
-        let now = Instant::now();
-        if next <= now {
-            next = now + interval;
+    }
+    for (tracked, list) in trackers {
+        if let Some((_, server)) = state::server_at(shared, tracked) {
+            let _ = server.trackers.set(list);
         }
     }
-}
-
-/// The interval that a server's state asks for.
-fn interval(server: &Server) -> Duration {
-    let Some(check) = &server.config.check else {
-        return Duration::from_secs(2);
-    };
-    let operational = lock_health(server).operational;
-    match operational {
-        Operational::Up | Operational::NoCheck => check.inter,
-        Operational::GoingUp | Operational::GoingDown => check.fastinter.unwrap_or(check.inter),
-        Operational::Down => check.downinter.unwrap_or(check.inter),
+    for backend in &shared.backends {
+        for server in backend
+            .servers
+            .iter()
+            .filter(|server| server.tracked.get().is_some())
+        {
+            let leader = lock_health(checked_server(shared, server)).clone();
+            let mut health = lock_health(server);
+            health.operational = match is_down(&leader) {
+                true => protocol::snapshot::Operational::Down,
+                false => protocol::snapshot::Operational::Up,
+            };
+            health.stopping = leader.stopping;
+            health.inherited = effective_admin(&leader);
+            drop(health);
+            server.publish();
+        }
     }
-}
-
-/// `spread-checks`: the interval changed by up to so many per cent either way.
-fn spread(shared: &Shared, interval: Duration, turn: u64, salt: u32) -> Duration {
-    let percent = u64::from(shared.config.global.spread_checks).min(MAX_SPREAD_PERCENT);
-    if percent == 0 {
-        return interval;
-    }
-    let random = shared
-        .clock
-        .now_us()
-        .wrapping_add(turn)
-        .wrapping_add(u64::from(salt))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        >> 33;
-    let width = interval.as_micros() as u64 * percent / 100;
-    let shift = random % (2 * width + 1);
-    Duration::from_micros(interval.as_micros() as u64 + shift - width)
 }

@@ -1,6 +1,7 @@
 //! The end of every transaction: the answer that is owed, timings, counters, the log. Even an abort passes here.
 
 use crate::app::{App, FrontendRuntime};
+use crate::health::Sight;
 use crate::http1::Framing;
 use crate::log::Gauges;
 use crate::rules::AnswerKind;
@@ -149,6 +150,15 @@ pub(crate) fn account(app: &App, front: &FrontendRuntime, txn: &Transaction) {
         .last_session_ms
         .store(times.end_us / 1_000, std::sync::atomic::Ordering::Relaxed);
     let Some(server) = &txn.server else { return };
+    if server
+        .config
+        .check
+        .as_ref()
+        .is_some_and(|check| check.observe.is_some())
+        && let Some(sight) = sight(txn)
+    {
+        crate::health::see(&app.shared, back, server, sight);
+    }
     let own = &server.counters;
     own.bytes_in.add(txn.bytes_in);
     own.bytes_out.add(txn.bytes_out);
@@ -177,6 +187,20 @@ pub(crate) fn account(app: &App, front: &FrontendRuntime, txn: &Transaction) {
             own.record(span);
             all.record(span);
         }
+    }
+}
+
+/// What a transaction showed of its server; `None` where it says nothing of it.
+fn sight(txn: &Transaction) -> Option<Sight> {
+    let end = txn.termination;
+    match (end.cause, end.stage) {
+        (Cause::Server | Cause::ServerTimeout, Stage::Connect) => Some(Sight::ConnectFailed),
+        (Cause::ServerTimeout, Stage::Headers) => Some(Sight::Timeout),
+        (Cause::Server, Stage::Headers) => Some(Sight::ReadError),
+        (Cause::Proxy, Stage::Headers) if txn.timings.response_us == 0 => Some(Sight::BrokenHead),
+        _ if txn.timings.response_us > 0 && txn.status > 0 => Some(Sight::Status(txn.status)),
+        _ if txn.timings.connected_us > 0 => Some(Sight::Connected),
+        _ => None,
     }
 }
 

@@ -40,7 +40,6 @@ pub fn compile(
             ..CompiledRules::default()
         },
     };
-    crate::health::validate(proxy, compiler.diagnostics);
     compiler.captures(proxy);
     compiler.run(proxy);
     compiler.rules

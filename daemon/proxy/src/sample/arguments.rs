@@ -203,8 +203,8 @@ pub(super) fn variable(text: &str) -> Result<String, DiagnosticKind> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.');
     match scope {
-        "txn" | "req" | "res" if plain => Ok(text.to_owned()),
-        "sess" | "proc" | "check" if plain => Err(DiagnosticKind::NotSupportedYet),
+        "txn" | "req" | "res" | "check" if plain => Ok(text.to_owned()),
+        "sess" | "proc" if plain => Err(DiagnosticKind::NotSupportedYet),
         _ => Err(DiagnosticKind::InvalidValue),
     }
 }

@@ -1,15 +1,16 @@
 //! A server's facts, state and counters.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 
 use arc_swap::ArcSwapOption;
-use config::haproxy::ServerConfig;
+use config::haproxy::{InitState, ServerConfig};
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::{AdminCause, Operational};
 
+use super::backend::BackendId;
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
 
 /// Index of a server in its backend.
@@ -55,6 +56,41 @@ pub struct Health {
     pub check_detail: String,
     /// Latest results, oldest first; at most 20.
     pub check_history: VecDeque<bool>,
+    /// It answers, and wants no new clients (`disable-on-404`, `set server … health stopping`).
+    pub stopping: bool,
+    /// The administrative state of the server that it tracks.
+    pub inherited: ServerAdmin,
+    /// Its traffic has errors: the next check comes after `fastinter`.
+    pub suspected: bool,
+    /// `set server … check-addr`.
+    pub check_address: Option<IpAddr>,
+    /// `set server … check-port`.
+    pub check_port: Option<u16>,
+    /// What its agent says, if it has one.
+    pub agent: Option<Box<AgentHealth>>,
+}
+
+/// What an agent says of its server.
+#[derive(Clone, Debug)]
+pub struct AgentHealth {
+    /// Whether it is asked (`disable agent`).
+    pub enabled: bool,
+    /// Where it is asked; the server's own address if absent.
+    pub address: Option<IpAddr>,
+    /// Where it is asked.
+    pub port: u16,
+    /// What is sent to it first.
+    pub send: String,
+    /// 1 is up, 0 is down.
+    pub health: u32,
+    /// Short word of the last answer.
+    pub status: &'static str,
+    /// Its code.
+    pub code: Option<u16>,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What was said.
+    pub detail: String,
 }
 
 /// The ramp of a server that does not start slowly, in thousandths.
@@ -99,6 +135,12 @@ pub struct Server {
     pub shutdown_generation: AtomicU64,
     /// Wakes sessions to look at `shutdown_generation`.
     pub shutdown: tokio::sync::Notify,
+    /// Errors of its traffic in a row (`observe`).
+    pub consecutive_errors: AtomicU32,
+    /// The server that it tracks.
+    pub tracked: OnceLock<(BackendId, ServerId)>,
+    /// Servers that track it.
+    pub trackers: OnceLock<Vec<(BackendId, ServerId)>>,
 }
 
 impl Server {
@@ -129,13 +171,21 @@ impl Server {
                 (_, true) => AdminCause::Resolution,
                 _ => AdminCause::None,
             },
-            operational: if check.is_some() {
-                Operational::Up
-            } else {
-                Operational::NoCheck
+            operational: match check.map(|check| check.init_state) {
+                None => Operational::NoCheck,
+                Some(InitState::Up | InitState::FullyUp) => Operational::Up,
+                Some(InitState::Down) if check.is_some_and(|check| check.rise > 1) => {
+                    Operational::GoingUp
+                }
+                Some(InitState::Down | InitState::FullyDown) => Operational::Down,
             },
             // HAProxy starts a server up, one failure away from going down.
-            health: check.map_or(1, |check| check.rise),
+            health: check.map_or(1, |check| match check.init_state {
+                InitState::Up => check.rise,
+                InitState::FullyUp => check.rise + check.fall - 1,
+                InitState::Down => check.rise - 1,
+                InitState::FullyDown => 0,
+            }),
             changed_at_ms: now_ms,
             downtime_ms: 0,
             checks_enabled: check.is_some(),
@@ -144,6 +194,27 @@ impl Server {
             check_duration_ms: 0,
             check_detail: String::new(),
             check_history: VecDeque::new(),
+            stopping: false,
+            inherited: ServerAdmin::Ready,
+            suspected: false,
+            check_address: None,
+            check_port: None,
+            agent: config.agent.as_ref().map(|agent| {
+                Box::new(AgentHealth {
+                    enabled: true,
+                    address: agent
+                        .address
+                        .as_deref()
+                        .and_then(crate::health::agent::resolve),
+                    port: agent.port,
+                    send: agent.send.clone(),
+                    health: 1,
+                    status: "INI",
+                    code: None,
+                    duration_ms: 0,
+                    detail: String::new(),
+                })
+            }),
         };
         let fqdn = match &config.address {
             config::haproxy::ServerAddress::Host { host, .. }
@@ -169,6 +240,9 @@ impl Server {
             counters: ServerCounters::default(),
             shutdown_generation: AtomicU64::new(0),
             shutdown: tokio::sync::Notify::new(),
+            consecutive_errors: AtomicU32::new(0),
+            tracked: OnceLock::new(),
+            trackers: OnceLock::new(),
             health: Mutex::new(health),
             config,
         };
@@ -245,11 +319,13 @@ impl Server {
                 .health
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            let alive = !matches!(health.operational, Operational::Down | Operational::GoingUp);
-            match (health.admin, alive) {
+            let alive = !crate::health::is_down(&health);
+            match (crate::health::effective_admin(&health), alive) {
                 (ServerAdmin::Maint, _) | (_, false) => Usability::Down,
                 (ServerAdmin::Drain, true) => Usability::PersistentOnly,
-                (ServerAdmin::Ready, true) if self.user_weight.load(Relaxed) == 0 => {
+                (ServerAdmin::Ready, true)
+                    if health.stopping || self.user_weight.load(Relaxed) == 0 =>
+                {
                     Usability::PersistentOnly
                 }
                 (ServerAdmin::Ready, true) => Usability::Up,
@@ -282,6 +358,7 @@ pub struct ServerCounters {
     pub reuses: Counter,
     pub idle_connections: MaxGauge,
     pub failed_checks: Counter,
+    pub failed_by_traffic: Counter,
     pub down_transitions: Counter,
     pub last_session_ms: AtomicU64,
     pub responses: ResponseCounters,

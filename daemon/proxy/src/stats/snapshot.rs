@@ -38,7 +38,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
                     backend
                         .servers
                         .iter()
-                        .map(|server| server_stats(server, now_ms))
+                        .map(|server| server_stats(shared, server, now_ms))
                         .collect()
                 }),
                 backend: backend.map(|backend| backend_stats(proxy, backend, now_ms)),
@@ -176,7 +176,7 @@ fn since(last_ms: u64, now_ms: u64, sessions: u64) -> Option<u64> {
     (sessions > 0 && last_ms > 0).then(|| now_ms.saturating_sub(last_ms))
 }
 
-fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
+fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
     let counters = &server.counters;
     let health = lock_health(server).clone();
     let address = server.address.load();
@@ -198,7 +198,40 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         health: health.health,
         failures: counters.failed_checks.value(),
         history: health.check_history.iter().copied().collect(),
+        enabled: health.checks_enabled,
+        port: health.check_port.or(check.port).unwrap_or(0),
+        address: health
+            .check_address
+            .or(check.address)
+            .map_or(String::new(), |address| address.to_string()),
     });
+    let agent = health.agent.as_ref().map(|agent| CheckStats {
+        status: agent.status.to_owned(),
+        code: agent.code,
+        duration_ms: agent.duration_ms,
+        detail: agent.detail.clone(),
+        description: Outcome::description(agent.status).to_owned(),
+        rise: 1,
+        fall: 1,
+        health: agent.health,
+        failures: 0,
+        history: Vec::new(),
+        enabled: agent.enabled,
+        port: agent.port,
+        address: agent
+            .address
+            .map_or(String::new(), |address| address.to_string()),
+    });
+    let tracked = server.tracked.get().and_then(|(backend, tracked)| {
+        let backend = shared.backends.get(backend.0 as usize)?;
+        let tracked = backend.servers.get(tracked.0 as usize)?;
+        Some(format!("{}/{}", backend.name, tracked.name))
+    });
+    let observes = server
+        .config
+        .check
+        .as_ref()
+        .is_some_and(|check| check.observe.is_some());
     ServerStats {
         id: server.sid,
         name: server.name.clone(),
@@ -215,7 +248,7 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
         admin: health.admin,
         admin_cause: health.admin_cause,
         operational: health.operational,
-        status: status_word(server, &health),
+        status: status_word(shared, server, &health),
         // A drained server keeps its weight here, as HAProxy shows it.
         throttle: server.throttle(),
         weight: server.shown_weight(),
@@ -263,6 +296,11 @@ fn server_stats(server: &Server, now_ms: u64) -> ServerStats {
             &counters.total_time,
         ),
         check,
+        agent,
+        tracked: tracked.unwrap_or_default(),
+        inherited: health.inherited,
+        stopping: health.stopping,
+        failed_by_traffic: observes.then(|| counters.failed_by_traffic.value()),
     }
 }
 
@@ -475,6 +513,7 @@ fn clear_server(server: &Server, all: bool) {
         &counters.connects,
         &counters.reuses,
         &counters.failed_checks,
+        &counters.failed_by_traffic,
         &counters.down_transitions,
     ] {
         counter.clear();

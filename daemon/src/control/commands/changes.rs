@@ -89,7 +89,7 @@ pub(super) fn set_weight(words: &[&str], snapshot: &Snapshot) -> Parsed {
 pub(super) fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
     const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | \
                          check-port | fqdn | health | ssl | state | weight";
-    let (server, _) = server(words.first(), snapshot)?;
+    let (server, stats) = server(words.first(), snapshot)?;
     let value = words.get(2).copied();
     match words.get(1).copied() {
         Some("weight") => Ok(Operation::ServerWeight {
@@ -159,12 +159,95 @@ pub(super) fn set_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
         },
         Some(
             word @ ("agent" | "agent-addr" | "agent-port" | "agent-send" | "check-addr"
-            | "check-port" | "ssl"),
-        ) => Err(error(format!(
+            | "check-port"),
+        ) => set_check(word, server, stats, &words[2..]),
+        Some(word @ "ssl") => Err(error(format!(
             "'set server <srv> {word}' is not supported yet."
         ))),
         _ => Err(error(USAGE)),
     }
+}
+
+/// `set server B/S agent…`, `check-addr`, `check-port`; `words` are those behind it.
+fn set_check(word: &str, server: ServerName, stats: &ServerStats, words: &[&str]) -> Parsed {
+    let value = words.first().copied().filter(|value| !value.is_empty());
+    let is_agent = word.starts_with("agent");
+    if is_agent && stats.agent.is_none() {
+        let end = if word == "agent-port" { "" } else { "." };
+        return Err(error(format!(
+            "agent checks are not enabled on this server{end}"
+        )));
+    }
+    if !is_agent && stats.check.is_none() {
+        return Err(error("health checks are not enabled on this server"));
+    }
+    let read_port = |word: &str| match word.parse::<i64>() {
+        Err(_) => Err(error("provided port is not an integer")),
+        Ok(port) => match u16::try_from(port) {
+            Ok(port) => Ok(port),
+            Err(_) => Err(error("provided port is invalid")),
+        },
+    };
+    let (address, port) = match (word, value) {
+        ("agent", value) => {
+            let up = match value {
+                Some("up") => true,
+                Some("down") => false,
+                _ => return Err(error("'set server <srv> agent' expects 'up' or 'down'.")),
+            };
+            return Ok(Operation::ServerAgentHealth { server, up });
+        }
+        ("agent-send", value) => {
+            return Ok(Operation::ServerAgentTarget {
+                server,
+                address: None,
+                port: None,
+                send: Some(value.unwrap_or_default().to_owned()),
+            });
+        }
+        ("agent-port" | "check-port", None) => {
+            return Err(error(format!("set server <b>/<s> {word} requires a port.")));
+        }
+        ("agent-port" | "check-port", Some(value)) => (None, Some(read_port(value)?)),
+        (_, None) => {
+            return Err(error(format!(
+                "set server <b>/<s> {word} requires an address and optionally a port."
+            )));
+        }
+        (_, Some(value)) => {
+            let Ok(address) = value.parse::<IpAddr>() else {
+                return Err(error(format!("invalid addr '{value}'")));
+            };
+            let port = match (words.get(1), words.get(2)) {
+                (Some(&"port"), Some(port)) => Some(read_port(port)?),
+                _ => None,
+            };
+            (Some(address), port)
+        }
+    };
+    Ok(match is_agent {
+        true => Operation::ServerAgentTarget {
+            server,
+            address,
+            port,
+            send: None,
+        },
+        false => Operation::ServerCheckTarget {
+            server,
+            address,
+            port,
+        },
+    })
+}
+
+pub(super) fn agent(words: &[&str], snapshot: &Snapshot, enabled: bool) -> Parsed {
+    let (server, stats) = server(words.first(), snapshot)?;
+    if enabled && stats.agent.is_none() {
+        return Err(error(
+            "Agent was not configured on this server, cannot enable.",
+        ));
+    }
+    Ok(Operation::ServerAgent { server, enabled })
 }
 
 /// What HAProxy says after a change that it comments on.

@@ -1,0 +1,344 @@
+//! When checks run: one task with one list of due times for all servers. A task exists for a server only while its check
+//! is under way.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use protocol::operation::ServerAdmin;
+use protocol::snapshot::Operational;
+use tokio::time::Instant;
+
+use super::connection::{self, Detour, Limits, Target};
+use super::outcome::Outcome;
+use super::plan::{Checks, Kind};
+use super::script::Site;
+use super::{Hurry, agent, change, external, lock_health, script};
+use crate::app::App;
+use crate::state::{Backend, Server};
+
+/// Most by which `spread-checks` may change an interval, in per cent.
+const MAX_SPREAD_PERCENT: u64 = 50;
+/// Checks that come due within this time of one another are begun together.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// A check or an agent of a server.
+struct Entry {
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    checks: Arc<Checks>,
+    is_agent: bool,
+    /// Number of the next due time: those of an older number are void.
+    generation: RefCell<u64>,
+    /// It is under way, and schedules itself at its end.
+    running: RefCell<bool>,
+    turn: RefCell<u64>,
+}
+
+type Due = Reverse<(Instant, usize, u64)>;
+
+struct Schedule {
+    app: Arc<App>,
+    entries: Vec<Entry>,
+    due: RefCell<BinaryHeap<Due>>,
+    /// Something was put in front of what the task waits for.
+    moved: tokio::sync::Notify,
+}
+
+/// Starts all checks on the calling runtime. First checks are spread over the shortest interval, as HAProxy spreads them.
+pub fn start(app: &Arc<App>) {
+    let mut entries = Vec::new();
+    for runtime in &app.backends {
+        for server in &runtime.backend.servers {
+            let entry = |is_agent| Entry {
+                backend: Arc::clone(&runtime.backend),
+                server: Arc::clone(server),
+                checks: Arc::clone(&runtime.checks),
+                is_agent,
+                generation: RefCell::new(0),
+                running: RefCell::new(false),
+                turn: RefCell::new(0),
+            };
+            if server.config.check.is_some() {
+                entries.push(entry(false));
+            }
+            if server.config.agent.is_some() {
+                entries.push(entry(true));
+            }
+        }
+    }
+    if entries.is_empty() {
+        return;
+    }
+    let global = &app.shared.config.global;
+    let shortest = entries
+        .iter()
+        .map(Entry::configured_interval)
+        .min()
+        .unwrap_or_default();
+    let span = global
+        .max_spread_checks
+        .map_or(shortest, |most| most.min(shortest));
+    let count = u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1);
+    let now = Instant::now();
+    let due = (0..entries.len())
+        .map(|at| Reverse((now + span * u32::try_from(at).unwrap_or(0) / count, at, 0)))
+        .collect();
+    let schedule = Rc::new(Schedule {
+        app: Arc::clone(app),
+        entries,
+        due: RefCell::new(due),
+        moved: tokio::sync::Notify::new(),
+    });
+    tokio::task::spawn_local(run(schedule));
+}
+
+async fn run(schedule: Rc<Schedule>) {
+    let shared = Arc::clone(&schedule.app.shared);
+    loop {
+        let first = schedule.due.borrow().peek().map(|Reverse((at, ..))| *at);
+        let until = first.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = schedule.moved.notified() => continue,
+            hurried = shared.health.hurried() => {
+                hurried.iter().for_each(|place| schedule.hurry(*place));
+                continue;
+            }
+        }
+        if shared.draining.load(Relaxed) && shared.sessions.count() == 0 {
+            return;
+        }
+        let horizon = Instant::now() + TOGETHER;
+        while let Some(index) = schedule.take_due(horizon) {
+            schedule.begin(index);
+        }
+    }
+}
+
+impl Entry {
+    fn configured_interval(&self) -> Duration {
+        let (config, agent) = (&self.server.config.check, &self.server.config.agent);
+        match (config, agent) {
+            (Some(check), _) if !self.is_agent => check.inter,
+            (_, Some(agent)) => agent.inter,
+            _ => Duration::from_secs(2),
+        }
+    }
+
+    /// The interval that the server's state asks for.
+    fn interval(&self) -> Duration {
+        let Some(check) = self.server.config.check.as_ref().filter(|_| !self.is_agent) else {
+            return self.configured_interval();
+        };
+        let health = lock_health(&self.server);
+        match health.operational {
+            Operational::Up | Operational::NoCheck if !health.suspected => check.inter,
+            Operational::Down => check.downinter.unwrap_or(check.inter),
+            _ => check.fastinter.unwrap_or(check.inter),
+        }
+    }
+
+    /// Whether the check may run now.
+    fn is_wanted(&self) -> bool {
+        let health = lock_health(&self.server);
+        if self.is_agent {
+            return health.agent.as_ref().is_some_and(|agent| agent.enabled);
+        }
+        health.checks_enabled && super::effective_admin(&health) != ServerAdmin::Maint
+    }
+}
+
+impl Schedule {
+    /// The next check that is due by now.
+    fn take_due(&self, horizon: Instant) -> Option<usize> {
+        let mut due = self.due.borrow_mut();
+        loop {
+            let Reverse((at, index, generation)) = *due.peek()?;
+            if at > horizon {
+                return None;
+            }
+            due.pop();
+            if *self.entries[index].generation.borrow() == generation {
+                return Some(index);
+            }
+        }
+    }
+
+    fn put(&self, index: usize, at: Instant) {
+        let entry = &self.entries[index];
+        let generation = {
+            let mut generation = entry.generation.borrow_mut();
+            *generation += 1;
+            *generation
+        };
+        let mut due = self.due.borrow_mut();
+        let is_first = due.peek().is_none_or(|Reverse((first, ..))| at < *first);
+        due.push(Reverse((at, index, generation)));
+        if is_first {
+            self.moved.notify_one();
+        }
+    }
+
+    /// Runs a check, and schedules the next one after it.
+    fn begin(self: &Rc<Self>, index: usize) {
+        let entry = &self.entries[index];
+        let started = Instant::now();
+        if !entry.is_wanted() {
+            self.put(index, started + entry.interval());
+            return;
+        }
+        *entry.running.borrow_mut() = true;
+        let schedule = Rc::clone(self);
+        // A plain check of a connection is the common one: its task stays small.
+        let alone = (!entry.is_agent && entry.checks.plan.is_plain())
+            .then(|| plain_target(entry))
+            .flatten();
+        match alone {
+            Some(to) => {
+                tokio::task::spawn_local(async move {
+                    let entry = &schedule.entries[index];
+                    let limits = limits(&schedule.app, entry, started);
+                    let until = limits.connect_until(started);
+                    let outcome = connection::connect_alone(&entry.server, to, until).await;
+                    let outcome = entry.checks.plan.told(outcome);
+                    schedule.finish_check(index, started, &outcome);
+                });
+            }
+            None => {
+                tokio::task::spawn_local(async move { schedule.check(index, started).await });
+            }
+        }
+    }
+
+    async fn check(&self, index: usize, started: Instant) {
+        let entry = &self.entries[index];
+        let limits = limits(&self.app, entry, started);
+        if entry.is_agent {
+            let said = agent::ask(&entry.server, limits).await;
+            if entry.is_wanted() {
+                let duration = started.elapsed();
+                agent::apply(
+                    &self.app.shared,
+                    &entry.backend,
+                    &entry.server,
+                    said,
+                    duration,
+                );
+            }
+            return self.next(index, started);
+        }
+        let site = Site {
+            app: &self.app,
+            backend: &entry.backend,
+            server: &entry.server,
+            checks: &entry.checks,
+            limits,
+        };
+        let outcome = match entry.checks.plan.kind {
+            Kind::External => external::run(site).await,
+            _ => script::run(site).await,
+        };
+        self.finish_check(index, started, &outcome);
+    }
+
+    fn finish_check(&self, index: usize, started: Instant, outcome: &Outcome) {
+        let entry = &self.entries[index];
+        // The operator may have put it into maintenance meanwhile: the result no longer matters.
+        if entry.is_wanted() {
+            lock_health(&entry.server).suspected = false;
+            entry.server.consecutive_errors.store(0, Relaxed);
+            let duration = Some(started.elapsed());
+            change::record(
+                &self.app.shared,
+                &entry.backend,
+                &entry.server,
+                outcome,
+                duration,
+            );
+        }
+        self.next(index, started);
+    }
+
+    /// The state may have changed: a server that begins to fail is looked at after `fastinter`.
+    fn next(&self, index: usize, started: Instant) {
+        let entry = &self.entries[index];
+        *entry.running.borrow_mut() = false;
+        let interval = self.spread(entry, entry.interval());
+        let now = Instant::now();
+        let next = started + interval;
+        self.put(index, if next > now { next } else { now + interval });
+    }
+
+    /// `spread-checks`: the interval changed by up to so many per cent either way.
+    fn spread(&self, entry: &Entry, interval: Duration) -> Duration {
+        let shared = &self.app.shared;
+        let percent = u64::from(shared.config.global.spread_checks).min(MAX_SPREAD_PERCENT);
+        if percent == 0 {
+            return interval;
+        }
+        let turn = {
+            let mut turn = entry.turn.borrow_mut();
+            *turn += 1;
+            *turn
+        };
+        let random = shared
+            .clock
+            .now_us()
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .wrapping_add(turn << 20)
+            .wrapping_add(u64::from(entry.server.id.0))
+            >> 33;
+        let width = interval.as_micros() as u64 * percent / 100;
+        let shift = if width == 0 {
+            0
+        } else {
+            random % (2 * width + 1)
+        };
+        Duration::from_micros(interval.as_micros() as u64 + shift - width)
+    }
+
+    /// A server is suspected: its next check comes after `fastinter` at the latest.
+    fn hurry(&self, place: Hurry) {
+        let found = self
+            .entries
+            .iter()
+            .position(|entry| !entry.is_agent && (entry.backend.id, entry.server.id) == place);
+        if let Some(index) = found
+            && !*self.entries[index].running.borrow()
+        {
+            let entry = &self.entries[index];
+            let check = entry.server.config.check.as_ref();
+            let soon = check.map_or(Duration::ZERO, |check| {
+                check.fastinter.unwrap_or(check.inter)
+            });
+            self.put(index, Instant::now() + soon);
+        }
+    }
+}
+
+/// Where a check of the connection alone goes; `None` if it takes more than TCP.
+fn plain_target(entry: &Entry) -> Option<std::net::SocketAddr> {
+    let check = entry.server.config.check.as_ref()?;
+    if check.tls || check.send_proxy {
+        return None;
+    }
+    match connection::target(&entry.server, Detour::default()) {
+        Target::Tcp(to) if to.port() != 0 => Some(to),
+        _ => None,
+    }
+}
+
+fn limits(app: &App, entry: &Entry, started: Instant) -> Limits {
+    let proxy = app.shared.config.proxies.get(entry.backend.config_index);
+    Limits {
+        started,
+        interval: entry.interval(),
+        check: proxy.and_then(|proxy| proxy.timeouts.check),
+        connect: proxy.and_then(|proxy| proxy.timeouts.connect),
+    }
+}
