@@ -1,10 +1,11 @@
 //! Names of servers resolved while the worker runs: the same states, addresses, weights and log lines as haproxy's, from
 //! the same scripted name server.
 
+use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tandem_tests::beside::{BOTH, Differences, Side, Which};
+use tandem_tests::beside::{BOTH, Differences, Side, Which, read_until};
 use tandem_tests::dns::{NameServer, Says};
 use tandem_tests::wait::wait_for;
 use tandem_tests::{Outcome, ensure, require};
@@ -413,5 +414,57 @@ fn a_reload_keeps_what_was_resolved() -> Outcome {
     })?;
     let found = servers(&side)?;
     ensure!(found == expected, "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn kept_connections_do_not_outlive_the_address() -> Outcome {
+    require!("tandemd");
+    let dns = NameServer::start()?;
+    dns.set("a.test", addresses(&["127.0.0.1"]));
+    // One port on all loopback addresses: the answer says which one was reached.
+    let listener = std::net::TcpListener::bind("0.0.0.0:0")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4_096];
+                while let Ok(count) = stream.read(&mut buffer) {
+                    let Ok(own) = stream.local_addr() else { return };
+                    let body = own.ip().to_string();
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if count == 0 || stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    for options in ["", " send-proxy-v2"] {
+        dns.set("a.test", addresses(&["127.0.0.1"]));
+        let side = Side::start(
+            Which::Tandem,
+            &text(
+                &dns,
+                &format!(" http-reuse always\n server s a.test:{port}{options}\n"),
+            ),
+        )?;
+        wait_servers(&side, &[&format!("127.0.0.1:{port} no check 1")])?;
+        let mut client = side.connect()?;
+        let mut ask = |expected: &str| -> Outcome {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")?;
+            let answer = read_until(&mut client, expected);
+            ensure!(answer.ends_with(expected), "{options}: {answer}");
+            Ok(())
+        };
+        ask("127.0.0.1")?;
+        ask("127.0.0.1")?;
+        dns.set("a.test", addresses(&["127.0.0.2"]));
+        wait_servers(&side, &[&format!("127.0.0.2:{port} no check 1")])?;
+        ask("127.0.0.2")?;
+    }
     Ok(())
 }

@@ -377,7 +377,9 @@ async fn kept(
         let (at, mut connection) = c.private.take()?;
         let alive =
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
-        return (at == index && alive).then(|| {
+        // A server that moved to another address is not reached by what leads to the old one.
+        let same_place = connection.address == address_for(server, &c.session);
+        return (at == index && alive && same_place).then(|| {
             connection.reused = true;
             connection
         });
