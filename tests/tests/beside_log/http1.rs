@@ -6,6 +6,7 @@ use super::play::Step::{self, Leave, Pause, Reset, Send, Shut, Until};
 const SILENT: &str = "GET /silent HTTP/1.1\r\nhost: a\r\n\r\n";
 const WEBSOCKET: &str = "GET /websocket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
+/// Times are told in two classes with their border at 280 ms: no pause is near it.
 fn one(text: &'static str) -> Vec<Step> {
     vec![Send(text)]
 }
@@ -15,13 +16,13 @@ fn one(text: &'static str) -> Vec<Step> {
 #[rustfmt::skip]
 pub(crate) fn abort_cases() -> Vec<Case> {
     vec![
-        case("the client shuts while it waits", "", ONE, vec![Send(SILENT), Pause(300), Shut]),
-        case("the client closes while it waits", "", ONE, vec![Send(SILENT), Pause(300), Leave]),
-        case("the client resets while it waits", "", ONE, vec![Send(SILENT), Pause(300), Reset]),
+        case("the client shuts while it waits", "", ONE, vec![Send(SILENT), Pause(600), Shut]),
+        case("the client closes while it waits", "", ONE, vec![Send(SILENT), Pause(600), Leave]),
+        case("the client resets while it waits", "", ONE, vec![Send(SILENT), Pause(600), Reset]),
         case("the client shuts with its request", "", ONE, vec![Send(SILENT), Shut]),
-        case("the client shuts behind a body", "", ONE, vec![Send("POST /silent HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc"), Pause(300), Shut]),
+        case("the client shuts behind a body", "", ONE, vec![Send("POST /silent HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc"), Pause(600), Shut]),
         case("the client sends the next request and stays", "", ONE, vec![Send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(100), Send("GET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]).lines(2),
-        case("the client leaves in the pause before another try", "", " timeout connect 2s\n server s1 127.0.0.1:1\n", vec![Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(300), Leave]),
+        case("the client leaves in the pause before another try", "", " timeout connect 2s\n server s1 127.0.0.1:1\n", vec![Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(600), Leave]),
     ]
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn http1_cases() -> Vec<Case> {
     vec![
         case("the client shuts and is served", "", ONE, vec![Send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(100), Shut]),
         case("early answer, then the next request", "", ONE, vec![Send("POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Until("big"), Send("defghi!GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]).lines(2),
-        case("early answer, and the client leaves", "", ONE, vec![Send("POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Until("big"), Pause(300), Leave]),
+        case("early answer, and the client leaves", "", ONE, vec![Send("POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Until("big"), Pause(600), Leave]),
         case("early answer of a server that closes", "", ONE, vec![Send("POST /early-close HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Until("big"), Pause(100), Send("defghi!GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]).lines(2),
         case("early answer to who asks before the body", "", ONE, vec![Send("POST /early HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"), Until("big"), Send("abc!GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]).lines(2),
         case("asked before the body", "", ONE, vec![Send("POST /100 HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"), Until("100 Continue\r\n\r\n"), Send("ab")]),
@@ -53,7 +54,7 @@ pub(crate) fn http1_cases() -> Vec<Case> {
         case("a trailer from the client", "", ONE, one("POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nx-end: 1\r\n\r\n")),
         case("another try after a status", "", " retries 2\n retry-on 503\n server s1 {origin}\n", one("GET /flaky/503 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("another try of a body", "", " retries 2\n retry-on 503\n server s1 {origin}\n", one("POST /flaky/body HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello")),
-        case("no other try while the body is coming", "", " retries 2\n retry-on all-retryable-errors\n server s1 {origin}\n", vec![Send("POST /flaky/late HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhe"), Pause(200), Send("llo")]),
+        case("no other try while the body is coming", "", " retries 2\n retry-on all-retryable-errors\n server s1 {origin}\n", vec![Send("POST /flaky/late HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhe"), Pause(60), Send("llo")]),
         case("another try after nothing", "", " retries 2\n retry-on empty-response\n server s1 {origin}\n", one("GET /flaky/close HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("another try after junk", "", " retries 2\n retry-on junk-response\n server s1 {origin}\n", one("GET /flaky/junk HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("another try after silence", "", " retries 2\n timeout server 500ms\n retry-on response-timeout\n server s1 {origin}\n", one("GET /flaky/silent HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
@@ -63,12 +64,12 @@ pub(crate) fn http1_cases() -> Vec<Case> {
         case("no other try after another event", "", " retry-on empty-response\n server s1 {origin}\n", one("GET /500 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("no other try", " http-request disable-l7-retry\n", " retry-on 500\n server s1 {origin}\n", one("GET /500 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("never another try to connect", "", " retry-on none\n server s1 127.0.0.1:1\n", one("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
-        case("the body is read first", " option http-buffer-request\n http-request deny if { req.body -m sub bad }\n", ONE, vec![Send("POST /flaky/buffer HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10\r\n\r\nabc"), Pause(200), Send("bad4567")]),
-        case("the body is read first, and sent", "", " option http-buffer-request\n server s1 {origin}\n", vec![Send("POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"), Pause(200), Send("0\r\nx-end: 1\r\n\r\n")]),
+        case("the body is read first", " option http-buffer-request\n http-request deny if { req.body -m sub bad }\n", ONE, vec![Send("POST /flaky/buffer HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10\r\n\r\nabc"), Pause(60), Send("bad4567")]),
+        case("the body is read first, and sent", "", " option http-buffer-request\n server s1 {origin}\n", vec![Send("POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"), Pause(60), Send("0\r\nx-end: 1\r\n\r\n")]),
         case("the body is read first, and does not come", " option http-buffer-request\n timeout http-request 500ms\n", ONE, one("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")),
-        case("the body is read first, and the client leaves", " option http-buffer-request\n", ONE, vec![Send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Pause(200), Leave]),
+        case("the body is read first, and the client leaves", " option http-buffer-request\n", ONE, vec![Send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"), Pause(60), Leave]),
         case("the body is read first, and asked for", " option http-buffer-request\n http-request return status 200 hdr x-body %[req.body]\n", ONE, vec![Send("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n"), Until("100 Continue\r\n\r\n"), Send("abc")]),
-        case("a rule waits for the body", " http-request wait-for-body time 2s\n http-request return status 200 hdr x-body %[req.body] hdr x-len %[req.body_len] hdr x-size %[req.body_size] hdr x-b %[req.body_param(b)]\n", ONE, vec![Send("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 7\r\n\r\na=1&"), Pause(200), Send("b=2")]),
+        case("a rule waits for the body", " http-request wait-for-body time 2s\n http-request return status 200 hdr x-body %[req.body] hdr x-len %[req.body_len] hdr x-size %[req.body_size] hdr x-b %[req.body_param(b)]\n", ONE, vec![Send("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 7\r\n\r\na=1&"), Pause(60), Send("b=2")]),
         case("a rule waits for a part", " http-request wait-for-body time 2s at-least 2\n http-request return status 200 hdr x-body %[req.body] hdr x-size %[req.body_size]\n", ONE, one("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\nabc")),
         case("a rule waits in vain", " http-request wait-for-body time 400ms\n http-request return status 200 hdr x-len %[req.body_len]\n", ONE, one("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\nabc")),
         case("captures by number", " declare capture request len 4\n capture request header user-agent len 8\n declare capture response len 6\n", " http-request capture path id 0\n http-response capture status id 0\n server s1 {origin}\n", one("GET /longpath HTTP/1.1\r\nhost: a\r\nuser-agent: me\r\nconnection: close\r\n\r\n")),
