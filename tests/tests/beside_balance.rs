@@ -15,22 +15,44 @@ impl Seeded {
     }
 }
 
-/// The algorithms, each with how its requests differ from each other.
-const ALGORITHMS: [&str; 14] = [
+/// The algorithms, with `hash-type` where it matters.
+const ALGORITHMS: [&str; 36] = [
     "roundrobin",
     "static-rr",
     "leastconn",
+    "first",
     "source",
+    "source\n hash-type map-based djb2 avalanche",
+    "source\n hash-type consistent",
+    "source\n hash-type consistent crc32",
     "uri",
     "uri whole",
     "uri len 6",
     "uri depth 2",
     "uri len 9 depth 1",
+    "uri path-only",
+    "uri whole path-only depth 2",
+    "uri\n hash-type map-based djb2",
+    "uri\n hash-type map-based crc32",
+    "uri\n hash-type map-based sdbm avalanche",
+    "uri\n hash-type map-based crc32 avalanche",
+    "uri\n hash-type consistent",
+    "uri\n hash-type consistent sdbm",
+    "uri\n hash-type consistent djb2",
+    "uri\n hash-type consistent djb2 avalanche",
+    "uri\n hash-type consistent crc32",
     "url_param user",
+    "url_param user\n hash-type consistent",
     "url_param user check_post",
     "hdr(X-Who)",
+    "hdr(X-Who)\n hash-type consistent crc32 avalanche",
     "hdr(Host) use_domain_only",
-    "first",
+    "hash path",
+    "hash req.hdr(x-who),upper\n hash-type consistent djb2 avalanche",
+    "hash req.hdr(x-number),add(7)",
+    "hash req.hdr(x-number),add(7)\n hash-type consistent",
+    "hash req.hdr_ip(x-address)",
+    "hash src\n hash-type consistent",
 ];
 /// How many backends for each algorithm.
 const BACKENDS: usize = 4;
@@ -44,6 +66,9 @@ fn servers(random: &mut Seeded, origins: &[Origin]) -> String {
     for (number, origin) in origins.iter().take(count).enumerate() {
         let port = origin.port();
         text.push_str(&format!(" server s{number} 127.0.0.1:{port}"));
+        if number > 0 && random.below(6) == 0 {
+            text.push_str(&format!(" id {}", 10 * number + random.below(9) as usize));
+        }
         let weight = [1, 1, 1, 2, 3, 7, 20, 100, 256, 0][random.below(10) as usize];
         // One server always remains: a backend without any is another test's matter.
         match random.below(8) {
@@ -80,9 +105,14 @@ fn request(random: &mut Seeded) -> (String, Vec<String>) {
         3 => path.push_str(&format!("/{}", random.below(100))),
         _ => {}
     }
+    if random.below(8) == 0 {
+        path = format!("http://example.org{path}");
+    }
     let mut headers = Vec::new();
     if random.below(4) > 0 {
         headers.push(format!("X-Who: w{}", random.below(30)));
+        headers.push(format!("X-Number: {}", random.below(1_000_000)));
+        headers.push(format!("X-Address: 10.1.{}.{}", random.below(3), random.below(250)));
     }
     (path, headers)
 }
