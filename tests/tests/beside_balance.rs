@@ -112,7 +112,11 @@ fn request(random: &mut Seeded) -> (String, Vec<String>) {
     if random.below(4) > 0 {
         headers.push(format!("X-Who: w{}", random.below(30)));
         headers.push(format!("X-Number: {}", random.below(1_000_000)));
-        headers.push(format!("X-Address: 10.1.{}.{}", random.below(3), random.below(250)));
+        headers.push(format!(
+            "X-Address: 10.1.{}.{}",
+            random.below(3),
+            random.below(250)
+        ));
     }
     (path, headers)
 }
@@ -174,6 +178,118 @@ fn the_same_servers_are_chosen() -> Outcome {
             &format!("balance {algorithm}\n{servers}  at {differing:?}"),
             theirs,
             ours,
+        );
+    }
+    differences.none()
+}
+
+/// Those whose weights may be changed while they run, and those whose servers only come and go.
+const CHANGING: [(&str, bool); 8] = [
+    ("static-rr", false),
+    ("leastconn", true),
+    ("first", true),
+    ("uri", false),
+    ("uri\n hash-type map-based crc32 avalanche", false),
+    ("uri\n hash-type consistent", true),
+    ("hash path,length\n hash-type consistent djb2", true),
+    ("hash path", false),
+];
+/// How many requests and changes for each backend whose servers change.
+const STEPS: usize = 60;
+
+/// What is done to a backend: a request, or a command.
+enum Step {
+    Request(String, Vec<String>),
+    Command(String),
+}
+
+fn steps(random: &mut Seeded, backend: &str, servers: u64, weights: bool) -> Vec<Step> {
+    let mut states = vec![true; servers as usize];
+    let mut step = || {
+        if random.below(5) > 0 {
+            let (path, headers) = request(random);
+            return Step::Request(path, headers);
+        }
+        let server = random.below(servers);
+        // The first server stays up: a backend without any is another test's matter.
+        Step::Command(if server > 0 && (!weights || random.below(2) == 0) {
+            let state = &mut states[server as usize];
+            *state = !*state;
+            let word = match (*state, random.below(3)) {
+                (true, _) => "ready",
+                (false, 0) => "drain",
+                (false, _) => "maint",
+            };
+            format!("set server {backend}/s{server} state {word}")
+        } else if weights {
+            let weight = [1, 2, 3, 4, 7, 20, 100, 256][random.below(8) as usize];
+            format!("set weight {backend}/s{server} {weight}")
+        } else {
+            format!("get weight {backend}/s{server}")
+        })
+    };
+    (0..STEPS).map(|_| step()).collect()
+}
+
+#[test]
+fn the_same_servers_are_chosen_while_servers_change() -> Outcome {
+    require!("haproxy", "tandemd");
+    let origins = (0..5)
+        .map(|number| Origin::on_loopback(&format!("o{number}")))
+        .collect::<Outcome<Vec<_>>>()?;
+    let mut random = Seeded(0x7a4d_e0c1_5eed_0002);
+    let mut text = String::from("frontend f\n bind {in}\n");
+    let mut backends = String::new();
+    let mut cases = Vec::new();
+    for (kind, (algorithm, weights)) in CHANGING.iter().enumerate() {
+        for number in 0..BACKENDS {
+            let name = format!("b{kind}_{number}");
+            text.push_str(&format!(
+                " use_backend {name} if {{ hdr(x-case) {name} }}\n"
+            ));
+            let count = 2 + random.below(4);
+            let mut servers = String::new();
+            for (number, origin) in origins.iter().take(count as usize).enumerate() {
+                let weight = [1, 2, 3, 5, 7, 20][random.below(6) as usize];
+                servers.push_str(&format!(
+                    " server s{number} 127.0.0.1:{} weight {weight}\n",
+                    origin.port()
+                ));
+            }
+            backends.push_str(&format!("backend {name}\n balance {algorithm}\n{servers}"));
+            let steps = steps(&mut random, &name, count, *weights);
+            cases.push((name, *algorithm, servers, steps));
+        }
+    }
+    text.push_str(&backends);
+    let sides = [Side::start(BOTH[0], &text)?, Side::start(BOTH[1], &text)?];
+    let mut differences = Differences::default();
+    for (name, algorithm, servers, steps) in &cases {
+        let seen = sides
+            .iter()
+            .map(|side| {
+                steps
+                    .iter()
+                    .map(|step| match step {
+                        Step::Command(command) => {
+                            side.command(command)?;
+                            Ok(command.clone())
+                        }
+                        Step::Request(path, headers) => {
+                            let mut headers: Vec<&str> =
+                                headers.iter().map(String::as_str).collect();
+                            let case = format!("X-Case: {name}");
+                            headers.push(&case);
+                            Ok(side.get(path, &headers)?.server().to_owned())
+                        }
+                    })
+                    .collect::<Outcome<Vec<String>>>()
+            })
+            .collect::<Outcome<Vec<_>>>()?;
+        differences.compare(
+            &format!("balance {algorithm}\n{servers}"),
+            &seen[0],
+            &seen[1],
         );
     }
     differences.none()

@@ -7,27 +7,40 @@ use std::collections::{BTreeSet, BinaryHeap};
 use crate::state::ServerId;
 
 /// Slots of servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Map {
+    /// What the weights of all servers of the configuration have in common.
+    divisor: u32,
     slots: Vec<u32>,
     /// The next slot when turns are taken.
     position: usize,
 }
 
 impl Map {
+    /// An empty map of servers with these weights in the configuration.
+    pub(super) fn new(weights: impl Iterator<Item = u32>) -> Self {
+        Self {
+            divisor: weights.fold(0, greatest_common_divisor).max(1),
+            slots: Vec::new(),
+            position: 0,
+        }
+    }
+
     /// Builds it anew; a weight of 0 has no slot.
     pub(super) fn follow(&mut self, weights: &[u32]) {
-        self.slots = even_slots(weights);
-        if self.position >= self.slots.len() {
-            self.position = 0;
-        }
+        self.slots = even_slots(weights, self.divisor);
     }
 
     /// The next slot whose server is open.
     pub(super) fn next(&mut self, open: impl Fn(ServerId) -> bool) -> Option<ServerId> {
         for _ in 0..self.slots.len() {
+            // It is behind the last slot after a round, and stays there if the map grows before the next turn: so HAProxy
+            // was seen to go on.
+            if self.position >= self.slots.len() {
+                self.position = 0;
+            }
             let id = ServerId(self.slots[self.position]);
-            self.position = (self.position + 1) % self.slots.len();
+            self.position += 1;
             if open(id) {
                 return Some(id);
             }
@@ -53,14 +66,10 @@ impl Map {
 /// Everyone gains its weight, the one with the most whole rounds of credit is chosen (the first among equals) and pays a
 /// round. HAProxy was seen to give the same map. Who reaches his next round when is computed, not counted: the
 /// work is the number of slots times a logarithm.
-fn even_slots(weights: &[u32]) -> Vec<u32> {
-    let divisor = weights
-        .iter()
-        .fold(0, |common, weight| greatest_common_divisor(common, *weight))
-        .max(1);
+fn even_slots(weights: &[u32], divisor: u32) -> Vec<u32> {
     let weights: Vec<i64> = weights
         .iter()
-        .map(|weight| i64::from(weight / divisor))
+        .map(|weight| i64::from((weight / divisor).max((*weight).min(1))))
         .collect();
     let total: i64 = weights.iter().sum();
     let mut slots = Vec::with_capacity(total as usize);
@@ -152,9 +161,9 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_the_rule() {
-        assert_eq!(even_slots(&[3, 1, 2]), [0, 0, 2, 0, 1, 2]);
-        assert_eq!(even_slots(&[10, 20, 5]), [0, 1, 1, 0, 1, 1, 2]);
-        assert_eq!(even_slots(&[0, 4]), [1]);
+        assert_eq!(even_slots(&[3, 1, 2], 1), [0, 0, 2, 0, 1, 2]);
+        assert_eq!(even_slots(&[10, 20, 5], 5), [0, 1, 1, 0, 1, 1, 2]);
+        assert_eq!(even_slots(&[0, 4], 4), [1]);
         let mut random = 1u64;
         for _ in 0..300 {
             let mut below = |limit: u64| {
@@ -166,7 +175,7 @@ mod tests {
             // A one takes care that nothing is common to all.
             let mut weights = vec![1];
             weights.extend((0..below(9)).map(|_| [0, 1, 2, 3, 7, 50, 256][below(7) as usize]));
-            assert_eq!(even_slots(&weights), counted(&weights), "{weights:?}");
+            assert_eq!(even_slots(&weights, 1), counted(&weights), "{weights:?}");
         }
     }
 
@@ -174,7 +183,7 @@ mod tests {
     fn many_servers_are_no_trouble() {
         let weights: Vec<u32> = (0..5_000).map(|id| 1 + id % 20).collect();
         assert_eq!(
-            even_slots(&weights).len(),
+            even_slots(&weights, 1).len(),
             weights.iter().sum::<u32>() as usize
         );
     }

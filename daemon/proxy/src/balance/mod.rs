@@ -110,6 +110,8 @@ impl Balancer {
         let key = key(scope, diagnostics);
         let consistent = proxy.hash_method == HashMethod::Consistent;
         let numbers: Vec<u32> = proxy.servers.iter().map(|server| server.id).collect();
+        let weights = || proxy.servers.iter().map(|server| u32::from(server.weight));
+        let map = || map::Map::new(weights());
         let chooser = match &proxy.balance {
             Balance::RoundRobin => Chooser::Turns(turns::Turns::default()),
             Balance::LeastConn => Chooser::Least(least::Least::default()),
@@ -119,7 +121,7 @@ impl Balancer {
                 Chooser::First(order.into_iter().map(ServerId).collect())
             }
             Balance::Random { draws } => Chooser::Random(random::Random::default(), *draws),
-            Balance::StaticRr => Chooser::Map(map::Map::default()),
+            Balance::StaticRr => Chooser::Map(map()),
             Balance::Source
             | Balance::Uri { .. }
             | Balance::UrlParam { .. }
@@ -129,7 +131,7 @@ impl Balancer {
                 if consistent {
                     Chooser::Ring(ring::Ring::default())
                 } else {
-                    Chooser::Map(map::Map::default())
+                    Chooser::Map(map())
                 }
             }
         };

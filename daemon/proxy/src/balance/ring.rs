@@ -14,8 +14,8 @@ pub(super) struct Ring {
     /// Points that each server has on the ring.
     counts: Vec<u32>,
     points: Vec<(u32, u32)>,
-    /// Where the last turn was taken, when turns are taken.
-    position: usize,
+    /// The point of the last turn, when turns are taken.
+    last: Option<u32>,
 }
 
 impl Ring {
@@ -41,9 +41,6 @@ impl Ring {
             self.points.extend_from_slice(&fresh);
             // Mostly sorted already: the standard sort finds the runs.
             self.points.sort();
-        }
-        if self.position >= self.points.len() {
-            self.position = 0;
         }
     }
 
@@ -105,14 +102,16 @@ impl Ring {
 
     /// Turns along the ring, for requests without a key.
     pub(super) fn next(&mut self, open: impl Fn(ServerId) -> bool) -> Option<ServerId> {
-        for _ in 0..self.points.len() {
-            let id = ServerId(self.points[self.position].1);
-            self.position = (self.position + 1) % self.points.len();
-            if open(id) {
-                return Some(id);
-            }
-        }
-        None
+        let start = self
+            .last
+            .map_or(0, |last| self.points.partition_point(|(at, _)| *at <= last));
+        let (before, after) = self.points.split_at(start);
+        let (at, id) = after
+            .iter()
+            .chain(before)
+            .find(|(_, id)| open(ServerId(*id)))?;
+        self.last = Some(*at);
+        Some(ServerId(*id))
     }
 }
 
