@@ -229,6 +229,8 @@ pub struct PersistenceState {
     pub last_date: u64,
     /// First-use date, 0 for none.
     pub first_date: u64,
+    /// `ignore-persist` holds: the client gets no cookie either.
+    pub ignored: bool,
 }
 
 /// One request with its answer, or one relayed stream.

@@ -421,13 +421,9 @@ struct Bound {
 
 impl Bound {
     fn new(factor: u64, backend: &Backend, total_weight: u64) -> Self {
-        let counters = &backend.counters;
         Self {
             factor,
-            requests: counters
-                .sessions
-                .current()
-                .saturating_sub(counters.queue.current()),
+            requests: backend.served.load(Relaxed) + 1,
             total_weight,
         }
     }
@@ -438,7 +434,7 @@ impl Bound {
             return true;
         }
         let weight = u64::from(weights.get(server.id.0 as usize).copied().unwrap_or(0));
-        let share = self.requests.max(1) * weight * self.factor;
+        let share = self.requests * weight * self.factor;
         let places = share.div_ceil((self.total_weight * 100).max(1));
         server.counters.sessions.current() < places
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use config::haproxy::{CookieConfig, CookieMode, ProxyConfig};
 
 use crate::http::Head;
-use crate::state::{Backend, Server, ServerId};
+use crate::state::{Backend, Server, ServerId, Usability};
 use crate::txn::Transaction;
 
 pub use rules::{Persist, ServerRules, server_rules};
@@ -86,6 +86,10 @@ impl CookiePersistence {
             if edited != line {
                 txn.request.set_value(index, &edited);
             }
+        }
+        // A cookie that is only read leaves no letters.
+        if self.config.mode == CookieMode::Passive {
+            txn.cookie_letters[0] = 0;
         }
         if found {
             txn.request
@@ -167,11 +171,21 @@ impl CookiePersistence {
         server
     }
 
+    /// The cookie does not decide: a rule named the server, or `ignore-persist` holds.
+    pub fn set_aside(&self, txn: &mut Transaction, ignored: bool) {
+        txn.persistence.ignored = ignored;
+        if !matches!(txn.cookie_letters[0], 0 | b'N') {
+            txn.cookie_letters[0] = b'U';
+        }
+    }
+
     /// Tells which server was used in the end; called before the answer is edited, and again after a redispatch.
     pub fn settle(&self, txn: &mut Transaction, wanted: Option<ServerId>, chosen: &Server) {
         txn.persistence.direct = wanted == Some(chosen.id);
         if matches!(txn.cookie_letters[0], b'V' | b'D') {
-            txn.cookie_letters[0] = if txn.persistence.direct { b'V' } else { b'D' };
+            // Also one that is down and was tried all the same (`force-persist`) is told as down.
+            let is_valid = txn.persistence.direct && chosen.usability() != Usability::Down;
+            txn.cookie_letters[0] = if is_valid { b'V' } else { b'D' };
         }
     }
 
@@ -180,7 +194,10 @@ impl CookiePersistence {
         txn.cookie_letters[1] = b'N';
         let key = server.config.cookie.as_deref().map(str::as_bytes);
         self.rewrite(txn, key);
-        if self.config.mode != CookieMode::Insert {
+        if self.config.mode == CookieMode::Passive && txn.cookie_letters[1] == b'N' {
+            txn.cookie_letters[1] = 0;
+        }
+        if self.config.mode != CookieMode::Insert || txn.persistence.ignored {
             return;
         }
         if self.config.postonly && txn.request.method() != b"POST" {

@@ -19,5 +19,6 @@ pub use connection::{Connection, Interrupt};
 pub use exchange::Exchange;
 pub(crate) use finish::{account, log_transaction};
 pub use multiplex::serve as serve_http2;
+pub(crate) use reach::server_by_rule;
 pub use reach::{Target, reach_server};
 pub use walk::serve;

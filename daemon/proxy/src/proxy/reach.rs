@@ -10,12 +10,13 @@ use config::haproxy::{HttpReuse, SendProxy};
 use super::{Connection, Exchange, Interrupt};
 use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::{Pick, is_full};
+use crate::http1::BodyLength;
 use crate::persistence::Persist;
 use crate::sample::View;
 use crate::server::{
     Proof, ServerConnection, Slot, address_for, is_private, proxy_header, take_idle, take_shared,
 };
-use crate::state::{ServerId, Usability};
+use crate::state::{Server, ServerId, Usability};
 use crate::txn::{Cause, Stage, Termination};
 
 /// Pause before a retry at the same server; the connect timeout if that is shorter (manual, `retries`).
@@ -44,6 +45,9 @@ pub async fn reach_server(
     let Some(back) = x.back.clone() else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
+    if back.balancer.wants_payload() && target == Target::Http {
+        form_body(c, x).await?;
+    }
     let mut avoid = x.avoid.take();
     loop {
         if x.slot.is_none() {
@@ -66,7 +70,7 @@ async fn place(
     c: &mut Connection,
     x: &mut Exchange,
     back: &Arc<BackendRuntime>,
-    avoid: Option<ServerId>,
+    mut avoid: Option<ServerId>,
 ) -> Result<Slot, Termination> {
     let waiting_since_us = now(c, x);
     loop {
@@ -76,7 +80,10 @@ async fn place(
         let pick = match wanted.or_else(|| last_server(c, back, avoid)) {
             Some(id) => Pick::Server(id),
             None => {
-                let payload = c.input.data();
+                let payload = match &c.input {
+                    input if x.facts.body == BodyLength::Chunked => first_chunk(input.data()),
+                    input => input.data(),
+                };
                 back.balancer
                     .pick(&back.backend, &view(c, x), payload, avoid)
             }
@@ -94,14 +101,35 @@ async fn place(
                 }
                 let queue = &back.servers[id.0 as usize].server;
                 let limit = u64::from(queue.config.maxqueue.unwrap_or(0));
-                // A queue as long as `maxqueue` sends the request to the backend's.
-                (limit == 0 || queue.counters.queue.current() < limit).then_some(id)
+                if limit > 0 && queue.counters.queue.current() >= limit {
+                    leave_queue(x, back, queue)?;
+                    avoid = Some(id);
+                    continue;
+                }
+                Some(id)
             }
         };
         if let Some(slot) = queued(c, x, back, queue_at, waiting_since_us).await? {
             return Ok(slot);
         }
     }
+}
+
+/// A queue is as long as `maxqueue` allows: with `option redispatch` the request goes elsewhere, else it ends.
+fn leave_queue(
+    x: &mut Exchange,
+    back: &BackendRuntime,
+    server: &Arc<Server>,
+) -> Result<(), Termination> {
+    if back.redispatch.is_none() || x.persist == Persist::Force {
+        x.txn.server = Some(Arc::clone(server));
+        return Err(Termination::new(Cause::Server, Stage::Queue));
+    }
+    server.counters.redispatches.increment();
+    back.backend.counters.redispatches.increment();
+    x.txn.redispatched = true;
+    x.wanted = None;
+    Ok(())
 }
 
 /// The time: a request that has not waited yet has come just now.
@@ -182,6 +210,49 @@ fn may_persist(back: &BackendRuntime, id: ServerId, persist: Persist) -> bool {
                     && !is_full(&back.backend, &runtime.server)
             }
         })
+}
+
+/// `balance url_param … check_post`: waits for as much of a form's body as the buffer takes. A client that waits for
+/// `100 Continue` has not sent any (manual: "Expect: 100-continue is not supported").
+async fn form_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    if x.txn.request.method() != b"POST" || x.facts.expects_continue || x.body_consumed {
+        return Ok(());
+    }
+    let is_there = |c: &Connection, x: &Exchange| {
+        if x.facts.body == BodyLength::Chunked {
+            !first_chunk(c.input.data()).is_empty()
+        } else {
+            c.input.len() as u64 >= x.request_body.remaining_hint()
+        }
+    };
+    let timeouts = &c.front.timeouts;
+    c.timer
+        .set(c.now_us(), timeouts.http_request.or(timeouts.client));
+    while !x.request_body.is_done() && !is_there(c, x) && !c.input.is_full() {
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) => return Err(Termination::new(Cause::Client, Stage::Data)),
+            Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Data)),
+        }
+    }
+    Ok(())
+}
+
+/// What a chunked body's first chunk holds, once it is there as a whole.
+fn first_chunk(data: &[u8]) -> &[u8] {
+    let mut lines = data.splitn(2, |byte| *byte == b'\n');
+    let (Some(size), Some(rest)) = (lines.next(), lines.next()) else {
+        return b"";
+    };
+    let digits = size.iter().take_while(|byte| byte.is_ascii_hexdigit());
+    let length = digits.fold(0usize, |length, digit| {
+        let digit = (*digit as char).to_digit(16).unwrap_or(0);
+        length.saturating_mul(16).saturating_add(digit as usize)
+    });
+    rest.get(..length).unwrap_or(b"")
 }
 
 /// Evaluates `force-persist` and `ignore-persist` into `x.persist`, and returns the server of `use-server`.

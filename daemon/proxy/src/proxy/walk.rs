@@ -261,7 +261,11 @@ fn persistence(c: &Connection, x: &mut Exchange) {
     if let Some(persistence) = &back.persistence {
         // The cookie is read and edited in any case (manual, `use-server`).
         let by_cookie = persistence.request(&mut x.txn);
-        x.wanted = by_cookie.filter(|_| x.persist != Persist::Ignore);
+        let ignored = x.persist == Persist::Ignore;
+        x.wanted = by_cookie.filter(|_| !ignored);
+        if ignored || by_rule.is_some() {
+            persistence.set_aside(&mut x.txn, ignored);
+        }
     }
     x.wanted = by_rule.or(x.wanted);
 }

@@ -89,6 +89,7 @@ impl Admission {
         if !server.counters.sessions.try_enter(u64::from(places)) {
             return None;
         }
+        self.backend.served.fetch_add(1, Relaxed);
         self.balancer.load_changed(server);
         Some(Slot {
             admission: Arc::clone(self),
@@ -213,6 +214,7 @@ impl Admission {
             } else {
                 queues.backend.pop_first()
             };
+            self.backend.served.fetch_add(1, Relaxed);
             self.left(from_own.then_some(server));
             self.balancer.load_changed(server);
             if let Some((_, waiter)) = waiter {
@@ -248,6 +250,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.server.counters.sessions.leave();
+        self.admission.backend.served.fetch_sub(1, Relaxed);
         self.admission.balancer.freed(&self.server);
         self.admission.dispatch_to(&self.server);
     }

@@ -27,6 +27,8 @@ pub struct Backend {
     pub servers: Vec<Arc<Server>>,
     /// `fullconn`: with so many sessions servers have their whole `maxconn`; 0 for always.
     pub fullconn: std::sync::atomic::AtomicU32,
+    /// Requests (or streams) that have a place at a server now.
+    pub served: AtomicU64,
     /// Whether a server's `maxconn` depends on the load (`minconn`).
     has_ramps: bool,
     /// Grows whenever a server's usability or weight changes; balancers compare it and rebuild.
@@ -60,6 +62,7 @@ impl Backend {
         let has_ramps = servers.iter().any(|server| server.config.minconn.is_some());
         Self {
             fullconn: std::sync::atomic::AtomicU32::new(0),
+            served: AtomicU64::new(0),
             has_ramps,
             id,
             config_index,
@@ -83,7 +86,8 @@ impl Backend {
         }
         let mut places = most;
         if let Some(least) = server.config.minconn.filter(|least| *least < most) {
-            let sessions = self.counters.sessions.current();
+            // Those who wait do not count.
+            let sessions = self.served.load(Relaxed);
             let fullconn = u64::from(self.fullconn.load(Relaxed));
             if sessions < fullconn {
                 places = ((u64::from(most) * sessions / fullconn) as u32).max(least);

@@ -250,7 +250,9 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         operational: health.operational,
         status: status_word(shared, server, &health),
         // A drained server keeps its weight here, as HAProxy shows it.
-        throttle: server.throttle(),
+        throttle: server
+            .throttle()
+            .filter(|_| !is_down && health.admin == protocol::operation::ServerAdmin::Ready),
         weight: server.shown_weight(),
         initial_weight: u32::from(server.config.weight),
         user_weight,

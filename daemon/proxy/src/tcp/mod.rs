@@ -4,11 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use crate::app::{BackendRuntime, SessionStage};
+use crate::balance::rdp_cookie;
 use crate::net::{BUFFER_BYTES, Buffer, Splice, Stream, poll_write_all};
-use crate::proxy::{Connection, Exchange, Target, account, log_transaction, reach_server};
+use crate::persistence::Persist;
+use crate::proxy::{
+    Connection, Exchange, Interrupt, Target, account, log_transaction, reach_server, server_by_rule,
+};
 use crate::rules::{Context as RuleContext, Verdict};
 use crate::server::ServerConnection;
+use crate::state::{Backend, ServerId};
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
 /// Reads of a whole ordinary buffer in a row before a direction is bulk: a pipe moves it, or a large buffer.
@@ -88,12 +96,69 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     x.txn.backend = Some(Arc::clone(&back.backend));
     x.back = Some(Arc::clone(&back));
     c.entry.set_target(Some(back.backend.id.0), None);
+    if back.balancer.wants_payload() || back.rdp_cookie.is_some() {
+        first_bytes(c).await?;
+    }
+    let by_rule = server_by_rule(c, x, &back);
+    let by_cookie = back
+        .rdp_cookie
+        .as_deref()
+        .filter(|_| x.persist != Persist::Ignore)
+        .and_then(|name| rdp_server(&back.backend, c.input.data(), name));
+    x.wanted = by_rule.or(by_cookie);
     reach_server(c, x, Target::Tcp).await?;
     let Some(mut server) = x.server.take() else {
         return Err(Termination::new(Cause::Internal, Stage::Connect));
     };
     c.entry.set_stage(SessionStage::Data);
     relay(c, &mut x.txn, &mut server, &back).await
+}
+
+/// Longest wait for a stream's first bytes where its key stands in them.
+const FIRST_BYTES_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits for the first packet of a client whose RDP cookie decides. A client that sends nothing is not kept waiting long:
+/// it is balanced without a key.
+async fn first_bytes(c: &mut Connection) -> Result<(), Termination> {
+    let limit = c
+        .front
+        .timeouts
+        .client
+        .map_or(FIRST_BYTES_WAIT, |client| client.min(FIRST_BYTES_WAIT));
+    c.timer.set(c.now_us(), Some(limit));
+    while !is_rdp_request_whole(c.input.data()) && !c.input.is_full() {
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) | Err(Interrupt::Timeout) => return Ok(()),
+            Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the first packet (TPKT, RFC 1006 6: version 3, its length in bytes 2 and 3) is there, or is none of RDP.
+fn is_rdp_request_whole(data: &[u8]) -> bool {
+    match data {
+        [3, _, high, low, ..] => data.len() >= usize::from(u16::from_be_bytes([*high, *low])),
+        [3, ..] | [] => false,
+        _ => true,
+    }
+}
+
+/// `persist rdp-cookie`: the server whose address and port the routing token names ([MS-RDPBCGR] 3.2.5.3.1: both as
+/// decimal numbers of their bytes in reverse).
+fn rdp_server(backend: &Backend, data: &[u8], name: &[u8]) -> Option<ServerId> {
+    let token = std::str::from_utf8(rdp_cookie(data, name)?).ok()?;
+    let mut parts = token.split('.');
+    let address: u32 = parts.next()?.parse().ok()?;
+    let port: u16 = parts.next()?.parse().ok()?;
+    let wanted = SocketAddr::from((address.to_le_bytes(), port.swap_bytes()));
+    let mut servers = backend.servers.iter();
+    let found = servers.find(|server| server.address.load().as_deref() == Some(&wanted))?;
+    Some(found.id)
 }
 
 /// One direction of a relay.
