@@ -109,7 +109,11 @@ pub async fn accept(
             Ok((stream, source)) => {
                 let entered =
                     Entered::new(Arc::clone(&app), Arc::clone(&front), Arc::clone(&listener));
-                tokio::task::spawn_local(session(entered, stream, source, address));
+                if let Some((connection, listed, entrance)) =
+                    begin(&entered, stream, source, address)
+                {
+                    tokio::task::spawn_local(session(entered, listed, connection, entrance));
+                }
             }
             Err(_) => {
                 app.shared.process.failed_accepts.increment();
@@ -196,18 +200,20 @@ impl Drop for Listed {
     }
 }
 
-async fn session(
-    entered: Entered,
+/// A session's beginning, before its task: what the task holds for the whole life of a connection is kept small. `None`
+/// is a connection that the rules refuse.
+fn begin(
+    entered: &Entered,
     stream: Accepted,
     source: SocketAddr,
     address: Option<SocketAddr>,
-) {
+) -> Option<(Box<Connection>, Listed, Entrance)> {
     let Entered {
         app,
         front,
         listener,
         now_us,
-    } = &entered;
+    } = entered;
     let shared = &app.shared;
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let (mut stream, destination) = match stream {
@@ -227,15 +233,10 @@ async fn session(
     let entry = shared
         .sessions
         .enter(id, front.frontend.id, source, is_unix, now_us / 1_000);
-    let _listed = Listed {
+    let listed = Listed {
         app: Arc::clone(app),
         id,
     };
-    std::future::poll_fn(|context| {
-        entry.set_waker(context.waker());
-        Poll::Ready(())
-    })
-    .await;
     let session = Session {
         id,
         frontend: Arc::clone(&front.frontend),
@@ -254,9 +255,9 @@ async fn session(
     if entrance == Entrance::Closed {
         front.frontend.counters.denied_connections.increment();
         stream.reset_on_close();
-        return;
+        return None;
     }
-    let mut connection = Connection {
+    let connection = Box::new(Connection {
         app: Arc::clone(app),
         front: Arc::clone(front),
         session,
@@ -273,7 +274,25 @@ async fn session(
         is_gone: false,
         watched: None,
         http2_preface: false,
-    };
+    });
+    Some((connection, listed, entrance))
+}
+
+/// A session's task.
+async fn session(
+    entered: Entered,
+    _listed: Listed,
+    mut connection: Box<Connection>,
+    entrance: Entrance,
+) {
+    let Entered {
+        front, listener, ..
+    } = &entered;
+    std::future::poll_fn(|context| {
+        connection.entry.set_waker(context.waker());
+        Poll::Ready(())
+    })
+    .await;
     // Its state lives on the heap: most connections have none.
     if (listener.accept_proxy || entrance == Entrance::WithProxyHeader)
         && !Box::pin(take_proxy_header(&mut connection)).await
@@ -283,7 +302,7 @@ async fn session(
     let _tls = match &listener.tls {
         None => None,
         Some(acceptor) => {
-            let (next, guard) = match handshake(connection, acceptor).await {
+            let (next, guard) = match Box::pin(handshake(connection, acceptor)).await {
                 Some(next) => next,
                 None => return,
             };
@@ -296,11 +315,11 @@ async fn session(
         tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2"))
     };
     if front.frontend.http && (listener.http2 || by_alpn()) {
-        proxy::serve_http2(connection).await;
+        Box::pin(proxy::serve_http2(*connection)).await;
     } else if front.frontend.http {
         proxy::serve(connection).await;
     } else {
-        tcp::serve(connection).await;
+        Box::pin(tcp::serve(*connection)).await;
     }
 }
 
@@ -402,9 +421,10 @@ impl Drop for TlsEntered {
 
 /// The TLS handshake, within the time of a request's head. A failed one is counted and logged.
 async fn handshake(
-    mut c: Connection,
+    c: Box<Connection>,
     acceptor: &tokio_rustls::TlsAcceptor,
-) -> Option<(Connection, TlsEntered)> {
+) -> Option<(Box<Connection>, TlsEntered)> {
+    let mut c = *c;
     let limit = c.front.timeouts.http_request.or(c.front.timeouts.client);
     let Stream::Tcp(stream) = c.client else {
         return None;
@@ -426,7 +446,7 @@ async fn handshake(
             c.session.tls = Some(Arc::new(crate::tls::info(stream.get_ref().1)));
             c.client = Stream::TlsServer(Box::new(stream));
             let guard = TlsEntered(Arc::clone(&c.app));
-            Some((c, guard))
+            Some((Box::new(c), guard))
         }
         Err(error) => {
             c.front.frontend.counters.request_errors.increment();

@@ -16,33 +16,46 @@ pub(super) const MAX_REQUEST_LINE: usize = 1_024;
 /// Most bytes of a body that our own pages read.
 const MAX_SMALL_BODY: usize = 16 << 10;
 
-/// Receives the next request's head. On an end without anything to tell of, `x.is_null` is set.
-pub(super) async fn request(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+/// Waits for the next request's first bytes; an idle connection stands here.
+pub(super) async fn beginning(c: &mut Connection) -> Result<(), Termination> {
+    if !c.input.is_empty() {
+        return Ok(());
+    }
+    let is_first = c.requests == 0;
+    let timeouts = &c.front.timeouts;
+    let whole_head = timeouts.http_request.or(timeouts.client);
+    let (stage, wait) = if is_first {
+        (SessionStage::Request, whole_head)
+    } else {
+        (
+            SessionStage::KeepAlive,
+            timeouts.http_keep_alive.or(whole_head),
+        )
+    };
+    c.entry.set_stage(stage);
+    c.timer.set(c.since_us, wait);
+    first_bytes(c, is_first).await
+}
+
+/// Receives the head whose [`beginning`] was waited for. On an end without anything to tell of, `x.is_null` is set.
+pub(super) async fn request(
+    c: &mut Connection,
+    x: &mut Exchange,
+    beginning: Result<(), Termination>,
+) -> Result<(), Termination> {
     if c.client.http2().is_some() {
         return typed::receive(c, x);
     }
     let is_first = c.requests == 0;
     x.txn.timings.start_us = c.since_us;
+    if let Err(end) = beginning {
+        x.is_null = !is_first
+            || c.front.ignores_probes
+            || (end.cause == Cause::Client && c.front.dontlognull);
+        return Err(end);
+    }
     let timeouts = &c.front.timeouts;
     let whole_head = timeouts.http_request.or(timeouts.client);
-    if c.input.is_empty() {
-        let (stage, wait) = if is_first {
-            (SessionStage::Request, whole_head)
-        } else {
-            (
-                SessionStage::KeepAlive,
-                timeouts.http_keep_alive.or(whole_head),
-            )
-        };
-        c.entry.set_stage(stage);
-        c.timer.set(c.since_us, wait);
-        if let Err(end) = first_bytes(c, is_first).await {
-            x.is_null = !is_first
-                || c.front.ignores_probes
-                || (end.cause == Cause::Client && c.front.dontlognull);
-            return Err(end);
-        }
-    }
     let mut now_us = c.now_us();
     x.txn.timings.first_byte_us = now_us;
     c.entry.set_stage(SessionStage::Request);

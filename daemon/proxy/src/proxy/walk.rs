@@ -17,15 +17,14 @@ use crate::txn::{Cause, Stage, Termination};
 /// How long a tarpit holds without any timeout set.
 const DEFAULT_TARPIT: Duration = Duration::from_secs(10);
 
-/// Serves a client's connection until it ends.
-pub async fn serve(mut connection: Connection) {
+/// Serves a client's connection until it ends. What only a request on its way needs is on the heap and gone while the
+/// connection idles.
+pub async fn serve(mut connection: Box<Connection>) {
     loop {
-        let mut exchange = Exchange::take();
-        let end = walk(&mut connection, &mut exchange).await;
-        let goes_on = finish::finish(&mut connection, &mut exchange, end).await;
-        exchange.give_back();
+        let beginning = receive::beginning(&mut connection).await;
+        let goes_on = Box::pin(request(&mut connection, beginning)).await;
         if connection.http2_preface {
-            return Box::pin(super::serve_http2(connection)).await;
+            return Box::pin(super::serve_http2(*connection)).await;
         }
         if !goes_on {
             break;
@@ -36,15 +35,25 @@ pub async fn serve(mut connection: Connection) {
 
 /// Serves one stream of a client's HTTP/2 connection: one request.
 pub(super) async fn serve_stream(connection: &mut Connection) {
+    request(connection, Ok(())).await;
+}
+
+/// One request whose first bytes are there, or the end of the wait for them. Says whether the connection goes on.
+async fn request(c: &mut Connection, beginning: Result<(), Termination>) -> bool {
     let mut exchange = Exchange::take();
-    let end = walk(connection, &mut exchange).await;
-    finish::finish(connection, &mut exchange, end).await;
+    let end = walk(c, &mut exchange, beginning).await;
+    let goes_on = finish::finish(c, &mut exchange, end).await;
     exchange.give_back();
+    goes_on
 }
 
 /// One request from its first byte to the last of its answer.
-async fn walk(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    receive::request(c, x).await?;
+async fn walk(
+    c: &mut Connection,
+    x: &mut Exchange,
+    beginning: Result<(), Termination>,
+) -> Result<(), Termination> {
+    receive::request(c, x, beginning).await?;
     frontend_rules(c, x).await?;
     choose_backend(c, x)?;
     backend_rules(c, x).await?;
