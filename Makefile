@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test unit fuzz e2e bench lint install uninstall clean
+.PHONY: help build demo test soak unit fuzz e2e bench lint install uninstall clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ demo: ## two nodes, three web servers and a client, with the dashboard; ARGS=--h
 test: ## everything: unit tests, then end-to-end tests beside haproxy and keepalived
 	scripts/install-test-tools.sh all
 	scripts/test.sh
+
+soak: ## 1,000 reloads under load, optimized
+	scripts/install-test-tools.sh all
+	scripts/soak.sh
 
 unit: ## tests that need nothing but the toolchain
 	$(CARGO) test --locked --workspace --exclude tandem-tests

@@ -142,7 +142,7 @@ fn words_known_but_not_done_are_named() {
 #[test]
 fn tuning_words_are_accepted_in_silence() {
     let text =
-        "global\n tune.ssl.default-dh-param 2048\n tune.idletimer 5\n ulimit-n 9\n cpu-map 1 0\n";
+        "global\n tune.ssl.default-dh-param 2048\n tune.idletimer 5\n maxzlibmem 9\n cpu-map 1 0\n";
     let loaded = read(text);
     assert!(
         loaded

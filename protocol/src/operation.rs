@@ -70,6 +70,17 @@ pub enum ForcedHealth {
     Down,
 }
 
+/// A rate of the whole process that can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GlobalRate {
+    /// `maxconnrate`.
+    Connections,
+    /// `maxsessrate`.
+    Sessions,
+    /// `maxsslrate`.
+    TlsSessions,
+}
+
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
@@ -186,6 +197,13 @@ pub enum Operation {
     GlobalMaxconn {
         /// New limit.
         maxconn: u32,
+    },
+    /// `set rate-limit connections|sessions|ssl-sessions global N`.
+    RateLimit {
+        /// Which rate.
+        rate: GlobalRate,
+        /// New limit a second; 0 is none.
+        limit: u32,
     },
     /// `clear counters [all]`.
     ClearCounters {

@@ -87,6 +87,8 @@ pub enum ToChild {
     NewControlConfig(Vec<u8>),
     /// Control: tell the figures of the worker, for the next one ([`FromChild::WorkerState`]).
     AskWorkerState,
+    /// Worker: what an older one has counted since it was taken over from ([`FromChild::LastFigures`]).
+    AddFigures(Vec<u8>),
     /// Control: an event of the supervisor's own or one passed on.
     Event(Event),
     /// Control: send this mail (`smtp_alert`).
@@ -138,6 +140,10 @@ pub enum FromChild {
     },
     /// Control: the encoded [`crate::snapshot::WorkerSnapshot`] of the current worker or the last one known; empty if none.
     WorkerState(Vec<u8>),
+    /// Control: the same, told because operators have changed something; a worker that dies is replaced by one that knows.
+    LatestState(Vec<u8>),
+    /// Worker: it ends; the encoded [`crate::snapshot::WorkerSnapshot`] holds what it counted since the next one took over.
+    LastFigures(Vec<u8>),
     /// Control: reload the configuration, for this request.
     Reload {
         /// Comes back in [`ToChild::OperationDone`].

@@ -309,6 +309,8 @@ pub struct ServerStats {
     pub name: String,
     /// Address and port; empty if unresolved.
     pub address: String,
+    /// The same as it was at the worker's start, before operators changed it.
+    pub initial_address: String,
     /// The host name it was resolved from, or empty.
     pub fqdn: String,
     /// The name of services whose records say host and port, or empty.
@@ -343,6 +345,8 @@ pub struct ServerStats {
     pub sessions: Gauge,
     /// `maxconn`, 0 for none.
     pub session_limit: u64,
+    /// `maxconn` of the configuration.
+    pub initial_session_limit: u64,
     /// Sessions since the start.
     pub sessions_total: u64,
     /// Times that it was chosen by balancing.
@@ -408,6 +412,7 @@ impl ServerStats {
             id: Default::default(),
             name: Default::default(),
             address: Default::default(),
+            initial_address: Default::default(),
             fqdn: Default::default(),
             srv_record: Default::default(),
             has_resolvers: Default::default(),
@@ -425,6 +430,7 @@ impl ServerStats {
             queue_limit: Default::default(),
             sessions: Default::default(),
             session_limit: Default::default(),
+            initial_session_limit: Default::default(),
             sessions_total: Default::default(),
             chosen_total: Default::default(),
             rate: Default::default(),

@@ -12,6 +12,8 @@ use crate::snapshot::WorkerSnapshot;
 pub enum WorkerAsk {
     /// All figures.
     Snapshot,
+    /// All figures for the next worker: what is counted from here on is told at the end.
+    HandOver,
     /// `show sess`: at most [`MAX_SESSIONS_SHOWN`].
     Sessions,
     /// `show errors`: the last refused request and answer of each proxy.

@@ -51,7 +51,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("deviceatlas-separator", NotYet),
     ("expose-experimental-directives", Accepted("nothing here is hidden behind it")),
     ("external-check", Do(external_check)),
-    ("fd-hard-limit", Accepted("the limit follows from maxconn")),
+    ("fd-hard-limit", Do(|g, args, cx| { g.fd_hard_limit = Some(args.integer(cx, "a number of descriptors", 1..=i64::from(i32::MAX))?); args.end(cx) })),
     ("gid", Do(|g, args, cx| { g.group = Some(account_id(args, cx)?); args.end(cx) })),
     ("grace", Accepted("a reload hands its sockets over without a pause")),
     ("group", Do(|g, args, cx| { g.group = Some(account_name(args, cx)?); args.end(cx) })),
@@ -82,11 +82,11 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("maxcompcpuusage", Accepted(TUNING)),
     ("maxcomprate", Accepted(TUNING)),
     ("maxconn", Do(|g, args, cx| { g.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
-    ("maxconnrate", NotYet),
+    ("maxconnrate", Do(|g, args, cx| { g.max_connection_rate = args.integer(cx, "a number of connections a second", 0..=i64::from(i32::MAX))?; args.end(cx) })),
     ("maxpipes", Do(|g, args, cx| { g.tuning.max_pipes = Some(args.integer(cx, "a number of pipes", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); args.end(cx) })),
-    ("maxsessrate", NotYet),
-    ("maxsslconn", NotYet),
-    ("maxsslrate", NotYet),
+    ("maxsessrate", Do(|g, args, cx| { g.max_session_rate = args.integer(cx, "a number of sessions a second", 0..=i64::from(i32::MAX))?; args.end(cx) })),
+    ("maxsslconn", Do(|g, args, cx| { g.max_tls_connections = args.integer(cx, "a number of TLS connections", 0..=i64::from(i32::MAX))?; args.end(cx) })),
+    ("maxsslrate", Do(|g, args, cx| { g.max_tls_rate = args.integer(cx, "a number of TLS sessions a second", 0..=i64::from(i32::MAX))?; args.end(cx) })),
     ("maxzlibmem", Accepted(TUNING)),
     ("mworker-max-reloads", Accepted("old workers end when they are drained")),
     ("nbproc", Removed("use 'nbthread'")),
@@ -112,8 +112,8 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("quick-exit", Accepted(TUNING)),
     ("quiet", Accepted("use the command line's -q")),
     ("resetenv", Do(resetenv)),
-    ("server-state-base", NotYet),
-    ("server-state-file", NotYet),
+    ("server-state-base", Do(|g, args, cx| text(&mut g.server_state_base, args, cx))),
+    ("server-state-file", Do(|g, args, cx| text(&mut g.server_state_file, args, cx))),
     ("set-dumpable", Accepted("whether a crash leaves a core file is systemd's to say")),
     ("set-var", NotYet),
     ("set-var-fmt", NotYet),
@@ -139,7 +139,8 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("ssl-server-verify", Do(ssl_default)),
     ("ssl-skip-self-issued-ca", Accepted(SSL_TUNING)),
     ("stats", Do(stats)),
-    ("strict-limits", Accepted("limits that cannot be had are an error here")),
+    ("strict-limits", Accepted("where descriptors do not suffice, connections wait, and the log tells it")),
+    ("tandem.sandbox", Do(sandbox)),
     ("thread-group", Accepted(TUNING)),
     ("thread-groups", Accepted(TUNING)),
     ("tune.bufsize", Do(|g, args, cx| { g.bufsize = Some(args.integer(cx, "a size in bytes", 1_024..=16_777_216)?); args.end(cx) })),
@@ -159,7 +160,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("tune.sndbuf.client", Do(|g, args, cx| bytes(&mut g.tuning.client_send_bytes, args, cx))),
     ("tune.sndbuf.server", Do(|g, args, cx| bytes(&mut g.tuning.server_send_bytes, args, cx))),
     ("uid", Do(|g, args, cx| { g.user = Some(account_id(args, cx)?); args.end(cx) })),
-    ("ulimit-n", Accepted("the limit follows from maxconn")),
+    ("ulimit-n", Do(|g, args, cx| { g.ulimit_n = Some(args.integer(cx, "a number of descriptors", 1..=i64::from(i32::MAX))?); args.end(cx) })),
     ("unix-bind", NotYet),
     ("unsetenv", Do(unsetenv)),
     ("user", Do(|g, args, cx| { g.user = Some(account_name(args, cx)?); args.end(cx) })),
@@ -347,6 +348,20 @@ fn text(slot: &mut Option<String>, args: &mut Args<'_>, cx: &mut Context<'_>) ->
 
 fn path(slot: &mut Option<Word>, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     *slot = Some(args.value(cx, "a path")?.clone());
+    args.end(cx)
+}
+
+/// `tandem.sandbox on|off`.
+fn sandbox(global: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "'on' or 'off'")?;
+    match word.text.as_str() {
+        "on" => global.sandbox_off = false,
+        "off" => global.sandbox_off = true,
+        _ => {
+            cx.unknown(word, "after 'tandem.sandbox'", ["off", "on"]);
+            return None;
+        }
+    }
     args.end(cx)
 }
 

@@ -19,6 +19,7 @@ mod errors;
 mod finish;
 mod global;
 mod lexer;
+mod life;
 mod log;
 mod options;
 mod parser;

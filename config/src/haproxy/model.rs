@@ -119,6 +119,24 @@ pub struct Global {
     pub external_check: Option<ExternalCheckEnvironment>,
     /// `hard-stop-after`.
     pub hard_stop_after: Option<Duration>,
+    /// `maxconnrate`: connections a second, 0 for no limit.
+    pub max_connection_rate: u32,
+    /// `maxsessrate`: sessions a second, 0 for no limit.
+    pub max_session_rate: u32,
+    /// `maxsslconn`: TLS connections with clients, 0 for no limit.
+    pub max_tls_connections: u32,
+    /// `maxsslrate`: TLS handshakes with clients a second, 0 for no limit.
+    pub max_tls_rate: u32,
+    /// `ulimit-n`: descriptors of the worker.
+    pub ulimit_n: Option<u32>,
+    /// `fd-hard-limit`: most descriptors of the worker, whatever the system allows.
+    pub fd_hard_limit: Option<u32>,
+    /// `server-state-base`: folder of state files that are named relatively.
+    pub server_state_base: Option<String>,
+    /// `server-state-file`: the file that `load-server-state-from-file global` names.
+    pub server_state_file: Option<String>,
+    /// `tandem.sandbox off`: the processes run without seccomp and Landlock.
+    pub sandbox_off: bool,
     /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
     pub environment: BTreeMap<String, String>,
 }
@@ -140,6 +158,18 @@ pub struct Tuning {
     pub server_receive_bytes: Option<u32>,
     /// `tune.sndbuf.server` in bytes.
     pub server_send_bytes: Option<u32>,
+}
+
+/// `load-server-state-from-file`: which file tells the states of a backend's servers at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadState {
+    /// None.
+    #[default]
+    None,
+    /// The one of `server-state-file`.
+    Global,
+    /// The backend's own.
+    Local,
 }
 
 /// Permission level of a stats socket's client.
@@ -929,6 +959,14 @@ pub struct ProxyConfig {
     pub traffic_log: TrafficLog,
     /// `log-tag`.
     pub log_tag: Option<String>,
+    /// `option idle-close-on-response`.
+    pub idle_close_on_response: bool,
+    /// `rate-limit sessions`: new sessions a second, 0 for no limit.
+    pub session_rate_limit: u32,
+    /// `load-server-state-from-file`.
+    pub load_state: LoadState,
+    /// `server-state-file-name`; the proxy's name if absent.
+    pub state_file: Option<String>,
     /// `option dontlognull`.
     pub dontlognull: bool,
     /// `option dontlog-normal`.

@@ -64,7 +64,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("httpclose", D | F | B, Keep(ConnectionMode::Close)),
     ("httplog", D | F, Do(httplog)),
     ("httpslog", D | F, Do(httpslog)),
-    ("idle-close-on-response", D | F, Accepted("an idle connection is closed at once when draining")),
+    ("idle-close-on-response", D | F, Flag(|p| &mut p.idle_close_on_response)),
     ("independent-streams", D | F | B, Accepted("each direction has its own timeout anyway")),
     ("ldap-check", D | B, Do(checks::ldap)),
     ("log-health-checks", D | B, Flag(|p| &mut p.log_health_checks)),

@@ -4,7 +4,7 @@ use super::args::{Args, Context, Unit};
 use super::log::{LogEntry, log_entry};
 use super::model::*;
 use super::server::ServerOptions;
-use super::{balance, bind, checks, cookie, errors, options, rules, server, source, stats};
+use super::{balance, bind, checks, cookie, errors, life, options, rules, server, source, stats};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::{Span, Word};
 
@@ -96,6 +96,8 @@ impl Draft {
             config.monitor_uri = None;
             config.unique_id = None;
             config.tcp_request_connection.clear();
+            config.idle_close_on_response = false;
+            config.session_rate_limit = 0;
             config.dontlognull = false;
             config.http_ignore_probes = false;
             config.dontlog_normal = false;
@@ -104,6 +106,8 @@ impl Draft {
             config.client_tcp_keepalive = false;
         }
         if !config.kind.is_backend() {
+            config.load_state = LoadState::None;
+            config.state_file = None;
             config.balance = bare.balance;
             config.cookie = None;
             config.fullconn = None;
@@ -152,6 +156,10 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         logs: Vec::new(),
         traffic_log: TrafficLog::Plain,
         log_tag: None,
+        idle_close_on_response: false,
+        session_rate_limit: 0,
+        load_state: LoadState::None,
+        state_file: None,
         dontlognull: false,
         dontlog_normal: false,
         log_separate_errors: false,
@@ -279,7 +287,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("http-send-name-header", D | B, Do(|d, args, cx| { d.config.send_name_header = Some(args.value(cx, "a header's name")?.text.clone()); args.end(cx) })),
     ("id", F | B, Do(|d, args, cx| { d.explicit_id = Some(args.integer(cx, "a number", 1..=i64::from(i32::MAX))?); args.end(cx) })),
     ("ignore-persist", B, Do(balance::ignore_persist)),
-    ("load-server-state-from-file", D | B, NotYet),
+    ("load-server-state-from-file", D | B, Do(life::load_state)),
     ("log", D | F | B, Do(log)),
     ("log-format", D | F, Do(rules::log_format)),
     ("log-format-sd", D | F, NotYet),
@@ -294,7 +302,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("monitor-uri", D | F, Do(|d, args, cx| { d.config.monitor_uri = Some(args.value(cx, "a URI")?.text.clone()); args.end(cx) })),
     ("option", D | F | B, Do(options::option)),
     ("persist", D | B, Do(balance::persist)),
-    ("rate-limit", D | F, NotYet),
+    ("rate-limit", D | F, Do(life::rate_limit)),
     ("redirect", F | B, Do(|d, args, cx| { let rule = rules::rule(args, cx)?; d.config.redirects.push(rule); Some(()) })),
     ("redisp", D | B, Removed("use 'option redispatch'")),
     ("redispatch", D | B, Removed("use 'option redispatch'")),
@@ -321,7 +329,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("rspirep", F | B, Removed("use 'http-response replace-header'")),
     ("rsprep", F | B, Removed("use 'http-response replace-header'")),
     ("server", B | STRICT, Do(server::server)),
-    ("server-state-file-name", D | B, NotYet),
+    ("server-state-file-name", D | B, Do(life::state_file_name)),
     ("server-template", B | STRICT, Do(server::server_template)),
     ("source", D | B, Do(source::of_backend)),
     ("srvtcpka-cnt", D | B, Accepted(PROBES)),

@@ -6,6 +6,7 @@ pub mod acl;
 pub mod app;
 pub mod balance;
 pub mod command;
+mod gate;
 pub mod health;
 pub mod http;
 pub mod http1;

@@ -3,23 +3,19 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::app::{App, FrontendRuntime, ListenerRuntime};
+use crate::gate;
 use crate::net::proxy_protocol::{Addresses, ParseError};
 use crate::net::{Buffer, ReceiveError, Stream, Timer, receive_proxy_header};
 use crate::proxy::{self, Connection};
 use crate::rules::Entrance;
 use crate::tcp;
 use crate::txn::{Proxied, Session};
-
-/// Pause after a failed accept (no descriptors left, for instance), and between looks at a closed frontend.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket of one runtime.
 pub enum Socket {
@@ -98,7 +94,7 @@ pub async fn accept(
         tokio::select! {
             biased;
             _ = draining.wait_for(|draining| *draining) => return,
-            () = room(&app, &front, &listener) => {}
+            () = gate::room(&app, &front, &listener) => {}
         }
         let accepted = tokio::select! {
             biased;
@@ -115,32 +111,8 @@ pub async fn accept(
                     tokio::task::spawn_local(session(entered, listed, connection, entrance));
                 }
             }
-            Err(_) => {
-                app.shared.process.failed_accepts.increment();
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => gate::accept_failed(&app.shared, &front.frontend.name, &error).await,
         }
-    }
-}
-
-/// Returns once another connection is within all limits.
-async fn room(app: &App, front: &FrontendRuntime, listener: &ListenerRuntime) {
-    let below = |current: u64, limit: u64| limit == 0 || current < limit;
-    loop {
-        let process = &app.shared.process;
-        let frontend = &front.frontend;
-        if below(process.connections.current(), process.maxconn.load(Relaxed))
-            && below(
-                frontend.counters.sessions.current(),
-                u64::from(frontend.maxconn.load(Relaxed)),
-            )
-            && below(listener.connections.current(), listener.maxconn)
-            && frontend.enabled.load(Relaxed)
-        {
-            return;
-        }
-        // A place that becomes free wakes us; an operator's change is seen within the pause.
-        let _ = tokio::time::timeout(PAUSE, app.room.notified()).await;
     }
 }
 
@@ -169,6 +141,11 @@ impl Entered {
         counters.connections_total.increment();
         counters.connection_rate.tick(now_ms);
         listener.connections.enter();
+        if listener.tls.is_some() {
+            process.tls_connections.enter();
+            process.tls_total.increment();
+            process.tls_rate.tick(now_ms);
+        }
         Self {
             app,
             front,
@@ -184,6 +161,9 @@ impl Drop for Entered {
         self.app.shared.process.tasks.leave();
         self.front.frontend.counters.sessions.leave();
         self.listener.connections.leave();
+        if self.listener.tls.is_some() {
+            self.app.shared.process.tls_connections.leave();
+        }
         self.app.room.notify_waiters();
     }
 }
@@ -299,17 +279,12 @@ async fn session(
     {
         return;
     }
-    let _tls = match &listener.tls {
-        None => None,
-        Some(acceptor) => {
-            let (next, guard) = match Box::pin(handshake(connection, acceptor)).await {
-                Some(next) => next,
-                None => return,
-            };
-            connection = next;
-            Some(guard)
-        }
-    };
+    if let Some(acceptor) = &listener.tls {
+        connection = match Box::pin(handshake(connection, acceptor)).await {
+            Some(connection) => connection,
+            None => return,
+        };
+    }
     let by_alpn = || {
         let tls = connection.session.tls.as_ref();
         tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2"))
@@ -410,20 +385,11 @@ fn log_refused(app: &App, front: &FrontendRuntime, session: &Session, reason: &s
         .message(sockets, config::haproxy::LogLevel::Info, &text);
 }
 
-/// A TLS connection in the gauges; it leaves them when dropped.
-struct TlsEntered(Arc<App>);
-
-impl Drop for TlsEntered {
-    fn drop(&mut self) {
-        self.0.shared.process.tls_connections.leave();
-    }
-}
-
 /// The TLS handshake, within the time of a request's head. A failed one is counted and logged.
 async fn handshake(
     c: Box<Connection>,
     acceptor: &tokio_rustls::TlsAcceptor,
-) -> Option<(Box<Connection>, TlsEntered)> {
+) -> Option<Box<Connection>> {
     let mut c = *c;
     let limit = c.front.timeouts.http_request.or(c.front.timeouts.client);
     let Stream::Tcp(stream) = c.client else {
@@ -437,16 +403,11 @@ async fn handshake(
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
         None => shaking.await,
     };
-    let process = &c.app.shared.process;
     match outcome {
         Ok(stream) => {
-            process.tls_connections.enter();
-            process.tls_total.increment();
-            process.tls_rate.tick(c.app.shared.clock.now_ms());
             c.session.tls = Some(Arc::new(crate::tls::info(stream.get_ref().1)));
             c.client = Stream::TlsServer(Box::new(stream));
-            let guard = TlsEntered(Arc::clone(&c.app));
-            Some((Box::new(c), guard))
+            Some(Box::new(c))
         }
         Err(error) => {
             c.front.frontend.counters.request_errors.increment();

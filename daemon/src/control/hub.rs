@@ -46,7 +46,7 @@ pub struct Hub {
 }
 
 /// What operators have set on a server: it survives the worker.
-type ServerWish = (ServerAdmin, u32, String);
+type ServerWish = (ServerAdmin, u32, String, u64);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -228,7 +228,11 @@ impl Hub {
     }
 
     async fn worker_snapshot(&self) -> Option<WorkerSnapshot> {
-        match self.ask_worker(WorkerAsk::Snapshot).await? {
+        self.figures(WorkerAsk::Snapshot).await
+    }
+
+    async fn figures(&self, ask: WorkerAsk) -> Option<WorkerSnapshot> {
+        match self.ask_worker(ask).await? {
             Tell::Worker(WorkerTell::Snapshot { snapshot, .. }) => Some(*snapshot),
             _ => None,
         }
@@ -277,7 +281,15 @@ impl Hub {
         };
         let servers = worker.proxies.iter().flat_map(|proxy| &proxy.servers);
         let wishes: Vec<ServerWish> = servers
-            .map(|server| (server.admin, server.user_weight, server.address.clone()))
+            .map(|server| {
+                let address = server.address.clone();
+                (
+                    server.admin,
+                    server.user_weight,
+                    address,
+                    server.session_limit,
+                )
+            })
             .collect();
         if *lock(&self.told_state) == wishes {
             return;
@@ -285,7 +297,7 @@ impl Hub {
         *lock(&self.told_state) = wishes;
         if let Ok(state) = wire::encode(worker) {
             // The supervisor's end is noticed elsewhere.
-            let _ = self.tell_supervisor(&FromChild::WorkerState(state)).await;
+            let _ = self.tell_supervisor(&FromChild::LatestState(state)).await;
         }
     }
 
@@ -332,7 +344,7 @@ impl Hub {
 
     /// The encoded figures of the worker as they are, or as they were last.
     pub async fn worker_state(&self) -> Vec<u8> {
-        let now = self.worker_snapshot().await;
+        let now = self.figures(WorkerAsk::HandOver).await;
         let state = now.or_else(|| lock(&self.last_worker).clone());
         state
             .and_then(|state| wire::encode(&state).ok())

@@ -160,6 +160,7 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
                 Err(error) => tracing::error!("a new setup cannot be read: {error}"),
             },
             ToChild::Drain { .. }
+            | ToChild::AddFigures(_)
             | ToChild::ProxyHealth(_)
             | ToChild::ScriptDone { .. }
             | ToChild::NewVrrpConfig(_) => {}

@@ -1,7 +1,7 @@
 //! Snapshots, sessions, events and instances as lines of text.
 
 use protocol::event::now_ms;
-use protocol::operation::{ForcedHealth, ServerAdmin, WeightChange};
+use protocol::operation::{ForcedHealth, GlobalRate, ServerAdmin, WeightChange};
 use protocol::snapshot::{AdminCause, CheckStats, Operational, ProxySnapshot, ServerStats};
 use protocol::vrrp::{Effect, InstanceSnapshot};
 use protocol::worker::{ErrorCapture, SessionInfo};
@@ -512,6 +512,17 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
         }
         Operation::GlobalMaxconn { maxconn } => {
             ("process".to_owned(), format!("maxconn set to {maxconn}"))
+        }
+        Operation::RateLimit { rate, limit } => {
+            let word = match rate {
+                GlobalRate::Connections => "connections",
+                GlobalRate::Sessions => "sessions",
+                GlobalRate::TlsSessions => "ssl-sessions",
+            };
+            (
+                "process".to_owned(),
+                format!("rate limit of {word} set to {limit}"),
+            )
         }
         Operation::ClearCounters { all } => (
             "counters".to_owned(),

@@ -43,6 +43,8 @@ const MAX_HAPPENINGS: usize = 4_096;
 const TICK: Duration = Duration::from_millis(100);
 /// First pause before a restart, after one that was made at once.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait for the figures of a worker that died.
+const STATE_PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause before a restart.
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// A process that ran for this long has earned a restart at once again.
@@ -390,6 +392,15 @@ impl Supervisor {
             } => self.run_check(pid, id, argv, environment, timeout_ms),
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
             FromChild::WorkerState(state) => self.worker_state_known(state),
+            FromChild::LatestState(state) => self.worker_state = state,
+            FromChild::LastFigures(figures) => {
+                if let Some(worker) = self
+                    .current(Role::Worker)
+                    .filter(|worker| worker.pid != pid)
+                {
+                    worker.tell(&ToChild::AddFigures(figures));
+                }
+            }
             FromChild::Reload { id } => self.begin_reload(Some((pid, id))),
         }
     }
@@ -494,6 +505,12 @@ impl Supervisor {
         }
         restarts.in_a_row += 1;
         if restarts.in_a_row == 1 {
+            if role == Role::Worker && self.control.is_some() && self.reload.is_none() {
+                // The control process has the figures that it saw last; the restart follows its answer.
+                restarts.due = Some(Instant::now() + STATE_PAUSE);
+                self.pass_on(&ToChild::AskWorkerState);
+                return;
+            }
             self.restart(role);
             return;
         }

@@ -10,6 +10,8 @@ use super::listeners::Listeners;
 use super::{Happening, Supervisor, runner};
 use crate::configuration::{Configuration, Loaded, load};
 
+/// How long a port may be held by a worker that drains.
+const OPEN_LIMIT: Duration = Duration::from_secs(2);
 /// How long the control process may take to tell the servers' state.
 const STATE_LIMIT: Duration = Duration::from_secs(3);
 /// How long a new worker may take to become ready.
@@ -25,6 +27,8 @@ pub(super) struct Reload {
 
 enum Stage {
     Reading,
+    /// A port is still held by a worker that was just told to let it go.
+    Opening(Box<Configuration>),
     /// Waiting for the old worker's state.
     Asking(Box<Configuration>, Listeners),
     /// Waiting for the new worker.
@@ -74,13 +78,32 @@ impl Supervisor {
         if configuration.haproxy.is_none() && configuration.keepalived.is_none() {
             return self.fail_reload("the configuration is empty");
         }
-        let listeners = match &configuration.haproxy {
-            None => Listeners::default(),
-            Some(haproxy) => {
-                match Listeners::open(haproxy, &configuration.sources, &self.listeners) {
-                    Ok(listeners) => listeners,
-                    Err(failures) => return self.fail_reload(&failures.join("\n")),
+        if let Some(reload) = &mut self.reload {
+            reload.since = Instant::now();
+        }
+        self.open_listeners(configuration);
+    }
+
+    fn open_listeners(&mut self, configuration: Configuration) {
+        let opened = match &configuration.haproxy {
+            None => Ok(Listeners::default()),
+            Some(haproxy) => Listeners::open(haproxy, &configuration.sources, &self.listeners),
+        };
+        let listeners = match opened {
+            Ok(listeners) => listeners,
+            Err(failures) => {
+                // A port that the last reload took away is free once the old worker has closed it.
+                let drains = self
+                    .children
+                    .values()
+                    .any(|child| child.role == Role::Worker && child.leaving);
+                match &mut self.reload {
+                    Some(reload) if drains && reload.since.elapsed() < OPEN_LIMIT => {
+                        reload.stage = Stage::Opening(Box::new(configuration));
+                    }
+                    _ => self.fail_reload(&failures.join("\n")),
                 }
+                return;
             }
         };
         let asked = self.worker.is_some() && self.control.is_some();
@@ -99,6 +122,16 @@ impl Supervisor {
     pub(super) fn worker_state_known(&mut self, state: Vec<u8>) {
         if !state.is_empty() {
             self.worker_state = state;
+        }
+        let died_once = self
+            .restarts
+            .get_mut(&Role::Worker)
+            .filter(|restarts| restarts.in_a_row == 1);
+        if self.worker.is_none()
+            && self.stop.is_none()
+            && died_once.is_some_and(|restarts| restarts.due.take().is_some())
+        {
+            self.restart(Role::Worker);
         }
         self.start_candidate();
     }
@@ -235,6 +268,14 @@ impl Supervisor {
     }
 
     pub(super) fn tick_reload(&mut self, now: Instant) {
+        if let Some(Reload {
+            stage: stage @ Stage::Opening(_),
+            ..
+        }) = &mut self.reload
+            && let Stage::Opening(configuration) = std::mem::replace(stage, Stage::Reading)
+        {
+            return self.open_listeners(*configuration);
+        }
         let Some(reload) = &self.reload else { return };
         let waited = now.duration_since(reload.since);
         match &reload.stage {

@@ -155,6 +155,15 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
     Ok(reachable)
 }
 
+/// Lowers the limit of open descriptors to `wanted` and returns what it is now; a lower one stays.
+pub fn lower_descriptor_limit(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft > wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    }
+    Ok(soft.min(wanted))
+}
+
 /// The limit of open descriptors; 0 where it cannot be told.
 pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)

@@ -108,7 +108,7 @@ impl Rig {
                 let request: WorkerRequest = wire::decode(&frame).expect("a request");
                 let id = request.id;
                 let tell = match request.ask {
-                    WorkerAsk::Snapshot => WorkerTell::Snapshot {
+                    WorkerAsk::Snapshot | WorkerAsk::HandOver => WorkerTell::Snapshot {
                         id,
                         snapshot: Box::new(figures()),
                     },

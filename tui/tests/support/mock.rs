@@ -53,6 +53,7 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         id: 1,
         name: name.to_owned(),
         address: address.to_owned(),
+        initial_address: address.to_owned(),
         fqdn: String::new(),
         srv_record: String::new(),
         has_resolvers: false,
@@ -73,6 +74,7 @@ pub fn server(name: &str, address: &str) -> ServerStats {
             maximum: 40,
         },
         session_limit: 0,
+        initial_session_limit: 0,
         sessions_total: 10_000,
         chosen_total: 10_000,
         rate: Rate {

@@ -81,6 +81,8 @@ pub struct FrontendRuntime {
     pub ignores_probes: bool,
     /// `option http-buffer-request`.
     pub buffers_request: bool,
+    /// `option idle-close-on-response`.
+    pub idle_close_on_response: bool,
 }
 
 /// A backend with all that it does.
@@ -246,6 +248,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 dontlognull: proxy.dontlognull,
                 ignores_probes: proxy.http_ignore_probes,
                 buffers_request: proxy.http_buffer_request,
+                idle_close_on_response: proxy.idle_close_on_response,
             })
         })
         .collect();
@@ -352,6 +355,7 @@ impl States {
                 name: proxy.name.text.clone(),
                 http: proxy.mode == Mode::Http,
                 maxconn: AtomicU32::new(maxconn),
+                session_rate_limit: proxy.session_rate_limit,
                 enabled: AtomicBool::new(!proxy.disabled),
                 counters: FrontendCounters::default(),
             }));

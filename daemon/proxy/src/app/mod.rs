@@ -1,6 +1,7 @@
 //! The worker as a whole: what every room shares, how it is built from a configuration, how it runs and drains.
 
 mod build;
+mod figures;
 mod run;
 pub mod shared;
 mod takeover;

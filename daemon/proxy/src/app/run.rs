@@ -28,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// Descriptors besides those of connections: logs, channels, runtimes, checks.
 const SPARE_DESCRIPTORS: u64 = 256;
+/// Descriptors for so many connections are asked for also where `maxconn` is lower.
+const USUAL_CONNECTIONS: u64 = 2_000;
 
 /// What a worker is started with.
 #[derive(Serialize, Deserialize)]
@@ -93,6 +95,7 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
     if wanted != setup.listeners || wanted.len() != listeners.len() {
         return Err("the listening sockets are not those of the configuration".to_owned());
     }
+    limit_descriptors(&setup.config.global);
     let mut diagnostics = Diagnostics::default();
     let pid = if setup.pid_for_logs == 0 {
         std::process::id()
@@ -118,17 +121,25 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         .map_or_else(cores, usize::from)
         .max(1);
     app.shared.process.threads.store(threads as u32, Relaxed);
-    let connections = app.shared.process.maxconn.load(Relaxed).max(2_000);
-    let tuning = &config.global.tuning;
-    let needed = connections * 2 + SPARE_DESCRIPTORS;
-    // Fewer descriptors than wished make accepts fail one day, not the start.
-    let reached = sys::privileges::raise_descriptor_limit(
-        needed + 2 * crate::net::wanted_pipes(tuning) as u64,
-    );
-    crate::net::set_pipes(
-        tuning,
-        reached.map_or(0, |limit| limit.saturating_sub(needed)),
-    );
+    let fits = super::shared::connections_by_descriptors().max(1);
+    let configured = app.shared.process.maxconn.fetch_min(fits, Relaxed);
+    if configured > fits {
+        tracing::warn!(
+            "worker: maxconn {configured} takes more descriptors than the {} that it may open: from {fits} connections on \
+             clients wait",
+            sys::privileges::descriptor_limit()
+        );
+    }
+    let limit = sys::privileges::descriptor_limit();
+    let left = match config.global.maxconn {
+        Some(_) => {
+            let connections = app.shared.process.maxconn.load(Relaxed);
+            limit.saturating_sub(connections.saturating_mul(2) + SPARE_DESCRIPTORS)
+        }
+        // The limit of connections is then that of descriptors, and far away.
+        None => limit / 4,
+    };
+    crate::net::set_pipes(&config.global.tuning, left);
     let mut sockets = Vec::new();
     for _ in 1..threads {
         let copies: std::io::Result<Vec<OwnedFd>> =
@@ -142,6 +153,33 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         app: Arc::new(app),
         sockets,
     })
+}
+
+/// Sets the limit of descriptors: `ulimit-n`, else what `maxconn` takes, never above `fd-hard-limit`. Fewer than wished
+/// make clients wait one day; they do not prevent the start.
+fn limit_descriptors(global: &config::haproxy::Global) {
+    let most = global.fd_hard_limit.map_or(u64::MAX, u64::from);
+    let wanted = match (global.ulimit_n, global.maxconn) {
+        (Some(limit), _) => Some(u64::from(limit)),
+        (None, Some(maxconn)) => {
+            let pipes = 2 * crate::net::wanted_pipes(&global.tuning) as u64;
+            Some(u64::from(maxconn).max(USUAL_CONNECTIONS) * 2 + SPARE_DESCRIPTORS + pipes)
+        }
+        (None, None) => None,
+    };
+    let now = sys::privileges::descriptor_limit();
+    let outcome = match wanted {
+        Some(wanted) if wanted.min(most) > now => {
+            sys::privileges::raise_descriptor_limit(wanted.min(most))
+        }
+        _ => {
+            let lower = global.ulimit_n.map_or(now, u64::from).min(most);
+            sys::privileges::lower_descriptor_limit(lower)
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::warn!("worker: the limit of descriptors stays at {now}: {error}");
+    }
 }
 
 fn cores() -> usize {
@@ -305,12 +343,18 @@ fn work(
     }
     for (socket, listener) in sockets.into_iter().zip(&app.listeners) {
         let socket = Socket::new(socket, &app.shared.config.global.tuning)?;
-        tokio::task::spawn_local(listener::accept(
+        let accepting = listener::accept(
             Arc::clone(app),
             Arc::clone(listener),
             socket,
             draining.clone(),
-        ));
+        );
+        app.shared.acceptors.enter();
+        let shared = Arc::clone(&app.shared);
+        tokio::task::spawn_local(async move {
+            accepting.await;
+            shared.acceptors.leave();
+        });
     }
     let shared = Arc::clone(&app.shared);
     tokio::task::spawn_local(async move { shared.reports.sockets.flush_in_turns().await });
@@ -436,6 +480,7 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
                     }
                     Ok(ToChild::Stop) => break,
                     Ok(ToChild::ScriptDone { id, outcome }) => app.shared.health.commands.ended(id, outcome),
+                    Ok(ToChild::AddFigures(figures)) => super::takeover::add(&app.shared, &figures),
                     Ok(ToChild::Peer { role: Role::Control, .. }) => {
                         descriptors.into_iter().for_each(|descriptor| serve_control(app, descriptor));
                     }
@@ -450,7 +495,7 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
             },
             _ = look.tick(), if is_draining => {
                 let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-                if app.shared.sessions.count() == 0 || is_over {
+                if is_empty(app) || is_over {
                     break;
                 }
             }
@@ -459,12 +504,27 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
     begin_drain(app, drain);
     app.shared.sessions.shutdown_all();
     let deadline = Instant::now() + LAST_WORDS;
-    while app.shared.sessions.count() > 0 && Instant::now() < deadline {
+    while !is_empty(app) && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    if let Some(figures) = super::takeover::last_figures(&app.shared) {
+        tell(&channel.sender, &FromChild::LastFigures(figures)).await;
     }
 }
 
+/// Whether nobody accepts any more and all that was accepted has ended. A connection counts from its accept on, before its
+/// session is in the table.
+fn is_empty(app: &App) -> bool {
+    app.shared.acceptors.current() == 0 && app.shared.process.connections.current() == 0
+}
+
 fn begin_drain(app: &Arc<App>, drain: &watch::Sender<bool>) {
+    let now_us = app.shared.clock.now_us().max(1);
+    // The second of two drains does not begin anew.
+    let _ = app
+        .shared
+        .drain_began_us
+        .compare_exchange(0, now_us, Relaxed, Relaxed);
     app.shared.draining.store(true, Relaxed);
     let _ = drain.send(true);
     app.shared.sessions.wake_all();

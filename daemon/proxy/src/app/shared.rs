@@ -55,6 +55,12 @@ pub struct Shared {
     pub health: crate::health::HealthDoor,
     /// Set when the worker drains: no new connections, none kept.
     pub draining: AtomicBool,
+    /// When it began to drain, in microseconds of the clock; 0 before.
+    pub(super) drain_began_us: AtomicU64,
+    /// Tasks that accept.
+    pub(super) acceptors: MaxGauge,
+    /// What the last worker to take over was told of our figures.
+    pub(super) handed_over: Mutex<Option<protocol::snapshot::WorkerSnapshot>>,
     /// `statm` of this process (proc(5)), opened before the chroot hides it.
     pub memory_file: Option<std::fs::File>,
 }
@@ -76,12 +82,7 @@ impl Shared {
         pid: u32,
     ) -> Self {
         Self {
-            process: ProcessCounters::new(
-                config
-                    .global
-                    .maxconn
-                    .map_or_else(connections_by_descriptors, u64::from),
-            ),
+            process: ProcessCounters::new(&config.global),
             reports: crate::log::Reports::open(&config, pid),
             resolvers: crate::resolve::Resolvers::open(&config),
             config,
@@ -97,8 +98,21 @@ impl Shared {
             floods: crate::http2::Floods::default(),
             health: crate::health::HealthDoor::default(),
             draining: AtomicBool::new(false),
+            drain_began_us: AtomicU64::new(0),
+            acceptors: MaxGauge::default(),
+            handed_over: Mutex::default(),
             memory_file: std::fs::File::open("/proc/self/statm").ok(),
         }
+    }
+
+    /// Keeps what the next worker was told.
+    pub fn remember_handed_over(&self, snapshot: protocol::snapshot::WorkerSnapshot) {
+        *lock(&self.handed_over) = Some(snapshot);
+    }
+
+    /// Since when the worker drains, in microseconds of the clock.
+    pub fn draining_since_us(&self) -> Option<u64> {
+        Some(self.drain_began_us.load(Relaxed)).filter(|began| *began > 0)
     }
 
     /// A frontend by its name.
@@ -162,6 +176,14 @@ fn system_us() -> u64 {
 pub struct ProcessCounters {
     /// Limit of connections now; 0 is none. Operators change it.
     pub maxconn: AtomicU64,
+    /// `maxconnrate` now; 0 is none. Operators change it.
+    pub connection_rate_limit: AtomicU32,
+    /// `maxsessrate` now; 0 is none. Operators change it.
+    pub session_rate_limit: AtomicU32,
+    /// `maxsslrate` now; 0 is none. Operators change it.
+    pub tls_rate_limit: AtomicU32,
+    /// `maxsslconn`; 0 is none.
+    pub tls_limit: AtomicU32,
     pub connections: MaxGauge,
     pub connections_total: Counter,
     pub connection_rate: RateMeter,
@@ -181,9 +203,21 @@ pub struct ProcessCounters {
 }
 
 impl ProcessCounters {
-    fn new(maxconn: u64) -> Self {
+    fn new(global: &config::haproxy::Global) -> Self {
+        let maxconn = global
+            .maxconn
+            .map_or_else(connections_by_descriptors, u64::from);
         let counters = Self::default();
         counters.maxconn.store(maxconn, Relaxed);
+        let limits = [
+            (&counters.connection_rate_limit, global.max_connection_rate),
+            (&counters.session_rate_limit, global.max_session_rate),
+            (&counters.tls_rate_limit, global.max_tls_rate),
+            (&counters.tls_limit, global.max_tls_connections),
+        ];
+        for (limit, configured) in limits {
+            limit.store(configured, Relaxed);
+        }
         counters.idle_percent.store(100, Relaxed);
         counters
     }

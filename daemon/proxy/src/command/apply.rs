@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
-use protocol::operation::{Operation, Refusal, ServerAdmin, ServerName, WeightChange};
+use protocol::operation::{GlobalRate, Operation, Refusal, ServerAdmin, ServerName, WeightChange};
 use protocol::snapshot::AdminCause;
 
 use crate::app::Shared;
@@ -200,6 +200,18 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
         Operation::GlobalMaxconn { maxconn } => {
             let before = shared.process.maxconn.swap(u64::from(*maxconn), Relaxed);
             tell_operation(shared, "worker", &format!("maxconn {before} -> {maxconn}"));
+            Ok(String::new())
+        }
+        Operation::RateLimit { rate, limit } => {
+            let process = &shared.process;
+            let (slot, word) = match rate {
+                GlobalRate::Connections => (&process.connection_rate_limit, "connections"),
+                GlobalRate::Sessions => (&process.session_rate_limit, "sessions"),
+                GlobalRate::TlsSessions => (&process.tls_rate_limit, "ssl-sessions"),
+            };
+            let before = slot.swap(*limit, Relaxed);
+            let change = format!("rate-limit {word} {before} -> {limit}");
+            tell_operation(shared, "worker", &change);
             Ok(String::new())
         }
         Operation::ClearCounters { all } => {

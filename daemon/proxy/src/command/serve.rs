@@ -78,6 +78,14 @@ fn answer(shared: &Shared, request: WorkerRequest) -> WorkerTell {
             id,
             snapshot: Box::new(crate::stats::snapshot(shared)),
         },
+        WorkerAsk::HandOver => {
+            let snapshot = crate::stats::snapshot(shared);
+            shared.remember_handed_over(snapshot.clone());
+            WorkerTell::Snapshot {
+                id,
+                snapshot: Box::new(snapshot),
+            }
+        }
         WorkerAsk::Sessions => WorkerTell::Sessions {
             id,
             sessions: shared.sessions.list(shared, MAX_SESSIONS_SHOWN),

@@ -110,7 +110,8 @@ async fn run(schedule: Rc<Schedule>) {
                 continue;
             }
         }
-        if shared.draining.load(Relaxed) && shared.sessions.count() == 0 {
+        // The new worker checks from here on; two of them would tell the same twice.
+        if shared.draining.load(Relaxed) {
             return;
         }
         let horizon = Instant::now() + TOGETHER;

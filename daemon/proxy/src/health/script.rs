@@ -79,6 +79,7 @@ impl Scene {
             name: site.backend.name.clone(),
             http: site.backend.http,
             maxconn: Default::default(),
+            session_rate_limit: 0,
             enabled: Default::default(),
             counters: FrontendCounters::default(),
         };

@@ -1,7 +1,6 @@
 //! Receiving a request's head, and the small bodies that our own pages want.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
@@ -109,12 +108,12 @@ pub(super) async fn request(
 async fn first_bytes(c: &mut Connection, is_first: bool) -> Result<(), Termination> {
     let outcome = c
         .wait(|c, context| {
-            if !is_first && c.is_draining() {
-                return Poll::Ready(Ok(0));
-            }
             let outcome = c.client.poll_read(context, &mut c.input);
             if outcome.is_pending() {
                 c.input.release_if_empty();
+                if !is_first {
+                    bound_idle_while_draining(c);
+                }
             }
             outcome
         })
@@ -126,6 +125,23 @@ async fn first_bytes(c: &mut Connection, is_first: bool) -> Result<(), Terminati
             Err(Termination::new(Cause::Client, Stage::Request))
         }
         Err(interrupt) => Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
+    }
+}
+
+/// How long a draining worker still waits for the next request of a kept connection. Clients that are at work send it within
+/// this time and get `Connection: close` with its answer; to close at once would cut off a request that is on its way.
+const DRAIN_IDLE_US: u64 = 1_000_000;
+
+/// While the worker drains, a kept connection ends once it was idle for [`DRAIN_IDLE_US`]. With
+/// `option idle-close-on-response` it has the whole time that it would have had otherwise.
+fn bound_idle_while_draining(c: &mut Connection) {
+    if let Some(began_us) = c.app.shared.draining_since_us()
+        && !c.front.idle_close_on_response
+    {
+        let end = began_us.max(c.since_us).saturating_add(DRAIN_IDLE_US);
+        if end < c.timer.deadline_us() {
+            c.timer.set_deadline(end);
+        }
     }
 }
 

@@ -76,6 +76,10 @@ impl MaxGauge {
     pub fn clear_maximum(&self) {
         self.maximum.store(self.current(), Relaxed);
     }
+    /// Remembers a maximum that was seen by an earlier worker.
+    pub fn raise_maximum(&self, maximum: u64) {
+        self.maximum.fetch_max(maximum, Relaxed);
+    }
     /// Both, for a snapshot.
     pub fn snapshot(&self) -> Gauge {
         Gauge {
@@ -212,6 +216,10 @@ impl ResponseCounters {
             class_5xx: self.0[4].value(),
             other: self.0[5].value(),
         }
+    }
+    /// The classes in order: 1xx to 5xx, others.
+    pub fn classes(&self) -> &[Counter; 6] {
+        &self.0
     }
     /// Back to zero.
     pub fn clear(&self) {

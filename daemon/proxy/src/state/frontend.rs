@@ -23,6 +23,8 @@ pub struct Frontend {
     pub http: bool,
     /// `maxconn` now; operators change it. 0 is none.
     pub maxconn: AtomicU32,
+    /// `rate-limit sessions`; 0 is none.
+    pub session_rate_limit: u32,
     /// Cleared by `disable frontend`.
     pub enabled: AtomicBool,
     /// Figures.

@@ -11,4 +11,6 @@ mod server;
 pub use backend::{Availability, Backend, BackendCounters, BackendId};
 pub use counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
 pub use frontend::{Frontend, FrontendCounters, FrontendId};
-pub use server::{AgentHealth, Health, Server, ServerCounters, ServerId, Usability};
+pub use server::{
+    AgentHealth, CHECK_WORDS, Health, Server, ServerCounters, ServerId, Usability, check_word,
+};

@@ -118,6 +118,8 @@ pub struct Server {
     pub fqdn: ArcSwapOption<String>,
     /// Whether an operator gave it the address, which resolutions then leave alone.
     pub is_pinned: AtomicBool,
+    /// The address at the worker's start, before operators or resolvers changed it.
+    pub initial_address: Option<SocketAddr>,
     /// State behind [`Server::usability`].
     pub health: Mutex<Health>,
     usability: AtomicU8,
@@ -232,6 +234,7 @@ impl Server {
             address: ArcSwapOption::from_pointee(address),
             fqdn: ArcSwapOption::from_pointee(fqdn),
             is_pinned: AtomicBool::new(false),
+            initial_address: address,
             usability: AtomicU8::new(0),
             user_weight: AtomicU32::new(u32::from(config.weight)),
             maxconn: AtomicU32::new(config.maxconn.unwrap_or(0)),
@@ -248,6 +251,18 @@ impl Server {
         };
         server.publish();
         server
+    }
+
+    /// The host name of its line; `None` where that says an address.
+    pub fn host_name(&self) -> Option<&str> {
+        match &self.config.address {
+            config::haproxy::ServerAddress::Host { host, .. }
+                if host.parse::<std::net::IpAddr>().is_err() =>
+            {
+                Some(host)
+            }
+            _ => None,
+        }
     }
 
     /// What may be sent here now: one atomic load.
@@ -333,6 +348,21 @@ impl Server {
         };
         self.usability.swap(usability as u8, Relaxed) != usability as u8
     }
+}
+
+/// HAProxy's words for the results of checks, in the order of their numbers in state files, from 0.
+pub const CHECK_WORDS: &[&str] = &[
+    "UNK", "INI", "CHECKED", "HANA", "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK", "L6TOUT",
+    "L6RSP", "L7TOUT", "L7RSP", "L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT", "PROCOK",
+];
+
+/// The word of ours for a word that was told; an unknown one is as if no check had run.
+pub fn check_word(told: &str) -> &'static str {
+    CHECK_WORDS
+        .iter()
+        .find(|word| **word == told)
+        .copied()
+        .unwrap_or("INI")
 }
 
 /// A server's counters; see `protocol::snapshot::ServerStats` for their meaning.

@@ -66,9 +66,21 @@ fn process(shared: &Shared, now_ms: u64) -> ProcessInfo {
         current_connections: process.connections.current(),
         total_connections: process.connections_total.value(),
         total_requests: process.requests_total.value(),
-        connection_rate: process.connection_rate.snapshot(now_ms),
-        session_rate: process.session_rate.snapshot(now_ms),
-        tls_rate: process.tls_rate.snapshot(now_ms),
+        connection_rate: with_limit(
+            &process.connection_rate,
+            now_ms,
+            process.connection_rate_limit.load(Relaxed),
+        ),
+        session_rate: with_limit(
+            &process.session_rate,
+            now_ms,
+            process.session_rate_limit.load(Relaxed),
+        ),
+        tls_rate: with_limit(
+            &process.tls_rate,
+            now_ms,
+            process.tls_rate_limit.load(Relaxed),
+        ),
         current_tls_connections: process.tls_connections.current(),
         total_tls_connections: process.tls_total.value(),
         total_bytes_out: process.bytes_out.value(),
@@ -100,6 +112,13 @@ fn resident_bytes(shared: &Shared) -> u64 {
         .map_or(0, |pages| pages * PAGE_BYTES)
 }
 
+fn with_limit(meter: &RateMeter, now_ms: u64, limit: u32) -> Rate {
+    Rate {
+        limit: u64::from(limit),
+        ..meter.snapshot(now_ms)
+    }
+}
+
 fn limited(meter: &RateMeter, now_ms: u64) -> Rate {
     meter.snapshot(now_ms)
 }
@@ -129,7 +148,7 @@ fn frontend_stats(
         denied_requests: counters.denied_requests.value(),
         denied_responses: counters.denied_responses.value(),
         request_errors: counters.request_errors.value(),
-        session_rate: limited(&counters.session_rate, now_ms),
+        session_rate: with_limit(&counters.session_rate, now_ms, frontend.session_rate_limit),
         connection_rate: limited(&counters.connection_rate, now_ms),
         connections_total: counters.connections_total.value(),
         request_rate: limited(&counters.request_rate, now_ms),
@@ -244,6 +263,9 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         fqdn: fqdn.as_deref().cloned().unwrap_or_default(),
         srv_record,
         has_resolvers: server.config.resolve.resolvers.is_some(),
+        initial_address: server
+            .initial_address
+            .map_or_else(String::new, |address| address.to_string()),
         cookie: server.config.cookie.clone().unwrap_or_default(),
         admin: health.admin,
         admin_cause: health.admin_cause,
@@ -261,6 +283,7 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         queue_limit: u64::from(server.config.maxqueue.unwrap_or(0)),
         sessions: counters.sessions.snapshot(),
         session_limit: u64::from(server.maxconn.load(Relaxed)),
+        initial_session_limit: u64::from(server.config.maxconn.unwrap_or(0)),
         sessions_total: counters.sessions_total.value(),
         chosen_total: counters.chosen_total.value(),
         rate: limited(&counters.rate, now_ms),

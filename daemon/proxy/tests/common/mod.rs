@@ -41,6 +41,7 @@ pub(crate) fn environment(config: &HaproxyConfig) -> Environment {
                 name: proxy.name.text.clone(),
                 http,
                 maxconn: AtomicU32::new(0),
+                session_rate_limit: 0,
                 enabled: AtomicBool::new(true),
                 counters: FrontendCounters::default(),
             }));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use protocol::operation::{ForcedHealth, ServerAdmin, WeightChange};
+use protocol::operation::{ForcedHealth, GlobalRate, ServerAdmin, WeightChange};
 use protocol::snapshot::{FrontendStats, ServerStats};
 use protocol::{Operation, Refusal, ServerName, Snapshot};
 
@@ -312,6 +312,32 @@ pub(super) fn global_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {
         return Err(error("Value out of range."));
     }
     Ok(Operation::GlobalMaxconn { maxconn })
+}
+
+pub(super) fn rate_limit(words: &[&str], _: &Snapshot) -> Parsed {
+    const USAGE: &str = "'set rate-limit' only supports :\n\
+        \x20  - 'connections global' to set the per-process maximum connection rate\n\
+        \x20  - 'sessions global' to set the per-process maximum session rate\n\
+        \x20  - 'ssl-sessions global' to set the per-process maximum SSL session rate";
+    let rate = match words.first().copied() {
+        Some("connections") => GlobalRate::Connections,
+        Some("sessions") => GlobalRate::Sessions,
+        Some("ssl-sessions") => GlobalRate::TlsSessions,
+        Some("http-compression") => {
+            return Err(error(
+                "'set rate-limit http-compression' is not supported yet.",
+            ));
+        }
+        _ => return Err(error(USAGE)),
+    };
+    if words.get(1) != Some(&"global") {
+        return Err(error(USAGE));
+    }
+    match words.get(2).map(|word| word.parse::<u32>()) {
+        Some(Ok(limit)) if limit <= i32::MAX as u32 => Ok(Operation::RateLimit { rate, limit }),
+        Some(Ok(_)) => Err(error("Value out of range.")),
+        _ => Err(error("Expects an integer value.")),
+    }
 }
 
 pub(super) fn server_maxconn(words: &[&str], snapshot: &Snapshot) -> Parsed {

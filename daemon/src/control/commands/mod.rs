@@ -207,7 +207,7 @@ static COMMANDS: &[Command] = &[
     row("set maxconn global", "<value>", "change the process's limit", Admin, Run::Operate(global_maxconn)),
     row("set maxconn server", "<bk>/<srv> <value>", "change a server's limit", Admin, Run::Operate(server_maxconn)),
     later("set profiling"),
-    later("set rate-limit"),
+    row("set rate-limit", "connections|sessions|ssl-sessions global <value>", "change a rate limit of the process", Admin, Run::Operate(rate_limit)),
     row("set server", "<bk>/<srv> [opts]", "change state, weight, address, health, checks or agent", Admin, Run::Operate(set_server)),
     row("set severity-output", "[none|number|string]", "how messages begin", User, Run::Local(severity_output)),
     later("set ssl"),

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The long test: 1,000 reloads under load.
+set -eu
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+target=${CARGO_TARGET_DIR:-target}
+"$CARGO" build --locked --release --workspace --bins
+export TANDEM_BIN_DIR="$(cd "$target" && pwd)/release"
+export TANDEM_RELOADS=${TANDEM_RELOADS:-1000}
+"$CARGO" test --locked --release -p tandem-tests --test reloads -- --test-threads=1 --nocapture "$@"
