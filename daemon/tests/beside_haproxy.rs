@@ -204,7 +204,12 @@ async fn show_info_has_haproxys_lines() {
             .collect()
     };
     let theirs = names(ask(&haproxy.socket(), "show info").await);
-    assert_eq!(names(rig.ask("show info").await), theirs);
+    let ours = names(rig.ask("show info").await);
+    assert!(ours.len() > theirs.len());
+    let (first, own) = ours.split_at(theirs.len());
+    assert_eq!(first, theirs);
+    // What haproxy does not count stands behind what it does.
+    assert!(own.iter().all(|name| name.starts_with("H2Flood")), "{own:?}");
     let kinds = |text: String| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.is_empty());
         // Position and value differ between versions; name, tags and type do not.
@@ -222,7 +227,8 @@ async fn show_info_has_haproxys_lines() {
             .collect()
     };
     let theirs = kinds(ask(&haproxy.socket(), "show info typed").await);
-    assert_eq!(kinds(rig.ask("show info typed").await), theirs);
+    let ours = kinds(rig.ask("show info typed").await);
+    assert_eq!(ours[..theirs.len()], theirs);
 }
 
 #[tokio::test]
