@@ -209,7 +209,10 @@ async fn show_info_has_haproxys_lines() {
     let (first, own) = ours.split_at(theirs.len());
     assert_eq!(first, theirs);
     // What haproxy does not count stands behind what it does.
-    assert!(own.iter().all(|name| name.starts_with("H2Flood")), "{own:?}");
+    assert!(
+        own.iter().all(|name| name.starts_with("H2Flood")),
+        "{own:?}"
+    );
     let kinds = |text: String| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.is_empty());
         // Position and value differ between versions; name, tags and type do not.
