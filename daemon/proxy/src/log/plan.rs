@@ -272,7 +272,11 @@ impl LogPlan {
         // Writing to a vector does not fail.
         let _ = match target.format {
             LogLineFormat::Rfc3164 | LogLineFormat::Local => {
-                let _ = write!(line, "<{priority}>");
+                // Without the formatting machinery: most lines begin so.
+                let mut digits = itoa::Buffer::new();
+                line.push(b'<');
+                line.extend_from_slice(digits.format(priority).as_bytes());
+                line.push(b'>');
                 stamp::write_rfc3164(now_us, line);
                 line.push(b' ');
                 if let Some(host) = self
@@ -282,7 +286,11 @@ impl LogPlan {
                 {
                     let _ = write!(line, "{host} ");
                 }
-                write!(line, "{}[{}]: ", self.tag, self.pid)
+                line.extend_from_slice(self.tag.as_bytes());
+                line.push(b'[');
+                line.extend_from_slice(digits.format(self.pid).as_bytes());
+                line.extend_from_slice(b"]: ");
+                Ok(())
             }
             LogLineFormat::Rfc5424 => {
                 let _ = write!(line, "<{priority}>1 ");

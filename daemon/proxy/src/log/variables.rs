@@ -1,5 +1,7 @@
 //! Variables of log formats: one row each in a sorted table.
 
+use std::net::IpAddr;
+
 use super::format::Line;
 use super::stamp;
 use crate::txn::Timings;
@@ -71,11 +73,11 @@ static TABLE: &[VariableRow] = &[
     row!("b", |l, o| match &l.view.txn.backend { Some(backend) => o.extend_from_slice(backend.name.as_bytes()), None => o.extend_from_slice(l.view.session.frontend.name.as_bytes()) }),
     row!("bc", |l, o| number(o, l.gauges.backend)),
     row!("bq", |l, o| number(o, l.view.txn.queue_positions.1.into())),
-    row!("ci", |l, o| o.extend_from_slice(l.view.session.source.ip().to_canonical().to_string().as_bytes())),
+    row!("ci", |l, o| ip(o, l.view.session.source.ip().to_canonical())),
     row!("cp", |l, o| number(o, l.view.session.source.port().into())),
     row!("f", |l, o| o.extend_from_slice(l.view.session.frontend.name.as_bytes())),
     row!("fc", |l, o| number(o, l.gauges.frontend)),
-    row!("fi", |l, o| o.extend_from_slice(l.view.session.destination.ip().to_canonical().to_string().as_bytes())),
+    row!("fi", |l, o| ip(o, l.view.session.destination.ip().to_canonical())),
     row!("fp", |l, o| number(o, l.view.session.destination.port().into())),
     row!("ft", |l, o| { o.extend_from_slice(l.view.session.frontend.name.as_bytes()); if l.view.session.tls.is_some() { o.push(b'~'); } }),
     row!("hr", |l, o| braces(o, &l.view.txn.captured_request)),
@@ -89,7 +91,7 @@ static TABLE: &[VariableRow] = &[
     row!("rt", |l, o| number(o, l.view.session.id)),
     row!("s", |l, o| match &l.view.txn.server { Some(server) => o.extend_from_slice(server.name.as_bytes()), None if l.view.txn.is_statistics => o.extend_from_slice(b"<STATS>"), None => o.extend_from_slice(b"<NOSRV>") }),
     row!("sc", |l, o| number(o, l.gauges.server)),
-    row!("si", |l, o| if let Some(address) = server_address(l) { o.extend_from_slice(address.ip().to_string().as_bytes()) }),
+    row!("si", |l, o| if let Some(address) = server_address(l) { ip(o, address.ip()) }),
     row!("sp", |l, o| if let Some(address) = server_address(l) { number(o, address.port().into()) }),
     row!("sq", |l, o| number(o, l.view.txn.queue_positions.0.into())),
     row!("sslc", |l, o| dash_or(o, l.view.session.tls.as_ref().map_or(b"", |tls| tls.cipher.as_bytes()))),
@@ -101,6 +103,20 @@ static TABLE: &[VariableRow] = &[
     row!("ts", |l, o| letters(l, o, false)),
     row!("tsc", |l, o| letters(l, o, true)),
 ];
+
+/// An address, without the formatting machinery for the usual kind: it is in every line.
+fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        out.extend_from_slice(address.to_string().as_bytes());
+        return;
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        number(out, octet.into());
+    }
+}
 
 fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
