@@ -19,6 +19,16 @@ const MAX_KEPT: usize = 256;
 /// Output buffers larger than this are not kept.
 const MAX_KEPT_OUTPUT: usize = 64 << 10;
 
+/// Of a request that is not known yet.
+const NO_FACTS: RequestFacts = RequestFacts {
+    body: BodyLength::None,
+    keep_alive: false,
+    upgrade: false,
+    is_head: false,
+    is_connect: false,
+    expects_continue: false,
+};
+
 thread_local! {
     // Boxes: an exchange is large, and tasks hold it by its address.
     #[allow(clippy::vec_box)]
@@ -99,14 +109,7 @@ impl Exchange {
     fn new() -> Self {
         Self {
             txn: Transaction::default(),
-            facts: RequestFacts {
-                body: BodyLength::None,
-                keep_alive: false,
-                upgrade: false,
-                is_head: false,
-                is_connect: false,
-                expects_continue: false,
-            },
+            facts: NO_FACTS,
             request_trailers: Head::default(),
             response_trailers: Head::default(),
             request_body: BodyDecoder::new(BodyLength::None),
@@ -148,25 +151,80 @@ impl Exchange {
 
     /// Gives it back after use.
     pub fn give_back(mut self: Box<Self>) {
-        self.txn.clear();
-        let (mut up, mut down) = (std::mem::take(&mut self.up), std::mem::take(&mut self.down));
-        let txn = std::mem::take(&mut self.txn);
-        up.clear();
-        down.clear();
-        let mut fresh = Self::new();
-        fresh.txn = txn;
-        if up.capacity() <= MAX_KEPT_OUTPUT {
-            fresh.up = up;
-        }
-        if down.capacity() <= MAX_KEPT_OUTPUT {
-            fresh.down = down;
-        }
-        *self = fresh;
+        self.reset();
         KEPT.with_borrow_mut(|kept| {
             if kept.len() < MAX_KEPT {
                 kept.push(self);
             }
         });
+    }
+
+    /// Makes it fresh where it stands: it is large, and a new one moved over it costs more than all that it does. Every field is
+    /// named, so that none is forgotten.
+    fn reset(&mut self) {
+        let Self {
+            txn,
+            facts,
+            request_trailers,
+            response_trailers,
+            request_body,
+            body_consumed,
+            keeps_body,
+            avoid,
+            back,
+            counted_backend,
+            wanted,
+            persist,
+            slot,
+            server_index,
+            server,
+            may_reuse,
+            up,
+            opens_tunnel,
+            chunks_up,
+            up_written,
+            up_splice,
+            upload_waited,
+            up_broken,
+            down,
+            down_written,
+            answer,
+            answered,
+            keep_client,
+            received,
+            is_null,
+            waited,
+            watch,
+        } = self;
+        txn.clear();
+        *facts = NO_FACTS;
+        *request_trailers = Head::default();
+        *response_trailers = Head::default();
+        *request_body = BodyDecoder::new(BodyLength::None);
+        (*body_consumed, *keeps_body) = (false, false);
+        *avoid = None;
+        *back = None;
+        *counted_backend = false;
+        *wanted = None;
+        *persist = Persist::Usual;
+        *slot = None;
+        *server_index = 0;
+        *server = None;
+        *may_reuse = true;
+        (*opens_tunnel, *chunks_up, *up_written) = (false, false, 0);
+        *up_splice = Splice::default();
+        (*upload_waited, *up_broken) = (false, false);
+        *down_written = 0;
+        for output in [up, down] {
+            output.clear();
+            if output.capacity() > MAX_KEPT_OUTPUT {
+                *output = Vec::new();
+            }
+        }
+        *answer = None;
+        (*answered, *keep_client, *received) = (false, false, false);
+        (*is_null, *waited) = (false, false);
+        *watch = Watch::default();
     }
 
     /// Whether the whole request was taken from the client.
