@@ -140,7 +140,6 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("ssl-skip-self-issued-ca", Accepted(SSL_TUNING)),
     ("stats", Do(stats)),
     ("strict-limits", Accepted("where descriptors do not suffice, connections wait, and the log tells it")),
-    ("tandem.sandbox", Do(sandbox)),
     ("thread-group", Accepted(TUNING)),
     ("thread-groups", Accepted(TUNING)),
     ("tune.bufsize", Do(|g, args, cx| { g.bufsize = Some(args.integer(cx, "a size in bytes", 1_024..=16_777_216)?); args.end(cx) })),
@@ -348,20 +347,6 @@ fn text(slot: &mut Option<String>, args: &mut Args<'_>, cx: &mut Context<'_>) ->
 
 fn path(slot: &mut Option<Word>, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
     *slot = Some(args.value(cx, "a path")?.clone());
-    args.end(cx)
-}
-
-/// `tandem.sandbox on|off`.
-fn sandbox(global: &mut Global, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
-    let word = args.value(cx, "'on' or 'off'")?;
-    match word.text.as_str() {
-        "on" => global.sandbox_off = false,
-        "off" => global.sandbox_off = true,
-        _ => {
-            cx.unknown(word, "after 'tandem.sandbox'", ["off", "on"]);
-            return None;
-        }
-    }
     args.end(cx)
 }
 

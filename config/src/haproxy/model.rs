@@ -135,8 +135,6 @@ pub struct Global {
     pub server_state_base: Option<String>,
     /// `server-state-file`: the file that `load-server-state-from-file global` names.
     pub server_state_file: Option<String>,
-    /// `tandem.sandbox off`: the processes run without seccomp and Landlock.
-    pub sandbox_off: bool,
     /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
     pub environment: BTreeMap<String, String>,
 }

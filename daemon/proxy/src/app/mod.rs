@@ -4,6 +4,7 @@ mod build;
 mod figures;
 mod run;
 pub mod shared;
+mod state_file;
 mod takeover;
 
 pub use build::{

@@ -113,6 +113,9 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
             .collect::<Vec<_>>()
             .join("; "));
     }
+    if setup.servers_state.is_empty() {
+        super::state_file::apply(&app.shared);
+    }
     super::takeover::apply(&app.shared, &setup.servers_state);
     let config = &app.shared.config;
     let threads = config
