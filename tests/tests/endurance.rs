@@ -39,6 +39,7 @@ fn a_worker_that_is_killed_costs_the_requests_in_flight_alone() -> Outcome {
             "frontend f\n bind {{in}}\n default_backend b\nbackend b\n server s1 127.0.0.1:{server} weight 7\n"
         ),
     )?;
+    side.wait_stat("b", "s1", "weight", "7")?;
     side.command("set weight b/s1 3")?;
     let load = Load::here(LoadOptions::new(side.address, CLIENTS as usize));
     wait_until("the load", LIMIT, || load.completed() > 500)?;
@@ -148,6 +149,7 @@ fn a_reload_keeps_what_operators_changed() -> Outcome {
              server s2 127.0.0.1:{one} check inter 60s\n server s3 127.0.0.1:{one}\n"
         ),
     )?;
+    side.wait_stat("b", "s1", "weight", "7")?;
     for _ in 0..5 {
         side.get("/", &[])?;
     }
