@@ -29,14 +29,34 @@ pub(crate) enum Change {
 impl Change {
     /// The change between two states, if there is one: down or not, stopping or not.
     pub(crate) fn between(before: &Health, after: &Health) -> Option<Self> {
-        match (is_down(before), is_down(after)) {
-            (false, true) => Some(Self::Down),
+        Standing::of(before).change_to(Standing::of(after))
+    }
+}
+
+/// What of a server's state makes a change; a check keeps this of the state before, not a copy of all.
+#[derive(Clone, Copy)]
+struct Standing {
+    down: bool,
+    stopping: bool,
+}
+
+impl Standing {
+    fn of(health: &Health) -> Self {
+        Self {
+            down: is_down(health),
+            stopping: health.stopping,
+        }
+    }
+
+    fn change_to(self, after: Self) -> Option<Change> {
+        match (self.down, after.down) {
+            (false, true) => Some(Change::Down),
             (true, true) => None,
-            (true, false) if after.stopping => Some(Self::Stopping),
-            (true, false) => Some(Self::Up),
-            (false, false) if before.stopping == after.stopping => None,
-            (false, false) if after.stopping => Some(Self::Stopping),
-            (false, false) => Some(Self::Up),
+            (true, false) if after.stopping => Some(Change::Stopping),
+            (true, false) => Some(Change::Up),
+            (false, false) if self.stopping == after.stopping => None,
+            (false, false) if after.stopping => Some(Change::Stopping),
+            (false, false) => Some(Change::Up),
         }
     }
 }
@@ -51,14 +71,14 @@ pub(crate) fn record(
 ) {
     let verdict = outcome.verdict();
     let (rise, fall) = rise_and_fall(server.config.check.as_ref());
-    let (before, after, news) = {
+    let (before, after, changed_count, count, is_down_after, news) = {
         let mut health = lock_health(server);
-        let before = health.clone();
+        let (before, count_before) = (Standing::of(&health), health.health);
         let news = note(&mut health, outcome, duration);
         match verdict {
             Verdict::Neutral => {}
             // It keeps a server from new clients, and does not bring one up.
-            Verdict::Conditional if is_down(&before) => {}
+            Verdict::Conditional if before.down => {}
             Verdict::Passed | Verdict::Conditional => {
                 raise(&mut health, rise, fall);
                 health.stopping = verdict == Verdict::Conditional;
@@ -68,20 +88,34 @@ pub(crate) fn record(
         if is_down(&health) {
             health.stopping = false;
         }
-        if is_down(&before) != is_down(&health) {
-            change_time(shared, &mut health, !is_down(&before));
+        let after = Standing::of(&health);
+        if before.down != after.down {
+            change_time(shared, &mut health, !before.down);
         }
-        (before, health.clone(), news)
+        (
+            before,
+            after,
+            count_before != health.health,
+            health.health,
+            is_down_by_checks(health.operational),
+            news,
+        )
     };
-    if verdict == Verdict::Failed && !is_down(&before) {
+    if verdict == Verdict::Failed && !before.down {
         server.counters.failed_checks.increment();
     }
-    let reason = outcome.reason(duration);
+    let change = before.change_to(after);
     let logs_checks = logs_checks(shared, backend);
-    if logs_checks && (news || before.health != after.health) {
-        let (count, of) = match is_down_by_checks(after.operational) {
-            true => (after.health, rise),
-            false => ((after.health + 1).saturating_sub(rise), fall),
+    let is_told = logs_checks && (news || changed_count);
+    // The usual result changes nothing: no words are made for it.
+    if !is_told && change.is_none() {
+        return;
+    }
+    let reason = outcome.reason(duration);
+    if is_told {
+        let (count, of) = match is_down_after {
+            true => (count, rise),
+            false => ((count + 1).saturating_sub(rise), fall),
         };
         tell_check(
             shared,
@@ -93,7 +127,7 @@ pub(crate) fn record(
             (count, of),
         );
     }
-    let Some(change) = Change::between(&before, &after) else {
+    let Some(change) = change else {
         return;
     };
     let suffix = match logs_checks {
