@@ -254,11 +254,9 @@ fn nodes_have_files_and_processes_of_their_own() -> Outcome {
         "a does not know host1"
     );
     let mut sleeper = a.spawn("sleep", &["1000"])?;
-    ensure!(
-        a.processes().iter().any(|(_, title)| title == "sleep 1000"),
-        "{:?}",
-        a.processes()
-    );
+    wait_until("the process to be what it was started as", LIMIT, || {
+        a.processes().iter().any(|(_, title)| title == "sleep 1000")
+    })?;
     ensure!(
         b.processes().is_empty(),
         "b sees processes: {:?}",
