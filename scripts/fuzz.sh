@@ -18,7 +18,7 @@ fi
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares" \
-  "$CARGO" build --release --manifest-path fuzz/Cargo.toml --target "$platform" --target-dir "$target/fuzz"
+  "$CARGO" build --release --locked --manifest-path fuzz/Cargo.toml --target "$platform" --target-dir "$target/fuzz"
 run() {
   mkdir -p "fuzz/corpus/$1" "fuzz/artifacts/$1"
   local seeds=()
