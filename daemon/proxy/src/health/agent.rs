@@ -11,13 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::admin::{Author, set_admin, set_user_weight};
-use super::change::{Cause, Change, change_time, changed, logs_checks, tell_check};
+use super::change::{Change, change_time, changed_by, logs_checks, tell_check};
 use super::connection::{Limits, connect_tcp, describe};
 use super::outcome::{Outcome, Verdict};
 use super::{is_down, lock_health};
 use crate::app::Shared;
 use crate::state::{Backend, Server};
-use protocol::event::EventSource;
 
 /// Most bytes of an agent's line that are read.
 const MAX_LINE_BYTES: usize = 4 << 10;
@@ -243,16 +242,7 @@ fn record(
         );
     }
     if let Some(change) = Change::between(&before, &after) {
-        let suffix = match logs {
-            true => String::new(),
-            false => format!(", reason: {reason}"),
-        };
-        let why = Cause {
-            suffix: &suffix,
-            event: &outcome.event_reason(),
-            source: EventSource::Worker,
-        };
-        changed(shared, backend, server, change, &why);
+        changed_by(shared, backend, server, change, outcome, &reason, logs);
     }
 }
 

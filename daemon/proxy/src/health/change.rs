@@ -130,7 +130,28 @@ pub(crate) fn record(
     let Some(change) = change else {
         return;
     };
-    let suffix = match logs_checks {
+    changed_by(
+        shared,
+        backend,
+        server,
+        change,
+        outcome,
+        &reason,
+        logs_checks,
+    );
+}
+
+/// Tells of a change that an outcome made; its reason goes with it unless the line of the check has just said it.
+pub(super) fn changed_by(
+    shared: &Shared,
+    backend: &Backend,
+    server: &Server,
+    change: Change,
+    outcome: &Outcome,
+    reason: &str,
+    is_said: bool,
+) {
+    let suffix = match is_said {
         true => String::new(),
         false => format!(", reason: {reason}"),
     };

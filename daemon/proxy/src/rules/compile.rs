@@ -205,11 +205,7 @@ impl<'w> Words<'w> {
     /// A header's name.
     fn name(&mut self) -> Result<Vec<u8>, Diagnostic> {
         let word = self.next("a header's name")?;
-        let good = !word.text.is_empty()
-            && word
-                .text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let good = !word.text.is_empty() && word.text.bytes().all(crate::http::is_token);
         if good {
             Ok(word.text.clone().into_bytes())
         } else {
