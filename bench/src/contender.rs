@@ -351,7 +351,7 @@ fn free_port() -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::ROWS;
+    use crate::rows::rows;
 
     #[test]
     fn a_contender_is_named_kind_and_path() {
@@ -373,9 +373,8 @@ mod tests {
 
     #[test]
     fn only_the_rows_own_work_passes_the_probe() {
-        let http = &ROWS[0];
-        let tcp = ROWS
-            .iter()
+        let http = rows().next().expect("there are rows");
+        let tcp = rows()
             .find(|row| row.mode == Mode::Tcp)
             .expect("there is one");
         let relayed = b"HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -385,8 +384,7 @@ mod tests {
         assert!(check(http, 0, relayed).is_err() && check(tcp, 0, proxied).is_err());
         assert!(check(http, 0, b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
         assert!(check(http, 0, b"").is_err());
-        let map = ROWS
-            .iter()
+        let map = rows()
             .find(|row| row.lookup == Some(Lookup::Map("str")))
             .expect("there is one");
         assert!(check(map, 0, proxied).is_err());

@@ -20,6 +20,7 @@ mod setup;
 mod show_stat;
 mod sink;
 mod statistics;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -162,7 +162,7 @@ fn under_show_stat(
 
 fn small(row: &Row) -> Row {
     Row {
-        work: crate::rows::SMALL_WORK,
+        work: crate::table::SMALL_WORK,
         ..row.clone()
     }
 }

@@ -458,7 +458,7 @@ mod tests {
     use crate::contender::Contender;
     use crate::load::Load;
     use crate::process::Memory;
-    use crate::rows::ROWS;
+    use crate::rows::rows;
     use crate::run::Plan;
 
     fn samples(costs_us: &[u64]) -> Outcome {
@@ -481,8 +481,7 @@ mod tests {
     fn results(ours: Outcome) -> Results {
         let contenders = [(OURS, Kind::Tandemd), (REFERENCE, Kind::Haproxy)]
             .map(|(name, kind)| (Contender::new(name, kind, "/bin/true"), String::new()));
-        let row = ROWS
-            .iter()
+        let row = rows()
             .find(|row| row.name == "keepalive")
             .map(|row| Row {
                 bar: 0.85,

@@ -12,7 +12,7 @@ use crate::contender::{Contender, Running};
 use crate::load::{self, Load};
 use crate::measure;
 use crate::process::{self, Memory, Owned};
-use crate::rows::{ROWS, Row};
+use crate::rows::{Row, rows};
 use crate::setup::Setup;
 use crate::sink::Sink;
 
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
-            rows: ROWS.to_vec(),
+            rows: rows().cloned().collect(),
             rounds: 5,
             window: Duration::from_secs(2),
             warm_up: Duration::from_secs(1),

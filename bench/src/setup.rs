@@ -326,7 +326,7 @@ fn make_certificate(folder: &Path, key: Key) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::ROWS;
+    use crate::rows::rows;
 
     #[test]
     fn the_file_of_every_row_is_accepted_without_errors() {
@@ -334,7 +334,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 4000));
         let setup =
             Setup::new(folder.path(), address, address).expect("openssl makes certificates");
-        for row in ROWS {
+        for row in rows() {
             let text = setup.haproxy(row, 1).expect("lists are written");
             let input = config::Input::text(row.name, text);
             let variables = |name: &str| match name {
