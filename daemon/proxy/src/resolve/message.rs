@@ -7,6 +7,8 @@ use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 
 /// Most records of one answer that are used.
 const MAX_RECORDS: usize = 4_096;
+/// Longest chain of aliases that is followed; each link is a search through the answer.
+const MAX_ALIASES: usize = 16;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,7 +133,7 @@ impl Question {
         let mut addresses = Vec::new();
         let mut services = Vec::new();
         // Aliases lead from the name to the owner of the records. They may stand in any order, each is used once.
-        for _ in 0..message.answers.len().min(MAX_RECORDS) {
+        for _ in 0..MAX_ALIASES {
             let next = message
                 .answers
                 .iter()

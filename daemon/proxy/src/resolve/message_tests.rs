@@ -90,6 +90,25 @@ fn answers_are_read() {
 }
 
 #[test]
+fn a_chain_of_aliases_is_followed_so_far_and_no_further() {
+    let chain = |links: usize| {
+        move |m: &mut Message| {
+            let host = |at: usize| match at {
+                0 => "a.test.".to_owned(),
+                at => format!("n{at}.test."),
+            };
+            for at in 0..links {
+                let alias = RData::CNAME(CNAME(name(&host(at + 1))));
+                m.add_answer(Record::from_rdata(name(&host(at)), 5, alias));
+            }
+            m.add_answer(a(&host(links), 1));
+        }
+    };
+    check(Kind::A, chain(MAX_ALIASES), addresses(&[1]));
+    check(Kind::A, chain(MAX_ALIASES + 1), Ok(Answer::Empty));
+}
+
+#[test]
 fn aliases_lead_to_the_records_and_others_do_not_count() {
     let alias =
         |from: &str, to: &str| Record::from_rdata(name(from), 5, RData::CNAME(CNAME(name(to))));
