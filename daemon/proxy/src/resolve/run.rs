@@ -63,7 +63,7 @@ pub fn start(shared: &Arc<Shared>) {
     for (at, backend) in shared.backends.iter().enumerate() {
         for (index, server) in backend.servers.iter().enumerate() {
             if let Some(key) = engine.key_of(server) {
-                engine.adopt(&key, (at, index), backend, server);
+                engine.adopt(&key, (at, index), server);
                 engine.join(key, (at, index));
             }
         }
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// A server of services that an earlier worker had given a host and a port keeps them until an answer says otherwise.
-    fn adopt(self: &Rc<Self>, key: &Key, place: Place, backend: &Backend, server: &Server) {
+    fn adopt(self: &Rc<Self>, key: &Key, place: Place, server: &Server) {
         if key.wanted != Wanted::Services {
             return;
         }
@@ -132,7 +132,6 @@ impl Engine {
             port: address.port(),
             weight: u16::try_from(weight).unwrap_or(u16::MAX),
         };
-        let _ = backend;
         self.records.borrow_mut().insert(place, service);
         if let Some(key) = self.key(&server.config, &name) {
             self.join(key, place);
