@@ -212,7 +212,7 @@ fn table(view: &View<'_>, proxy: &ProxySnapshot, out: &mut String) {
     }
     for server in &proxy.servers {
         if !view.only_up || !is_out(server) {
-            table.server(proxy, server);
+            table.server(server);
         }
     }
     if let Some(backend) = &proxy.backend {
@@ -318,7 +318,7 @@ impl Table<'_> {
         self.end();
     }
 
-    fn server(&mut self, proxy: &ProxySnapshot, stats: &ServerStats) {
+    fn server(&mut self, stats: &ServerStats) {
         let title = format!(
             "{}{}",
             stats.address,
@@ -328,7 +328,6 @@ impl Table<'_> {
                 format!(", cookie {}", stats.cookie)
             }
         );
-        let _ = proxy;
         self.start("server", &stats.name, &title, Some(&stats.name));
         self.status(class_of(stats), &stats.status, Some(stats.last_change_ms));
         self.group(&[
