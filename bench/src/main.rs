@@ -5,6 +5,7 @@
 //! what is said about it in `report`. `origin`, `handshake` and `hold` are programs of their own, started from the
 //! same binary.
 
+mod congestion;
 mod contender;
 mod handshake;
 mod hold;
@@ -49,6 +50,7 @@ usage: tandem-bench [OPTIONS]
   --proxy-core N           core of the contenders (default 0)
   --load-core N            core of load generator, origin and log sink (default 1)
   --json FILE              write everything that was measured to FILE
+  --congestion NAME        TCP's congestion control, in a network namespace of the run's own (root; default: the system's)
   --keep                   keep the temporary folder with configurations and output
   --check                  exit with 1 if a bar is missed, or could not be measured
   --help                   this text
@@ -64,6 +66,7 @@ struct Options {
     without: Vec<String>,
     plan: Plan,
     json: Option<PathBuf>,
+    congestion: Option<String>,
     check: bool,
 }
 
@@ -99,6 +102,12 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: Options) -> ExitCode {
+    if let Some(name) = &options.congestion
+        && let Err(error) = congestion::use_in_own_namespace(name)
+    {
+        eprintln!("tandem-bench: {error}");
+        return ExitCode::FAILURE;
+    }
     let own = std::env::current_exe().ok();
     let tandemd = options
         .tandemd
@@ -147,6 +156,7 @@ fn options() -> Result<Option<Options>, String> {
         without: Vec::new(),
         plan: Plan::default(),
         json: None,
+        congestion: None,
         check: false,
     };
     let plan = &mut options.plan;
@@ -183,6 +193,7 @@ fn options() -> Result<Option<Options>, String> {
             "proxy-core" => plan.proxy_core = number(&text()?, 0..=1023)? as usize,
             "load-core" => plan.load_core = number(&text()?, 0..=1023)? as usize,
             "json" => options.json = Some(text()?.into()),
+            "congestion" => options.congestion = Some(text()?),
             "keep" => plan.keep = true,
             "check" => options.check = true,
             "help" => return Ok(None),

@@ -20,12 +20,13 @@ pub(crate) fn text(results: &Results) -> String {
     let mut text = String::new();
     let plan = &results.plan;
     text.push_str(&format!(
-        "\n{} rounds of {} s after {} s of warm-up; contenders on core {}, load on core {}; {}\n",
+        "\n{} rounds of {} s after {} s of warm-up; contenders on core {}, load on core {}; TCP's congestion control {}; {}\n",
         plan.rounds,
         plan.window.as_secs(),
         plan.warm_up.as_secs(),
         plan.proxy_core,
         plan.load_core,
+        results.congestion,
         machine()
     ));
     let name_width = name_width(results);
@@ -305,6 +306,7 @@ pub(crate) fn json(results: &Results) -> String {
         "warm_up_s": plan.warm_up.as_secs(),
         "proxy_core": plan.proxy_core,
         "load_core": plan.load_core,
+        "congestion": results.congestion,
         "reference": REFERENCE,
         "contenders": contenders,
         "rows": rows,
@@ -491,6 +493,7 @@ mod tests {
         let rows = vec![(row, vec![ours, samples(&[10, 20, 40])])];
         Results {
             plan: Plan::default(),
+            congestion: "cubic".to_owned(),
             contenders: contenders.into(),
             rows,
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::congestion;
 use crate::contender::{Contender, Running};
 use crate::load::{self, Load};
 use crate::measure;
@@ -96,6 +97,8 @@ pub(crate) enum Outcome {
 /// All that a run measured.
 pub(crate) struct Results {
     pub(crate) plan: Plan,
+    /// TCP's congestion control of all connections.
+    pub(crate) congestion: String,
     /// With what each says of its version.
     pub(crate) contenders: Vec<(Contender, String)>,
     /// Outcomes in the order of `contenders`.
@@ -136,6 +139,7 @@ pub(crate) fn run(plan: &Plan, contenders: Vec<Contender>) -> Result<Results, St
     };
     Ok(Results {
         plan: plan.clone(),
+        congestion: congestion::of_loopback().unwrap_or_else(|error| error.to_string()),
         contenders: contenders.into_iter().map(with_version).collect(),
         rows,
     })
