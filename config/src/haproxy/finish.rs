@@ -373,9 +373,14 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
             }
             if (proxy.mode, backend.mode) == (Mode::Tcp, Mode::Http) {
                 // HAProxy begins to speak HTTP on the connection then.
-                cx.not_yet(
-                    name.span,
-                    &format!("{keyword} of an http backend in a tcp frontend"),
+                let message = format!(
+                    "{keyword} of an http backend in a tcp frontend is not supported yet: tcp frontend '{}' names http backend '{}'",
+                    proxy.name.text, name.text
+                );
+                let help = "write 'mode http' in the frontend: its 'tcp-request' rules stay, and requests choose the backend";
+                cx.diagnostics.push(
+                    Diagnostic::error(DiagnosticKind::NotSupportedYet, name.span, message)
+                        .with_help(help),
                 );
             } else if backend.mode != proxy.mode {
                 let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));

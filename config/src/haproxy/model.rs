@@ -341,6 +341,19 @@ pub struct Timeouts {
     pub tarpit: Option<Duration>,
 }
 
+/// `option http-restrict-req-hdr-names`: what becomes of a request's headers whose names hold anything but letters, digits
+/// and hyphens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeaderNames {
+    /// They stay, the default.
+    #[default]
+    Preserve,
+    /// They are taken out.
+    Delete,
+    /// The request is answered with 403.
+    Reject,
+}
+
 /// `option http-keep-alive`, `http-server-close`, `httpclose`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectionMode {
@@ -1001,6 +1014,12 @@ pub struct ProxyConfig {
     pub http_buffer_request: bool,
     /// `option http-ignore-probes`.
     pub http_ignore_probes: bool,
+    /// `option accept-invalid-http-request`.
+    pub accept_invalid_request: bool,
+    /// `option accept-invalid-http-response`.
+    pub accept_invalid_response: bool,
+    /// `option http-restrict-req-hdr-names`.
+    pub header_names: HeaderNames,
     /// `http-send-name-header`.
     pub send_name_header: Option<String>,
     /// `retry-on` words, `conn-failure` by default.

@@ -2,7 +2,7 @@
 
 use super::args::{Args, Context};
 use super::checks;
-use super::model::{ConnectionMode, ForwardFor, ProxyConfig, TrafficLog};
+use super::model::{ConnectionMode, ForwardFor, HeaderNames, ProxyConfig, TrafficLog};
 use super::proxy::{B, D, Draft, F, Section, Where, allowed};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
@@ -29,8 +29,8 @@ const COPYING: &str = "how bytes are moved is chosen by what is fastest";
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Where, Action)] = &[
     ("abortonclose", D | B, Flag(|p| &mut p.abortonclose)),
-    ("accept-invalid-http-request", D | F, NotYet),
-    ("accept-invalid-http-response", D | B, NotYet),
+    ("accept-invalid-http-request", D | F, Flag(|p| &mut p.accept_invalid_request)),
+    ("accept-invalid-http-response", D | B, Flag(|p| &mut p.accept_invalid_response)),
     ("accept-unsafe-violations-in-http-request", D | F, NotYet),
     ("accept-unsafe-violations-in-http-response", D | B, NotYet),
     ("allbackups", D | B, Flag(|p| &mut p.allbackups)),
@@ -54,7 +54,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("http-keep-alive", D | F | B, Keep(ConnectionMode::KeepAlive)),
     ("http-no-delay", D | F | B, Accepted("heads and bodies are never held back")),
     ("http-pretend-keepalive", D | B, Accepted("a server's connection is always asked to be kept")),
-    ("http-restrict-req-hdr-names", D | F | B, NotYet),
+    ("http-restrict-req-hdr-names", D | F | B, Do(restrict_names)),
     ("http-server-close", D | F | B, Keep(ConnectionMode::ServerClose)),
     ("http-tunnel", D | F, Removed("use 'timeout tunnel'")),
     ("http-use-htx", D | F | B, Removed("just remove it: it is the only way since HAProxy 2.1")),
@@ -301,6 +301,24 @@ fn tcplog(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Optio
         }
         Some(word) => {
             cx.unknown(word, "after 'option tcplog'", ["clf"]);
+            return None;
+        }
+    };
+    args.end(cx)
+}
+
+fn restrict_names(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "preserve, delete or reject")?;
+    draft.config.header_names = match word.text.as_str() {
+        "preserve" => HeaderNames::Preserve,
+        "delete" => HeaderNames::Delete,
+        "reject" => HeaderNames::Reject,
+        _ => {
+            cx.unknown(
+                word,
+                "after 'option http-restrict-req-hdr-names'",
+                ["delete", "preserve", "reject"],
+            );
             return None;
         }
     };

@@ -100,6 +100,7 @@ impl Draft {
             config.session_rate_limit = 0;
             config.dontlognull = false;
             config.http_ignore_probes = false;
+            config.accept_invalid_request = false;
             config.dontlog_normal = false;
             config.log_separate_errors = false;
             config.logasap = false;
@@ -109,6 +110,7 @@ impl Draft {
             config.load_state = LoadState::None;
             config.state_file = None;
             config.balance = bare.balance;
+            config.accept_invalid_response = false;
             config.cookie = None;
             config.fullconn = None;
             config.timeouts.server = None;
@@ -177,6 +179,9 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         accepted_options: Vec::new(),
         http_buffer_request: false,
         http_ignore_probes: false,
+        accept_invalid_request: false,
+        accept_invalid_response: false,
+        header_names: HeaderNames::Preserve,
         send_name_header: None,
         retries: DEFAULT_RETRIES,
         retry_on: vec![Word::new("conn-failure", Span::default())],

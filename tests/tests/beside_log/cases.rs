@@ -145,8 +145,10 @@ pub(crate) fn tcp_cases() -> Vec<Case> {
 
 /// Where the client gets something else from us, on purpose: a body without a length is sent in chunks, which keeps the
 /// connection and shows a cut; a client of HTTP/1.0 gets no chunks; an answer says the version of the proxy; after a
-/// server's broken answer the connection ends; an answer to CONNECT has no length (RFC 9110 9.3.6).
-pub(crate) const OWN_ANSWERS: [&str; 8] = [
+/// server's broken answer the connection ends; an answer to CONNECT has no length (RFC 9110 9.3.6);
+/// and a name that a client could take for one that decides framing never passes.
+pub(crate) const OWN_ANSWERS: [&str; 9] = [
+    "an odd length of a server is never accepted",
     "CONNECT",
     "switched unasked",
     "client timeout in the body",
@@ -160,7 +162,8 @@ pub(crate) const OWN_ANSWERS: [&str; 8] = [
 /// What we log otherwise, on purpose: a client whose body breaks off or breaks the rules is the cause (`cD`, `CR`), where
 /// haproxy waits for the server's timeout (`sH`) or says `PH`. A client that resets its connection is noticed at once, and
 /// `abortonclose` in the backend is enough while an answer is awaited. Who leaves while its body is read has no backend yet.
-pub(crate) const OWN_LINES: [&str; 5] = [
+pub(crate) const OWN_LINES: [&str; 6] = [
+    "an odd length of a server is never accepted",
     "the body is read first, and the client leaves",
     "client timeout in the body",
     "bad chunk",

@@ -11,6 +11,18 @@ fn one(text: &'static str) -> Vec<Step> {
     vec![Send(text)]
 }
 
+const RELAXED: &str = " option accept-invalid-http-request\n";
+
+/// A request whose head has this many bytes.
+fn long(bytes: usize) -> Vec<Step> {
+    let (start, end) = (
+        "GET /fields HTTP/1.1\r\nhost: a\r\nconnection: close\r\ny: ",
+        "\r\n\r\n",
+    );
+    let filler = "y".repeat(bytes - start.len() - end.len());
+    one(String::leak(format!("{start}{filler}{end}")))
+}
+
 /// With `option abortonclose` in the defaults: haproxy heeds it while it waits for an answer only where the frontend has
 /// it too.
 #[rustfmt::skip]
@@ -76,6 +88,32 @@ pub(crate) fn http1_cases() -> Vec<Case> {
         case("the server's name in a header", "", " http-send-name-header X-Server\n server s1 {origin}\n", one("GET /show HTTP/1.1\r\nhost: a\r\nx-server: forged\r\nconnection: close\r\n\r\n")),
         case("a probe that leaves", " option http-ignore-probes\n", ONE, vec![Leave]).lines(0),
         case("a probe that stays", " option http-ignore-probes\n timeout http-request 500ms\n", ONE, vec![]).lines(0),
+        case("an odd name", "", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nX (a): 1\r\n\r\n")),
+        case("an odd name accepted", RELAXED, ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nX (a): 1\r\nX_b : 2\r\nx\u{e9}: 3\r\nconnection: close\r\n\r\n")),
+        case("no name is not accepted", RELAXED, ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\n: 1\r\n\r\n")),
+        case("an odd length is never accepted", RELAXED, ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\nx (a): 1\r\n\r\n")),
+        case("an accepted fragment", RELAXED, ONE, one("GET /fields#y HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("what would end a field of the log", " option accept-invalid-http-request\n capture request header x-a len 30\n log-format \"%ci:%cp [%tr] %ft %r %{+Q}r %HU %HQ %HP %hr %hrl %{+E}hr\"\n", ONE, one("GET /fields/#\"{c|d}?x#\"{ HTTP/1.1\r\nhost: a\r\nx-a: #\"{b|c}\\]\u{e9}\r\nconnection: close\r\n\r\n")),
+        case("accepted bytes in the target", RELAXED, ONE, one("GET /fields/\u{fffd} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("unusual characters in the target", "", ONE, one("GET /fields/\"<>\\^`{|} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("a control character in the target", RELAXED, ONE, one("GET /fields/\u{1} HTTP/1.1\r\nhost: a\r\n\r\n")),
+        case("accepting is taken back", " option accept-invalid-http-request\n no option accept-invalid-http-request\n", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nX (a): 1\r\n\r\n")),
+        case("an odd name of a server", "", ONE, one("GET /odd-name HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("an odd name of a server accepted", "", " option accept-invalid-http-response\n server s1 {origin}\n", one("GET /odd-name HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("an odd length of a server is never accepted", "", " option accept-invalid-http-response\n server s1 {origin}\n", one("GET /odd-length HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("names restricted by the frontend", " option http-restrict-req-hdr-names reject\n", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nx_a: 1\r\nx-b: 1\r\nconnection: close\r\n\r\n")),
+        case("names restricted by the backend", "", " option http-restrict-req-hdr-names reject\n server s1 {origin}\n", one("GET /fields HTTP/1.1\r\nhost: a\r\nx_a: 1\r\nx-b: 1\r\nconnection: close\r\n\r\n")),
+        case("names that are taken out", "", " option http-restrict-req-hdr-names delete\n server s1 {origin}\n", one("GET /fields HTTP/1.1\r\nhost: a\r\nx_a: 1\r\nx-b: 1\r\nconnection: close\r\n\r\n")),
+        case("names that stay", " option http-restrict-req-hdr-names preserve\n", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nx_a: 1\r\nx-b: 1\r\nconnection: close\r\n\r\n")),
+        case("as many fields as may be", "global: tune.http.maxhdr 5\n", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nx1: 1\r\nx2: 1\r\nx3: 1\r\nconnection: close\r\n\r\n")),
+        case("one field too many", "global: tune.http.maxhdr 5\n", ONE, one("GET /fields HTTP/1.1\r\nhost: a\r\nx1: 1\r\nx2: 1\r\nx3: 1\r\nx4: 1\r\nconnection: close\r\n\r\n")),
+        case("as many fields from a server as may be", "global: tune.http.maxhdr 7\n", ONE, one("GET /many HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("a field too many from a server", "global: tune.http.maxhdr 6\n", ONE, one("GET /many HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("a head within the buffer", "global: tune.bufsize 8192\n", ONE, long(7_000)),
+        case("a head beyond the buffer", "global: tune.bufsize 8192\n", ONE, long(8_300)),
+        case("a head within a small reserve", "global: tune.bufsize 8192\nglobal: tune.maxrewrite 4096\n", ONE, long(4_000)),
+        case("a head beyond a large reserve", "global: tune.bufsize 8192\nglobal: tune.maxrewrite 4096\n", ONE, long(8_300)),
+        case("half closed by the client", " timeout client-fin 500ms\n", " timeout tunnel 3s\n server s1 {origin}\n", vec![Send(WEBSOCKET), Until("open"), Send("hello"), Until("hello"), Shut]),
         case("pipelined with bodies", "", ONE, one("POST /1 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nHEAD /head HTTP/1.1\r\nhost: a\r\n\r\nGET /3 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).lines(3),
     ]
 }

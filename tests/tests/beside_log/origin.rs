@@ -85,6 +85,18 @@ pub(crate) fn origin() -> Outcome<u16> {
                     let _ = stream.write_all(answer.as_bytes());
                     continue;
                 }
+                // What came of the head: its first line and the fields whose names begin with an x.
+                "fields" => {
+                    let mut lines: Vec<&str> = head.lines().skip(1).filter(|line| line.starts_with('x')).collect();
+                    lines.sort_unstable();
+                    let shown = format!("{}|{}", head.lines().next().unwrap_or_default(), lines.join("|"));
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{shown}", shown.len());
+                    let _ = stream.write_all(answer.as_bytes());
+                    continue;
+                }
+                "odd-name" => b"HTTP/1.1 200 OK\r\nx (odd): 1\r\ncontent-length: 2\r\n\r\nok",
+                "odd-length" => b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\ncontent-length: 4\r\n\r\nokok",
+                "many" => b"HTTP/1.1 200 OK\r\na: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\ne: 1\r\ncontent-length: 2\r\n\r\nok",
                 "304" => b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
                 "204" => b"HTTP/1.1 204 No Content\r\n\r\n",
                 "100" => b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",

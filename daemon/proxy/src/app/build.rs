@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
-    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HttpReuse, InitAddr, Mode, Proto,
-    ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
+    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HeaderNames, HttpReuse, InitAddr, Mode,
+    Proto, ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,10 @@ pub struct FrontendRuntime {
     pub dontlognull: bool,
     /// `option http-ignore-probes`.
     pub ignores_probes: bool,
+    /// `option accept-invalid-http-request`.
+    pub accepts_invalid: bool,
+    /// `option http-restrict-req-hdr-names`.
+    pub header_names: HeaderNames,
     /// `option http-buffer-request`.
     pub buffers_request: bool,
     /// `option idle-close-on-response`.
@@ -127,6 +131,10 @@ pub struct BackendRuntime {
     pub buffers_request: bool,
     /// `http-send-name-header`: the name in lower case.
     pub name_header: Option<Vec<u8>>,
+    /// `option accept-invalid-http-response`.
+    pub accepts_invalid: bool,
+    /// `option http-restrict-req-hdr-names`; in a `listen` the front half has done it already.
+    pub header_names: HeaderNames,
     /// `option persist`: a server that is down is tried if the client's cookie names it.
     pub persist_on_down: bool,
     /// `option prefer-last-server`.
@@ -247,6 +255,8 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 own_backend: own_backend(frontend.config_index),
                 dontlognull: proxy.dontlognull,
                 ignores_probes: proxy.http_ignore_probes,
+                accepts_invalid: proxy.accept_invalid_request,
+                header_names: proxy.header_names,
                 buffers_request: proxy.http_buffer_request,
                 idle_close_on_response: proxy.idle_close_on_response,
             })
@@ -557,6 +567,8 @@ fn backend_runtime(
         persist_on_down: proxy.persist,
         prefer_last_server: proxy.prefer_last_server,
         abortonclose: proxy.abortonclose,
+        accepts_invalid: proxy.accept_invalid_response,
+        header_names: proxy.header_names,
     }
 }
 

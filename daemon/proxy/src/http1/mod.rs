@@ -4,6 +4,7 @@
 
 mod body;
 mod parse;
+pub mod relaxed;
 mod target;
 mod write;
 

@@ -165,12 +165,24 @@ pub fn parse_request(
     limits: Limits,
     head: &mut Head,
 ) -> Result<Parsed<RequestFacts>, ParseError> {
+    request_by_shape(bytes, bytes, limits, head)
+}
+
+/// The same, with the places of all parts found in `shape`, which is as long as `bytes`.
+#[inline]
+pub(super) fn request_by_shape(
+    bytes: &[u8],
+    shape: &[u8],
+    limits: Limits,
+    head: &mut Head,
+) -> Result<Parsed<RequestFacts>, ParseError> {
     let (raw, whole) = bounded(bytes, limits)?;
+    let shape = &shape[..raw.len()];
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut heap = Vec::new();
     let fields = room(&mut stack, &mut heap, limits.fields);
     let mut request = httparse::Request::new(&mut []);
-    let status = request.parse_with_uninit_headers(raw, fields);
+    let status = request.parse_with_uninit_headers(shape, fields);
     if !is_complete(status, raw, whole, "incomplete request line")? {
         return Ok(Parsed::Partial);
     }
@@ -181,7 +193,7 @@ pub fn parse_request(
             position: 0,
         });
     };
-    let target_range = range_in(raw, target.as_bytes());
+    let target_range = range_in(shape, target.as_bytes());
     if let Some(at) = target.bytes().position(|byte| !byte.is_ascii_graphic()) {
         return Err(ParseError {
             reason: "invalid byte in the target",
@@ -190,12 +202,12 @@ pub fn parse_request(
     }
     let is_connect = method == "CONNECT";
     let target_start = target_range.start;
-    head.load_request(raw, range_in(raw, method.as_bytes()), target_range, minor);
+    head.load_request(raw, range_in(shape, method.as_bytes()), target_range, minor);
     let mut tally = Tally::default();
     for field in request.headers.iter() {
-        let name = range_in(raw, field.name.as_bytes());
-        let value = range_in(raw, trim(field.value));
-        tally.take(field.name.as_bytes(), &raw[value.clone()], name.start)?;
+        let name = range_in(shape, field.name.as_bytes());
+        let value = range_in(shape, trim(field.value));
+        tally.take(&raw[name.clone()], &raw[value.clone()], name.start)?;
         head.push_range(name, value);
     }
     if tally.hosts > 1 {
@@ -250,13 +262,28 @@ pub fn parse_response(
     to_connect: bool,
     head: &mut Head,
 ) -> Result<Parsed<ResponseFacts>, ParseError> {
+    response_by_shape(bytes, bytes, limits, to_head, to_connect, head)
+}
+
+/// The same, with the places of all parts found in `shape`, which is as long as `bytes`.
+#[inline]
+pub(super) fn response_by_shape(
+    bytes: &[u8],
+    shape: &[u8],
+    limits: Limits,
+    to_head: bool,
+    to_connect: bool,
+    head: &mut Head,
+) -> Result<Parsed<ResponseFacts>, ParseError> {
     let (raw, whole) = bounded(bytes, limits)?;
+    let shape = &shape[..raw.len()];
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut heap = Vec::new();
-    let fields = room(&mut stack, &mut heap, limits.fields);
+    // HAProxy counts the first line of an answer, but not of a request.
+    let fields = room(&mut stack, &mut heap, limits.fields.saturating_sub(1));
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    let status = config.parse_response_with_uninit_headers(&mut response, raw, fields);
+    let status = config.parse_response_with_uninit_headers(&mut response, shape, fields);
     if !is_complete(status, raw, whole, "incomplete status line")? {
         return Ok(Parsed::Partial);
     }
@@ -275,13 +302,13 @@ pub fn parse_response(
     let reason = response
         .reason
         .filter(|reason| !reason.is_empty())
-        .map_or(0..0, |reason| range_in(raw, reason.as_bytes()));
+        .map_or(0..0, |reason| range_in(shape, reason.as_bytes()));
     head.load_response(raw, status, reason, minor);
     let mut tally = Tally::default();
     for field in response.headers.iter() {
-        let name = range_in(raw, field.name.as_bytes());
-        let value = range_in(raw, trim(field.value));
-        tally.take(field.name.as_bytes(), &raw[value.clone()], name.start)?;
+        let name = range_in(shape, field.name.as_bytes());
+        let value = range_in(shape, trim(field.value));
+        tally.take(&raw[name.clone()], &raw[value.clone()], name.start)?;
         head.push_range(name, value);
     }
     let bodiless = to_head

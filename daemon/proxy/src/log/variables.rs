@@ -49,9 +49,9 @@ static TABLE: &[VariableRow] = &[
     row!("CS", |l, o| dash_or(o, captured_cookie(&l.view.txn.captured_cookies[1]))),
     row!("H", |l, o| o.extend_from_slice(l.view.environment.node.as_bytes())),
     row!("HM", |l, o| o.extend_from_slice(request_part(l, 0))),
-    row!("HP", |l, o| o.extend_from_slice(request_path(l))),
-    row!("HQ", |l, o| if let Some(at) = memchr::memchr(b'?', request_part(l, 1)) { o.extend_from_slice(&request_part(l, 1)[at..]) }),
-    row!("HU", |l, o| o.extend_from_slice(request_part(l, 1))),
+    row!("HP", |l, o| encoded(o, request_path(l))),
+    row!("HQ", |l, o| if let Some(at) = memchr::memchr(b'?', request_part(l, 1)) { encoded(o, &request_part(l, 1)[at..]) }),
+    row!("HU", |l, o| encoded(o, request_part(l, 1))),
     row!("HV", |l, o| o.extend_from_slice(request_part(l, 2))),
     row!("ID", |l, o| if let Some(id) = l.view.txn.variable("txn.unique-id") { o.extend_from_slice(id) }),
     row!("ST", |l, o| match l.view.txn.status { 0 => o.extend_from_slice(b"-1"), status => number(o, status.into()) }),
@@ -86,7 +86,7 @@ static TABLE: &[VariableRow] = &[
     row!("hsl", |l, o| list(o, &l.view.txn.captured_response)),
     row!("ms", |l, o| o.extend_from_slice(format!("{:03}", l.view.session.accepted_wall_us / 1_000 % 1_000).as_bytes())),
     row!("pid", |l, o| number(o, l.view.environment.pid.into())),
-    row!("r", |l, o| match &l.view.txn.request_line[..] { b"" => o.extend_from_slice(b"<BADREQ>"), line => o.extend_from_slice(line) }),
+    row!("r", |l, o| match &l.view.txn.request_line[..] { b"" => o.extend_from_slice(b"<BADREQ>"), line => encoded(o, line) }),
     row!("rc", |l, o| { if l.view.txn.redispatched { o.push(b'+'); } number(o, l.view.txn.retries.into()); }),
     row!("rt", |l, o| number(o, l.view.session.id)),
     row!("s", |l, o| match &l.view.txn.server { Some(server) => o.extend_from_slice(server.name.as_bytes()), None if l.view.txn.is_statistics => o.extend_from_slice(b"<STATS>"), None => o.extend_from_slice(b"<NOSRV>") }),
@@ -225,8 +225,33 @@ fn list_with(out: &mut Vec<u8>, slots: &[Vec<u8>], separator: u8) {
         if index > 0 {
             out.push(separator);
         }
-        out.extend_from_slice(slot);
+        if slot.iter().any(|byte| b"{|}".contains(byte)) {
+            for byte in slot {
+                match byte {
+                    b'{' | b'|' | b'}' => hexadecimal(out, *byte),
+                    byte => encoded(out, std::slice::from_ref(byte)),
+                }
+            }
+        } else {
+            encoded(out, slot);
+        }
     }
+}
+
+/// What a client wrote: `#` and the quote are always encoded (manual 8.6), so that the line can be read back. Other odd bytes
+/// are left to the format.
+fn encoded(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'#', b'"', rest) {
+        out.extend_from_slice(&rest[..at]);
+        hexadecimal(out, rest[at]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+}
+
+fn hexadecimal(out: &mut Vec<u8>, byte: u8) {
+    out.extend_from_slice(format!("#{byte:02X}").as_bytes());
 }
 
 fn request_part<'a>(line: &Line<'a>, part: usize) -> &'a [u8] {

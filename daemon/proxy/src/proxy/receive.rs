@@ -7,7 +7,7 @@ use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 use super::typed::{self, Opening};
 use super::{Connection, Exchange};
 use crate::app::SessionStage;
-use crate::http1::{BodyDecoder, ParseError, Parsed, parse_request};
+use crate::http1::{BodyDecoder, ParseError, Parsed, RequestFacts, parse_request, relaxed};
 use crate::txn::{Cause, Stage, Termination};
 
 /// Most bytes of a request line that are kept for logs.
@@ -63,7 +63,7 @@ pub(super) async fn request(
     loop {
         skip_empty_lines(c);
         if !c.input.is_empty() {
-            match parse_request(c.input.data(), c.app.limits, &mut x.txn.request) {
+            match parse(c, x) {
                 Ok(Parsed::Complete { length, facts }) => {
                     accept(c, x, length, now_us);
                     x.facts = facts;
@@ -101,6 +101,25 @@ pub(super) async fn request(
         if c.front.timeouts.http_request.is_none() {
             c.timer.set(now_us, whole_head);
         }
+    }
+}
+
+/// Parses what is here. `option accept-invalid-http-request` lets more pass, and keeps each such request for `show errors`.
+fn parse(c: &Connection, x: &mut Exchange) -> Result<Parsed<RequestFacts>, ParseError> {
+    let bytes = c.input.data();
+    let parsed = parse_request(bytes, c.app.limits, &mut x.txn.request);
+    match parsed {
+        Err(refusal)
+            if c.front.accepts_invalid && matches!(typed::opening(bytes), Opening::Other) =>
+        {
+            let request = &mut x.txn.request;
+            let (parsed, odd) = relaxed::parse_request(bytes, c.app.limits, request, refusal)?;
+            if let Parsed::Complete { length, .. } = parsed {
+                capture(c, odd.reason, odd.position, &bytes[..length]);
+            }
+            Ok(parsed)
+        }
+        parsed => parsed,
     }
 }
 
@@ -185,7 +204,7 @@ fn refuse(c: &mut Connection, x: &mut Exchange, error: ParseError) -> Terminatio
     Termination::new(Cause::Client, Stage::Request)
 }
 
-/// Keeps a refused request for `show errors`.
+/// Keeps a request that breaks the rules for `show errors`.
 pub(super) fn capture(c: &Connection, reason: &str, position: usize, bytes: &[u8]) {
     c.app.shared.errors.keep(ErrorCapture {
         at_ms: c.app.shared.clock.wall_us() / 1_000,

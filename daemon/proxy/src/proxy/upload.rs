@@ -8,13 +8,14 @@ use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 use super::answer::{self, LARGE_BODY};
 use super::leave::{self, Left};
 use super::{Connection, Exchange, body, reach, typed};
-use crate::app::SessionStage;
+use crate::app::{BackendRuntime, SessionStage};
 use crate::http1::{
     BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks_with,
-    parse_response, push_chunk, write_request_head, write_response_head,
+    parse_response, push_chunk, relaxed, write_request_head, write_response_head,
 };
 use crate::net::poll_write_all;
 use crate::server::RetryOn;
+use crate::state::Server;
 use crate::txn::{Cause, Stage, Termination};
 
 /// Most bytes of a request's body that are read after a server has answered without wanting them.
@@ -201,13 +202,30 @@ fn poll_response_head(
         };
         match received {
             Poll::Ready(Ok(count)) if count > 0 => {
-                match parse_response(
-                    server.input.data(),
-                    c.app.limits,
-                    x.facts.is_head,
-                    x.facts.is_connect,
-                    &mut x.txn.response,
-                ) {
+                let bytes = server.input.data();
+                let (to_head, to_connect) = (x.facts.is_head, x.facts.is_connect);
+                let (limits, head) = (c.app.limits, &mut x.txn.response);
+                let mut parsed = parse_response(bytes, limits, to_head, to_connect, head);
+                if let (Err(refusal), Some(back)) = (&parsed, &x.back)
+                    && back.accepts_invalid
+                {
+                    let refusal = *refusal;
+                    parsed =
+                        relaxed::parse_response(bytes, limits, to_head, to_connect, head, refusal)
+                            .map(|(parsed, odd)| {
+                                if let Parsed::Complete { length, .. } = parsed {
+                                    capture(
+                                        c,
+                                        x.txn.server.as_deref(),
+                                        back,
+                                        odd,
+                                        &bytes[..length],
+                                    );
+                                }
+                                parsed
+                            });
+                }
+                match parsed {
                     // A change of protocol that nobody asked for would let the server speak past all rules.
                     Ok(Parsed::Complete { .. })
                         if x.txn.response.status() == 101 && !x.facts.upgrade =>
@@ -535,17 +553,7 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
             let bytes = connection
                 .as_ref()
                 .map_or(&[][..], |connection| connection.input.data());
-            c.app.shared.errors.keep(ErrorCapture {
-                at_ms: c.app.shared.clock.wall_us() / 1_000,
-                proxy: back.backend.name.clone(),
-                is_request: false,
-                backend: back.backend.name.clone(),
-                server: server.map(|server| server.name.clone()).unwrap_or_default(),
-                source: c.session.source.to_string(),
-                reason: error.reason.to_owned(),
-                position: error.position,
-                bytes: bytes[..bytes.len().min(MAX_CAPTURE_BYTES)].to_vec(),
-            });
+            capture(c, server.as_deref(), &back, error, bytes);
             Failure::End(Termination::new(Cause::Proxy, Stage::Headers))
         }
         Broken::Client => {
@@ -605,4 +613,25 @@ pub(super) fn count_client_abort(x: &Exchange) {
         back.backend.counters.client_aborts.increment();
         server.counters.client_aborts.increment();
     }
+}
+
+/// Keeps an answer that breaks the rules for `show errors`.
+fn capture(
+    c: &Connection,
+    server: Option<&Server>,
+    back: &BackendRuntime,
+    error: ParseError,
+    bytes: &[u8],
+) {
+    c.app.shared.errors.keep(ErrorCapture {
+        at_ms: c.app.shared.clock.wall_us() / 1_000,
+        proxy: back.backend.name.clone(),
+        is_request: false,
+        backend: back.backend.name.clone(),
+        server: server.map(|server| server.name.clone()).unwrap_or_default(),
+        source: c.session.source.to_string(),
+        reason: error.reason.to_owned(),
+        position: error.position,
+        bytes: bytes[..bytes.len().min(MAX_CAPTURE_BYTES)].to_vec(),
+    });
 }

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use config::haproxy::HeaderNames;
+
 use super::upload::Failure;
 use super::{Connection, Exchange, answer, body, close, finish, reach, receive, upload};
 use crate::app::BackendRuntime;
 use crate::persistence::Persist;
-use crate::rules::{Answer, CompiledRules, Context, Verdict};
+use crate::rules::{Answer, AnswerKind, CompiledRules, Context, ErrorPages, Verdict};
 use crate::stats::StatsService;
 use crate::txn::{Cause, Stage, Termination};
 
@@ -81,7 +83,8 @@ async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     {
         return Err(monitor(x));
     }
-    apply(c, x, &front.rules, front.stats.as_ref()).await
+    apply(c, x, &front.rules, front.stats.as_ref()).await?;
+    restrict_names(x, front.header_names, &front.pages)
 }
 
 async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
@@ -91,10 +94,38 @@ async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termi
     if back.buffers_request {
         body::wait_for_all(c, x).await?;
     }
-    match &back.rules {
-        Some(rules) => apply(c, x, rules, back.stats.as_ref()).await,
-        None => Ok(()),
+    if let Some(rules) = &back.rules {
+        apply(c, x, rules, back.stats.as_ref()).await?;
     }
+    restrict_names(x, back.header_names, &back.pages)
+}
+
+/// `option http-restrict-req-hdr-names`, which comes after the rules.
+fn restrict_names(
+    x: &mut Exchange,
+    policy: HeaderNames,
+    pages: &ErrorPages,
+) -> Result<(), Termination> {
+    let is_plain = |name: &[u8]| {
+        name.iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    match policy {
+        HeaderNames::Delete => x.txn.request.retain(|name, _| is_plain(name)),
+        HeaderNames::Reject if !x.txn.request.iter().all(|(name, _)| is_plain(name)) => {
+            let page = pages.page(403);
+            let answer = Answer {
+                head: page.head.clone(),
+                body: page.body.clone(),
+                termination: Termination::new(Cause::Proxy, Stage::Request),
+                kind: AnswerKind::Denied,
+                close: page.close,
+            };
+            return Err(with_answer(x, Box::new(answer)));
+        }
+        HeaderNames::Preserve | HeaderNames::Reject => {}
+    }
+    Ok(())
 }
 
 async fn apply(
