@@ -53,6 +53,9 @@ pub enum ToChild {
     Drain {
         /// Milliseconds until what is left is cut.
         hard_stop_ms: Option<u64>,
+        /// The encoded [`crate::snapshot::WorkerSnapshot`] that the next worker has started with (empty: with none); what was
+        /// counted beyond it is told at the end ([`FromChild::LastFigures`]). Absent if there is no next worker.
+        handed_over: Option<Vec<u8>>,
     },
     /// End in order, now: vrrp says priority 0 and removes addresses.
     Stop,
@@ -85,6 +88,11 @@ pub enum ToChild {
     },
     /// Control: a new configuration, the encoded setup of the control process; new listening sockets come along.
     NewControlConfig(Vec<u8>),
+    /// Control: this worker serves from now on; what operators changed since [`ToChild::AskWorkerState`] is asked of it too.
+    CurrentWorker {
+        /// Its process id.
+        pid: u32,
+    },
     /// Control: tell the figures of the worker, for the next one ([`FromChild::WorkerState`]).
     AskWorkerState,
     /// Worker: what an older one has counted since it was taken over from ([`FromChild::LastFigures`]).

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operation::ServerAdmin;
+use crate::operation::{Operation, ServerAdmin};
 use crate::vrrp::InstanceSnapshot;
 
 /// A node's whole state at a moment.
@@ -43,6 +43,17 @@ pub struct WorkerSnapshot {
     pub proxies: Vec<ProxySnapshot>,
     /// `resolvers` sections.
     pub resolvers: Vec<ResolversStats>,
+    /// What operators have set, beyond what the figures of servers say.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting that an operator changed at run time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The change.
+    pub operation: Operation,
+    /// What the configuration said then: the change outlives a reload as long as the configuration says the same.
+    pub configured: String,
 }
 
 /// A `resolvers` section's figures.
@@ -601,6 +612,7 @@ pub(crate) mod tests_support {
                 process,
                 proxies: vec![proxy],
                 resolvers: Vec::new(),
+                settings: Vec::new(),
             }),
             ..Snapshot::default()
         }

@@ -12,8 +12,6 @@ use crate::snapshot::WorkerSnapshot;
 pub enum WorkerAsk {
     /// All figures.
     Snapshot,
-    /// All figures for the next worker: what is counted from here on is told at the end.
-    HandOver,
     /// `show sess`: at most [`MAX_SESSIONS_SHOWN`].
     Sessions,
     /// `show errors`: the last refused request and answer of each proxy.
@@ -120,4 +118,6 @@ pub enum WorkerTell {
     },
     /// Something happened.
     Event(Event),
+    /// An operator made this change on the statistics page.
+    Operated(Operation),
 }

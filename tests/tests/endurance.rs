@@ -1,6 +1,7 @@
 //! What a worker survives, and what others notice of it: its death under load, and states that come from a file. Beside
 //! haproxy where it has the same.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tandem_tests::beside::{BOTH, Differences, Side, Which, free_port, scripted};
@@ -192,5 +193,182 @@ fn a_reload_keeps_what_operators_changed() -> Outcome {
         side.get("/", &[])?.status == 200,
         "the changed server does not answer"
     );
+    Ok(())
+}
+
+/// A field of `show info`.
+fn info(side: &Side, name: &str) -> Outcome<String> {
+    let text = side.command("show info")?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    Ok(value.unwrap_or_default().to_owned())
+}
+
+/// HAProxy's state file knows servers alone; what else operators set is forgotten there with a reload.
+#[test]
+fn a_reload_keeps_limits_rates_closed_frontends_and_where_checks_go() -> Outcome {
+    require!("tandemd");
+    let (up, told) = (answering()?, Arc::new(Mutex::new(String::new())));
+    let heard = Arc::clone(&told);
+    let agent = scripted(move |mut stream, _| {
+        let text = tandem_tests::beside::read_until(&mut stream, "tandem");
+        *heard.lock().expect("no panic elsewhere") = text;
+        let _ = std::io::Write::write_all(&mut stream, b"up\n");
+    })?;
+    let text = |limit: u32| {
+        format!(
+            "global:maxconnrate 500\nfrontend f\n bind {{in}}\n maxconn {limit}\n default_backend b\n\
+             frontend g\n bind {{in2}}\n default_backend b\n\
+             backend b\n server s1 127.0.0.1:{up} check inter 60s agent-check agent-port 1 agent-inter 200ms\n \
+             server s2 127.0.0.1:{up} check inter 60s port {up}\n"
+        )
+    };
+    let side = Side::start(Which::Tandem, &text(100))?;
+    let state = |server: &str, column: usize| -> Outcome<String> {
+        let text = side.command("show servers state")?;
+        let row = text.lines().find(|line| {
+            line.contains(&format!(" b 1 {server} ")) || line.contains(&format!(" {server} 127."))
+        });
+        let words: Vec<&str> = row.unwrap_or_default().split(' ').collect();
+        Ok(words.get(column).copied().unwrap_or_default().to_owned())
+    };
+    // Columns of `show servers state` (management manual 9.3): check port, check address, agent address, agent port.
+    type Look<'a> = Box<dyn Fn() -> Outcome<String> + 'a>;
+    let rows: Vec<(String, Look<'_>, String)> = vec![
+        (
+            "set maxconn frontend f 33".into(),
+            Box::new(|| side.stat("f", "FRONTEND", "slim")),
+            "33".into(),
+        ),
+        (
+            "set maxconn global 777".into(),
+            Box::new(|| info(&side, "Maxconn")),
+            "777".into(),
+        ),
+        (
+            "set rate-limit connections global 55".into(),
+            Box::new(|| info(&side, "ConnRateLimit")),
+            "55".into(),
+        ),
+        (
+            "set rate-limit sessions global 56".into(),
+            Box::new(|| info(&side, "SessRateLimit")),
+            "56".into(),
+        ),
+        (
+            "set rate-limit ssl-sessions global 57".into(),
+            Box::new(|| info(&side, "SslRateLimit")),
+            "57".into(),
+        ),
+        (
+            "disable frontend g".into(),
+            Box::new(|| side.stat("g", "FRONTEND", "status")),
+            "MAINT".into(),
+        ),
+        (
+            format!("set server b/s1 check-addr 127.0.0.1 port {agent}"),
+            Box::new(|| state("s1", 21)),
+            agent.to_string(),
+        ),
+        (
+            String::new(),
+            Box::new(|| state("s1", 22)),
+            "127.0.0.1".into(),
+        ),
+        (
+            "set server b/s1 agent-addr 127.0.0.1".into(),
+            Box::new(|| state("s1", 23)),
+            "127.0.0.1".into(),
+        ),
+        (
+            format!("set server b/s1 agent-port {agent}"),
+            Box::new(|| state("s1", 24)),
+            agent.to_string(),
+        ),
+        (
+            "set server b/s1 agent-send tandem".into(),
+            Box::new(|| Ok(String::new())),
+            String::new(),
+        ),
+    ];
+    let mut differences = Differences::default();
+    for (command, ..) in rows.iter().filter(|(command, ..)| !command.is_empty()) {
+        side.command(command)?;
+    }
+    for round in 0..3 {
+        for (command, look, wanted) in &rows {
+            differences.compare(
+                &format!("round {round}: {command}"),
+                wanted.clone(),
+                look()?,
+            );
+        }
+        let answer = side.command("reload")?;
+        ensure!(answer.contains("Success=1"), "reload says {answer}");
+    }
+    told.lock().expect("no panic elsewhere").clear();
+    wait_until("the agent to be sent what was set", LIMIT, || {
+        told.lock().is_ok_and(|told| *told == "tandem")
+    })?;
+    // What the file changes wins over what was set against its old text; the rest stays.
+    let file = side.folder().join("side.cfg");
+    let changed = std::fs::read_to_string(&file)?.replace(" maxconn 100", " maxconn 101");
+    std::fs::write(&file, changed)?;
+    side.command("reload")?;
+    differences.compare(
+        "a limit that the file changed",
+        "101".to_owned(),
+        side.stat("f", "FRONTEND", "slim")?,
+    );
+    differences.compare("another limit", "777".to_owned(), info(&side, "Maxconn")?);
+    side.command("enable frontend g")?;
+    side.command("reload")?;
+    differences.compare(
+        "an opened frontend",
+        "OPEN".to_owned(),
+        side.stat("g", "FRONTEND", "status")?,
+    );
+    differences.none()
+}
+
+/// A change between the state that a new worker starts with and its taking over was made in the old one alone.
+#[test]
+fn a_change_made_while_a_new_worker_starts_is_not_lost() -> Outcome {
+    require!("tandemd");
+    let port = answering()?;
+    let side = Side::start(
+        Which::Tandem,
+        &format!(
+            "frontend f\n bind {{in}}\n stats uri /stats\n stats admin if TRUE\n default_backend b\n\
+             backend b\n server s1 127.0.0.1:{port} weight 1\n server-template t 1-500 127.0.0.1:{port}\n"
+        ),
+    )?;
+    let mut drained = 0;
+    for round in 0..10 {
+        let done = side.output().matches("configuration reloaded").count();
+        send(side.pid(), Signal::SIGUSR2)?;
+        let (mut weight, first) = (0, drained);
+        let is_over = || side.output().matches("configuration reloaded").count() > done;
+        let deadline = Instant::now() + LIMIT;
+        while !is_over() && Instant::now() < deadline {
+            weight = weight % 200 + 1;
+            let answer = side.command(&format!("set weight b/s1 {weight}"))?;
+            ensure!(answer.trim().is_empty(), "round {round}: {answer}");
+            drained += 1;
+            let body = format!("s=t{drained}&action=drain&b=b");
+            let request = format!(
+                "POST /stats HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let answer = String::from_utf8_lossy(&side.exchange(request.as_bytes())?).into_owned();
+            ensure!(answer.contains("st=DONE"), "round {round}: {answer}");
+        }
+        ensure!(weight > 1, "round {round}: no change was made meanwhile");
+        side.wait_stat("b", "s1", "weight", &weight.to_string())?;
+        for server in first + 1..=drained {
+            side.wait_stat("b", &format!("t{server}"), "status", "DRAIN")?;
+        }
+    }
     Ok(())
 }

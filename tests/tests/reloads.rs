@@ -307,6 +307,9 @@ fn reloads_under_load_lose_nothing() -> Outcome {
     println!(
         "{reloads} reloads in {took:?} (the slowest {longest:?}, at most {most_workers} workers at a time), {completed} requests, {typed} by HTTP/2"
     );
+    for line in node.log().lines().filter(|line| line.contains(" WARN ")) {
+        println!("{line}");
+    }
     ensure!(complaints.is_empty(), "requests failed: {complaints:#?}");
 
     // Old workers are gone, and what they held with them.

@@ -252,6 +252,7 @@ mod tests {
                 process,
                 proxies: vec![proxy],
                 resolvers: Vec::new(),
+                settings: Vec::new(),
             }),
             ..Snapshot::default()
         }

@@ -688,6 +688,7 @@ fn draining_ends_idle_connections_finishes_requests_and_exits() {
     }
     worker.tell(&ToChild::Drain {
         hard_stop_ms: Some(5_000),
+        handed_over: None,
     });
     assert_eq!(read_all(idle), "");
     let answer = read_all(busy);

@@ -9,21 +9,33 @@ use protocol::event::now_ms;
 use protocol::operation::ServerAdmin;
 use protocol::patterns::PatternAsk;
 use protocol::process::{FromChild, Role};
-use protocol::snapshot::WorkerSnapshot;
+use protocol::snapshot::{Setting, WorkerSnapshot};
 use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpTell};
 use protocol::worker::{ErrorCapture, SessionInfo, WorkerAsk, WorkerTell};
 use protocol::{Event, EventKind, EventSeverity, EventSource, Operation, Refusal, Snapshot, wire};
 use sys::channel::{Channel, Sender};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::history::History;
 use super::peers::{Ask, NoAnswer, Peer, Tell};
+use super::succession::{MAX_TURNS, Succession, Turn};
 use super::{Setup, role_name};
 
 /// How often the picture is renewed while nobody is subscribed.
 const IDLE_POLL_MS: u64 = 1_000;
 /// How long a reload may take before who asked for it is told so.
 const RELOAD_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long to wait for the successor of a worker that has ended.
+const SUCCESSION_LIMIT: Duration = Duration::from_millis(500);
+
+/// Why the worker gave no answer.
+pub(super) enum WorkerSilent {
+    /// None serves, or it takes too long.
+    Late,
+    /// This one has ended.
+    Gone(u32),
+}
 
 type ReloadAnswer = oneshot::Sender<Result<String, String>>;
 
@@ -42,7 +54,12 @@ pub struct Hub {
     faster: Notify,
     reloads: Mutex<HashMap<u64, ReloadAnswer>>,
     numbers: AtomicU64,
-    told_state: Mutex<Vec<ServerWish>>,
+    told_state: Mutex<(Vec<ServerWish>, Vec<Setting>)>,
+    /// The worker of the running configuration.
+    pub(super) current: watch::Sender<Option<u32>>,
+    turns: mpsc::Sender<Turn>,
+    /// Changes of workers, and who takes over.
+    pub(super) succession: Succession,
 }
 
 /// What operators have set on a server: it survives the worker.
@@ -75,8 +92,12 @@ pub(super) fn log_event(event: &Event) {
 
 impl Hub {
     /// A hub without peers.
-    pub fn new(setup: Setup, supervisor: Sender) -> Self {
-        Self {
+    pub(super) fn new(setup: Setup, supervisor: Sender) -> (Self, mpsc::Receiver<Turn>) {
+        let (turns, queue) = mpsc::channel(MAX_TURNS);
+        let hub = Self {
+            current: watch::channel(None).0,
+            turns,
+            succession: Succession::default(),
             setup: Mutex::new(Arc::new(setup)),
             supervisor,
             workers: Mutex::default(),
@@ -90,7 +111,8 @@ impl Hub {
             reloads: Mutex::default(),
             numbers: AtomicU64::new(1),
             told_state: Mutex::default(),
-        }
+        };
+        (hub, queue)
     }
 
     /// The setup in force.
@@ -101,6 +123,12 @@ impl Hub {
     /// Puts a new setup in force.
     pub fn replace_setup(&self, setup: Setup) {
         *lock(&self.setup) = Arc::new(setup);
+    }
+
+    /// Something about workers happened; it is followed in order.
+    pub(super) async fn turn(&self, turn: Turn) {
+        // The control process ends if nobody listens.
+        let _ = self.turns.send(turn).await;
     }
 
     /// Sends a message to the supervisor.
@@ -116,12 +144,11 @@ impl Hub {
             channel,
             role == Role::Worker,
             Arc::clone(&self.history),
+            self.turns.clone(),
         );
         match role {
             Role::Worker => {
-                lock(&self.workers).push(peer.clone());
-                // The first answer proves that it works; until then an older worker is asked.
-                tokio::spawn(async move { peer.ask(Ask::Worker(WorkerAsk::Snapshot)).await });
+                lock(&self.workers).push(peer);
             }
             Role::Vrrp => *lock(&self.vrrp) = Some(peer),
             Role::Control => {}
@@ -134,6 +161,9 @@ impl Hub {
             Role::Worker => {
                 let mut workers = lock(&self.workers);
                 workers.retain(|worker| worker.pid != pid);
+                self.current.send_if_modified(|current| {
+                    current.take_if(|current| *current == pid).is_some()
+                });
                 if workers.is_empty() {
                     *lock(&self.worker_detail) =
                         format!("worker {pid} ended and is being replaced");
@@ -146,34 +176,47 @@ impl Hub {
         }
     }
 
-    /// The worker of the running configuration: the newest that answers.
+    /// The worker of the running configuration.
     fn worker(&self) -> Option<Peer> {
-        let workers = lock(&self.workers);
-        workers
+        let current = *self.current.borrow();
+        current.and_then(|pid| self.worker_of(pid))
+    }
+
+    /// A worker by its process id.
+    pub(super) fn worker_of(&self, pid: u32) -> Option<Peer> {
+        lock(&self.workers)
             .iter()
-            .rev()
-            .find(|worker| worker.proven.load(Ordering::Relaxed))
-            .or(workers.last())
+            .find(|worker| worker.pid == pid)
             .cloned()
     }
 
     /// Asks the worker. One that ends at this moment (a reload drains it) is left to its successor.
     async fn ask_worker(&self, ask: WorkerAsk) -> Option<Tell> {
         loop {
-            let worker = self.worker()?;
-            match worker.ask(Ask::Worker(ask.clone())).await {
+            match self.ask_worker_once(&ask).await {
                 Ok(tell) => return Some(tell),
-                Err(NoAnswer::Late) => return None,
-                Err(NoAnswer::Gone) => lock(&self.workers).retain(|other| other.pid != worker.pid),
+                Err(WorkerSilent::Late) => return None,
+                Err(WorkerSilent::Gone(pid)) => self.succeeded(pid).await?,
             }
         }
     }
 
-    /// The newest worker is the one of the running configuration.
-    pub fn promote_newest(&self) {
-        if let Some(worker) = lock(&self.workers).last() {
-            worker.proven.store(true, Ordering::Relaxed);
-        }
+    /// Asks the worker that serves now.
+    pub(super) async fn ask_worker_once(&self, ask: &WorkerAsk) -> Result<Tell, WorkerSilent> {
+        let worker = self.worker().ok_or(WorkerSilent::Late)?;
+        let answer = worker.ask(Ask::Worker(ask.clone())).await;
+        answer.map_err(|reason| match reason {
+            NoAnswer::Late => WorkerSilent::Late,
+            NoAnswer::Gone => WorkerSilent::Gone(worker.pid),
+        })
+    }
+
+    /// Returns when another worker serves than this one.
+    pub(super) async fn succeeded(&self, pid: u32) -> Option<()> {
+        let mut current = self.current.subscribe();
+        let is_other = |current: &Option<u32>| *current != Some(pid);
+        let followed = tokio::time::timeout(SUCCESSION_LIMIT, current.wait_for(is_other)).await;
+        followed.ok()?.ok().map(|_| ())
     }
 
     /// Numbers an event, keeps it and logs it.
@@ -193,12 +236,11 @@ impl Hub {
         let setup = self.setup();
         let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.instances());
         let at_ms = now_ms();
-        let current = worker.as_ref().map(|worker| worker.process.pid);
-        let newest = self.worker().map(|worker| worker.pid).or(current);
+        let current = *self.current.borrow();
         let draining_workers = lock(&self.workers)
             .iter()
             .map(|worker| worker.pid)
-            .take_while(|pid| Some(*pid) != newest)
+            .take_while(|pid| Some(*pid) != current)
             .collect();
         let worker_detail = match (&worker, setup.proxy_configured) {
             (Some(_), _) => String::new(),
@@ -228,14 +270,7 @@ impl Hub {
     }
 
     async fn worker_snapshot(&self) -> Option<WorkerSnapshot> {
-        self.figures(WorkerAsk::Snapshot).await
-    }
-
-    async fn figures(&self, ask: WorkerAsk) -> Option<WorkerSnapshot> {
-        match self.ask_worker(ask).await? {
-            Tell::Worker(WorkerTell::Snapshot { snapshot, .. }) => Some(*snapshot),
-            _ => None,
-        }
+        figures(self.ask_worker(WorkerAsk::Snapshot).await?)
     }
 
     async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
@@ -291,10 +326,11 @@ impl Hub {
                 )
             })
             .collect();
-        if *lock(&self.told_state) == wishes {
+        let told = (wishes, worker.settings.clone());
+        if *lock(&self.told_state) == told {
             return;
         }
-        *lock(&self.told_state) = wishes;
+        *lock(&self.told_state) = told;
         if let Ok(state) = wire::encode(worker) {
             // The supervisor's end is noticed elsewhere.
             let _ = self.tell_supervisor(&FromChild::LatestState(state)).await;
@@ -344,7 +380,9 @@ impl Hub {
 
     /// The encoded figures of the worker as they are, or as they were last.
     pub async fn worker_state(&self) -> Vec<u8> {
-        let now = self.figures(WorkerAsk::HandOver).await;
+        // Who follows waits for this: a successor is not waited for.
+        let now = self.ask_worker_once(&WorkerAsk::Snapshot).await;
+        let now = now.ok().and_then(figures);
         let state = now.or_else(|| lock(&self.last_worker).clone());
         state
             .and_then(|state| wire::encode(&state).ok())
@@ -368,10 +406,7 @@ impl Hub {
             _ if self.worker().is_none() => {
                 Err(Refusal::NotRunning(role_name(Role::Worker).to_owned()))
             }
-            _ => match self.ask_worker(WorkerAsk::Do(operation.clone())).await {
-                Some(Tell::Worker(WorkerTell::Done { result, .. })) => result,
-                _ => Err(no_answer(Role::Worker)),
-            },
+            _ => self.change_worker(&operation).await,
         };
         if result.is_ok() {
             // The next poll hands the change to the supervisor; it need not wait for its turn.
@@ -424,7 +459,14 @@ impl Hub {
     }
 }
 
-fn no_answer(role: Role) -> Refusal {
+fn figures(tell: Tell) -> Option<WorkerSnapshot> {
+    match tell {
+        Tell::Worker(WorkerTell::Snapshot { snapshot, .. }) => Some(*snapshot),
+        _ => None,
+    }
+}
+
+pub(super) fn no_answer(role: Role) -> Refusal {
     Refusal::NotRunning(format!("{} does not answer; it", role_name(role)))
 }
 

@@ -8,6 +8,7 @@ mod history;
 mod hub;
 mod mail;
 mod peers;
+mod succession;
 mod text;
 mod typed;
 pub mod views;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 
 pub use hub::Hub;
 pub use mail::MailSetup;
+use succession::Turn;
 
 /// `stats timeout` where none is configured.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,10 +106,12 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
         sender,
         mut receiver,
     } = supervisor;
-    let hub = Arc::new(Hub::new(setup, sender));
+    let (hub, turns) = Hub::new(setup, sender);
+    let hub = Arc::new(hub);
     let clients = Arc::new(Clients::default());
     let mut accepting = accept_on(&hub, &clients, listeners);
     tokio::spawn(hub::poll(Arc::clone(&hub)));
+    tokio::spawn(succession::follow(Arc::clone(&hub), turns));
     if hub.tell_supervisor(&FromChild::Ready).await.is_err() {
         return ExitCode::FAILURE;
     }
@@ -134,6 +138,10 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
                     hub.add_peer(role, pid, channel);
                 }
             }
+            ToChild::PeerGone {
+                role: Role::Worker,
+                pid,
+            } => hub.turn(Turn::Gone(pid)).await,
             ToChild::PeerGone { role, pid } => hub.remove_peer(role, pid),
             ToChild::Event(event) => hub.record(event),
             ToChild::Mail { subject, body } => {
@@ -141,18 +149,11 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
                 tokio::spawn(async move { send_mail(&hub, &subject, &body).await });
             }
             ToChild::OperationDone { id, result } => hub.operation_done(id, result),
-            ToChild::AskWorkerState => {
-                let hub = Arc::clone(&hub);
-                tokio::spawn(async move {
-                    let state = hub.worker_state().await;
-                    // The supervisor's end is noticed above.
-                    let _ = hub.tell_supervisor(&FromChild::WorkerState(state)).await;
-                });
-            }
+            ToChild::AskWorkerState => hub.turn(Turn::AskState).await,
+            ToChild::CurrentWorker { pid } => hub.turn(Turn::Current(pid)).await,
             ToChild::NewControlConfig(setup) => match wire::decode::<Setup>(&setup) {
                 Ok(setup) => {
                     hub.replace_setup(setup);
-                    hub.promote_newest();
                     // Clients stay connected; only the accepting tasks change.
                     accepting.abort_all();
                     accepting = accept_on(&hub, &clients, descriptors);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
@@ -14,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::history::History;
 use super::hub::log_event;
+use super::succession::Turn;
 
 /// How long a process may take to answer.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -50,8 +50,6 @@ pub(super) enum NoAnswer {
 pub(super) struct Peer {
     /// Its process id.
     pub pid: u32,
-    /// It has answered once: it works.
-    pub proven: Arc<AtomicBool>,
     questions: mpsc::Sender<(Ask, oneshot::Sender<Tell>)>,
 }
 
@@ -62,21 +60,12 @@ impl Peer {
         channel: Channel,
         is_worker: bool,
         history: Arc<History>,
+        turns: mpsc::Sender<Turn>,
     ) -> Self {
         let (questions, queue) = mpsc::channel(MAX_QUESTIONS);
-        let proven = Arc::new(AtomicBool::new(false));
-        tokio::spawn(converse(
-            channel,
-            is_worker,
-            queue,
-            history,
-            Arc::clone(&proven),
-        ));
-        Self {
-            pid,
-            proven,
-            questions,
-        }
+        let turns = is_worker.then_some((pid, turns));
+        tokio::spawn(converse(channel, turns, queue, history));
+        Self { pid, questions }
     }
 
     /// Asks.
@@ -98,10 +87,9 @@ impl Peer {
 
 async fn converse(
     channel: Channel,
-    is_worker: bool,
+    worker: Option<(u32, mpsc::Sender<Turn>)>,
     mut queue: mpsc::Receiver<(Ask, oneshot::Sender<Tell>)>,
     history: Arc<History>,
-    proven: Arc<AtomicBool>,
 ) {
     let Channel {
         sender,
@@ -130,7 +118,7 @@ async fn converse(
             }
             frame = receiver.receive() => {
                 let Ok(Some((frame, _))) = frame else { return };
-                let told = if is_worker {
+                let told = if worker.is_some() {
                     wire::decode::<WorkerTell>(&frame).map(Tell::Worker)
                 } else {
                     wire::decode::<VrrpTell>(&frame).map(Tell::Vrrp)
@@ -139,8 +127,13 @@ async fn converse(
                     Ok(Tell::Worker(WorkerTell::Event(event)) | Tell::Vrrp(VrrpTell::Event(event))) => {
                         log_event(&history.record(event));
                     }
+                    Ok(Tell::Worker(WorkerTell::Operated(operation))) => {
+                        if let Some((pid, turns)) = &worker {
+                            // The control process ends if nobody listens.
+                            let _ = turns.send(Turn::Operated(*pid, operation)).await;
+                        }
+                    }
                     Ok(tell) => {
-                        proven.store(true, Ordering::Relaxed);
                         if let Some(answer) = waiting.remove(&number(&tell)) {
                             // Who asked may have given up.
                             let _ = answer.send(tell);
@@ -162,6 +155,7 @@ fn number(tell: &Tell) -> u64 {
             | WorkerTell::Done { id, .. },
         )
         | Tell::Vrrp(VrrpTell::Instances { id, .. } | VrrpTell::Done { id, .. }) => *id,
-        Tell::Worker(WorkerTell::Event(_)) | Tell::Vrrp(VrrpTell::Event(_)) => 0,
+        Tell::Worker(WorkerTell::Event(_) | WorkerTell::Operated(_))
+        | Tell::Vrrp(VrrpTell::Event(_)) => 0,
     }
 }

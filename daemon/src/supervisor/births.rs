@@ -60,8 +60,11 @@ impl Supervisor {
             servers_state: self.worker_state.clone(),
         };
         let setup = wire::encode(&setup).map_err(std::io::Error::other)?;
-        self.start_peer(Role::Worker, setup, listeners.descriptors())
-            .map(Some)
+        let pid = self.start_peer(Role::Worker, setup, listeners.descriptors())?;
+        if let Some(child) = self.children.get_mut(&pid) {
+            child.born_with.clone_from(&self.worker_state);
+        }
+        Ok(Some(pid))
     }
 
     pub(super) fn start_control(&mut self) -> std::io::Result<u32> {
@@ -73,12 +76,14 @@ impl Supervisor {
             &self.happenings,
             &self.environment,
         )?;
-        // All others get a new channel to it.
-        for peer in self
+        // All others get a new channel to it, the oldest first.
+        let mut peers: Vec<&Child> = self
             .children
             .values()
             .filter(|peer| peer.role != Role::Control)
-        {
+            .collect();
+        peers.sort_by_key(|peer| peer.started);
+        for peer in peers {
             let (theirs, for_control) = sys::channel::pair()?;
             peer.tell_with(
                 &ToChild::Peer {
@@ -95,9 +100,19 @@ impl Supervisor {
                 vec![Arc::new(for_control)],
             );
         }
+        if let Some(pid) = self.worker {
+            child.tell(&ToChild::CurrentWorker { pid });
+        }
         let pid = child.pid;
         self.children.insert(pid, child);
         Ok(pid)
+    }
+
+    /// Tells the control process which worker serves.
+    pub(super) fn tell_current_worker(&self) {
+        if let Some(pid) = self.worker {
+            self.pass_on(&ToChild::CurrentWorker { pid });
+        }
     }
 
     pub(super) fn stats_descriptors(&self) -> Vec<Arc<OwnedFd>> {

@@ -38,6 +38,8 @@ pub(super) struct Child {
     pub heartbeat: Instant,
     /// It was told to end.
     pub leaving: bool,
+    /// What a worker was told of the one before, until that one is told of it.
+    pub born_with: Vec<u8>,
     /// Why it said that it cannot start.
     pub failure: Option<String>,
     outgoing: mpsc::Sender<Outgoing>,
@@ -127,6 +129,7 @@ impl Child {
             ready: false,
             heartbeat: now,
             leaving: false,
+            born_with: Vec::new(),
             failure: None,
             outgoing,
         })

@@ -45,6 +45,8 @@ const TICK: Duration = Duration::from_millis(100);
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 /// Longest wait for the figures of a worker that died.
 const STATE_PAUSE: Duration = Duration::from_millis(20);
+/// Last figures of old workers that may wait for a new one.
+const MAX_ORPHANED_FIGURES: usize = 64;
 /// Longest pause before a restart.
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// A process that ran for this long has earned a restart at once again.
@@ -116,6 +118,8 @@ struct Supervisor {
     pidfile: Option<PathBuf>,
     health: ProxyHealth,
     worker_state: Vec<u8>,
+    /// Last figures of old workers that came while no worker ran.
+    orphaned_figures: Vec<Vec<u8>>,
     happenings: mpsc::Sender<Happening>,
     scripts: ScriptRunner,
     /// Commands of external checks.
@@ -177,6 +181,7 @@ pub async fn run(
             detail: "no worker is ready yet".to_owned(),
         },
         worker_state: Vec::new(),
+        orphaned_figures: Vec::new(),
         happenings,
         systemd: Systemd::from_environment(),
         environment,
@@ -319,6 +324,12 @@ impl Supervisor {
             Role::Vrrp => &mut self.vrrp,
             Role::Worker => &mut self.worker,
         } = Some(pid);
+        if role == Role::Worker {
+            self.tell_current_worker();
+            for figures in std::mem::take(&mut self.orphaned_figures) {
+                self.add_figures(figures);
+            }
+        }
         self.event(
             EventKind::ProcessStarted,
             EventSeverity::Info,
@@ -394,14 +405,20 @@ impl Supervisor {
             FromChild::WorkerState(state) => self.worker_state_known(state),
             FromChild::LatestState(state) => self.worker_state = state,
             FromChild::LastFigures(figures) => {
-                if let Some(worker) = self
-                    .current(Role::Worker)
-                    .filter(|worker| worker.pid != pid)
-                {
-                    worker.tell(&ToChild::AddFigures(figures));
+                if self.worker != Some(pid) {
+                    self.add_figures(figures);
                 }
             }
             FromChild::Reload { id } => self.begin_reload(Some((pid, id))),
+        }
+    }
+
+    /// Gives what an old worker has counted to the current one, or to the next if none runs.
+    fn add_figures(&mut self, figures: Vec<u8>) {
+        if let Some(worker) = self.current(Role::Worker) {
+            worker.tell(&ToChild::AddFigures(figures));
+        } else if self.stop.is_none() && self.orphaned_figures.len() < MAX_ORPHANED_FIGURES {
+            self.orphaned_figures.push(figures);
         }
     }
 

@@ -194,17 +194,18 @@ impl Supervisor {
         new_worker: Option<u32>,
     ) {
         let hard_stop = self.hard_stop();
-        if let Some(old) = self
-            .worker
-            .take()
+        let handed_over = new_worker
             .and_then(|pid| self.children.get_mut(&pid))
-        {
+            .map(|new| std::mem::take(&mut new.born_with));
+        let old = std::mem::replace(&mut self.worker, new_worker);
+        self.tell_current_worker();
+        if let Some(old) = old.and_then(|pid| self.children.get_mut(&pid)) {
             old.leaving = true;
             old.tell(&ToChild::Drain {
                 hard_stop_ms: hard_stop,
+                handed_over,
             });
         }
-        self.worker = new_worker;
         self.listeners = listeners;
         match self.open_stats_sockets(&configuration) {
             Ok(stats) => self.use_stats_sockets(stats),
@@ -301,6 +302,7 @@ impl Supervisor {
     }
 
     fn fail_reload(&mut self, reason: &str) {
+        self.tell_current_worker();
         let requester = self.reload.take().and_then(|reload| reload.requester);
         self.event(
             EventKind::Reload,

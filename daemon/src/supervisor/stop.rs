@@ -100,7 +100,10 @@ impl Supervisor {
         let graceful = self.stop.as_ref().is_some_and(|stop| stop.graceful);
         let hard_stop_ms = self.hard_stop();
         let message = if graceful {
-            ToChild::Drain { hard_stop_ms }
+            ToChild::Drain {
+                hard_stop_ms,
+                handed_over: None,
+            }
         } else {
             ToChild::Stop
         };

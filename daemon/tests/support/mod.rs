@@ -75,6 +75,7 @@ pub fn figures() -> WorkerSnapshot {
         },
         proxies: vec![main, nginx],
         resolvers: Vec::new(),
+        settings: Vec::new(),
     }
 }
 
@@ -101,6 +102,12 @@ impl Rig {
             .send(&peer, &[theirs.as_fd()])
             .await
             .expect("peer");
+        let current = wire::encode(&ToChild::CurrentWorker { pid: 4_242 }).expect("small");
+        rig.supervisor
+            .sender
+            .send(&current, &[])
+            .await
+            .expect("current");
         let operations = Arc::clone(&rig.operations);
         tokio::spawn(async move {
             let mut channel = Channel::new(ours).expect("worker's end");
@@ -108,7 +115,7 @@ impl Rig {
                 let request: WorkerRequest = wire::decode(&frame).expect("a request");
                 let id = request.id;
                 let tell = match request.ask {
-                    WorkerAsk::Snapshot | WorkerAsk::HandOver => WorkerTell::Snapshot {
+                    WorkerAsk::Snapshot => WorkerTell::Snapshot {
                         id,
                         snapshot: Box::new(figures()),
                     },

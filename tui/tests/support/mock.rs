@@ -269,6 +269,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
             process,
             proxies,
             resolvers: Vec::new(),
+            settings: Vec::new(),
         }),
         proxy_configured: true,
         worker_detail: String::new(),

@@ -1,5 +1,7 @@
 //! Counters by their place in a snapshot: what a new worker takes over, and what an old one adds when it has drained.
 
+use std::collections::HashMap;
+
 use protocol::snapshot::{
     BackendStats, FrontendStats, ProcessInfo, Responses, ServerStats, WorkerSnapshot,
 };
@@ -121,7 +123,7 @@ pub(super) fn inherit(shared: &Shared, mut told: WorkerSnapshot, maxima: bool) {
             add_responses(&counters.responses, stats.responses);
             add(backend_counters(counters), backend_totals(stats));
         }
-        let servers: std::collections::HashMap<&str, &crate::state::Server> = backend
+        let servers: HashMap<&str, &crate::state::Server> = backend
             .servers
             .iter()
             .map(|server| (server.name.as_str(), &**server))
@@ -142,22 +144,41 @@ pub(super) fn inherit(shared: &Shared, mut told: WorkerSnapshot, maxima: bool) {
     }
 }
 
-/// What was counted between two snapshots of one worker: `now` keeps the differences of its totals.
+/// What was counted between two snapshots, of one worker or of one and a later one: `now` keeps the differences of totals.
 pub(super) fn difference(mut now: WorkerSnapshot, mut then: WorkerSnapshot) -> WorkerSnapshot {
     subtract(
         process_totals(&mut now.process),
         process_totals(&mut then.process),
     );
-    for (now, then) in now.proxies.iter_mut().zip(&mut then.proxies) {
-        if let (Some(now), Some(then)) = (&mut now.frontend, &mut then.frontend) {
+    let mut before: HashMap<&str, _> = then
+        .proxies
+        .iter_mut()
+        .map(|proxy| {
+            let parts = (&mut proxy.frontend, &mut proxy.backend, &mut proxy.servers);
+            (proxy.name.as_str(), parts)
+        })
+        .collect();
+    for now in &mut now.proxies {
+        let Some((then_frontend, then_backend, then_servers)) = before.remove(now.name.as_str())
+        else {
+            continue;
+        };
+        if let (Some(now), Some(then)) = (&mut now.frontend, then_frontend) {
             subtract_responses(&mut now.responses, then.responses);
             subtract(frontend_totals(now), frontend_totals(then));
         }
-        if let (Some(now), Some(then)) = (&mut now.backend, &mut then.backend) {
+        if let (Some(now), Some(then)) = (&mut now.backend, then_backend) {
             subtract_responses(&mut now.responses, then.responses);
             subtract(backend_totals(now), backend_totals(then));
         }
-        for (now, then) in now.servers.iter_mut().zip(&mut then.servers) {
+        let mut before: HashMap<String, &mut ServerStats> = then_servers
+            .iter_mut()
+            .map(|server| (server.name.clone(), server))
+            .collect();
+        for now in &mut now.servers {
+            let Some(then) = before.remove(now.name.as_str()) else {
+                continue;
+            };
             subtract_responses(&mut now.responses, then.responses);
             if let (Some(now), Some(then)) = (&mut now.check, &then.check) {
                 now.failures = now.failures.saturating_sub(then.failures);

@@ -324,12 +324,18 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
     }
     tell(&channel.sender, &FromChild::Ready).await;
     tokio::task::spawn_local(heartbeat(channel.sender.clone(), Arc::clone(&pulses)));
-    obey(&app, channel, &drain).await;
+    let successor = obey(&app, channel, &drain).await;
     let _ = stop.send(true);
     // Threads end with their runtimes; one that hangs must not hold up the end.
     let deadline = Instant::now() + LAST_WORDS;
     while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    // Nothing is counted any more.
+    if let Some(figures) =
+        successor.and_then(|then| super::takeover::last_figures(&app.shared, &then))
+    {
+        tell(&channel.sender, &FromChild::LastFigures(figures)).await;
     }
 }
 
@@ -466,8 +472,13 @@ async fn heartbeat(sender: Sender, pulses: Arc<Vec<AtomicU64>>) {
     }
 }
 
-/// Does what the supervisor says until the end.
-async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>) {
+/// Does what the supervisor says until the end; returns what the next worker has started with, if there is one.
+async fn obey(
+    app: &Arc<App>,
+    channel: &mut Channel,
+    drain: &watch::Sender<bool>,
+) -> Option<Vec<u8>> {
+    let mut successor = None;
     let mut deadline: Option<Instant> = None;
     let mut look = tokio::time::interval(DRAIN_LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -477,7 +488,8 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
         tokio::select! {
             received = channel.receiver.receive(), if !orphaned => match received {
                 Ok(Some((bytes, descriptors))) => match wire::decode::<ToChild>(&bytes) {
-                    Ok(ToChild::Drain { hard_stop_ms }) => {
+                    Ok(ToChild::Drain { hard_stop_ms, handed_over }) => {
+                        successor = handed_over.or(successor);
                         deadline = hard_stop_ms.map(|limit| Instant::now() + Duration::from_millis(limit));
                         begin_drain(app, drain);
                     }
@@ -507,12 +519,11 @@ async fn obey(app: &Arc<App>, channel: &mut Channel, drain: &watch::Sender<bool>
     begin_drain(app, drain);
     app.shared.sessions.shutdown_all();
     let deadline = Instant::now() + LAST_WORDS;
-    while !is_empty(app) && Instant::now() < deadline {
+    let is_told = |app: &App| app.shared.events.is_empty() && app.shared.operated.is_empty();
+    while !(is_empty(app) && is_told(app)) && Instant::now() < deadline {
         tokio::time::sleep(DRAIN_LOOK).await;
     }
-    if let Some(figures) = super::takeover::last_figures(&app.shared) {
-        tell(&channel.sender, &FromChild::LastFigures(figures)).await;
-    }
+    successor
 }
 
 /// Whether nobody accepts any more and all that was accepted has ended. A connection counts from its accept on, before its

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use config::haproxy::HaproxyConfig;
 use protocol::event::Event;
+use protocol::operation::Operation;
 use protocol::worker::{ErrorCapture, SessionInfo};
 
 use crate::pattern::Registry;
@@ -44,7 +45,9 @@ pub struct Shared {
     /// Refused messages.
     pub errors: ErrorCaptures,
     /// What happened, on its way to the control process.
-    pub events: EventSink,
+    pub events: Waiting<Event>,
+    /// Changes made on the statistics page, on their way to the control process: another worker may have to know.
+    pub operated: Waiting<Operation>,
     /// HTTP/2 connections that were closed because of floods.
     pub floods: crate::http2::Floods,
     /// Log targets; traffic logs and state changes share them.
@@ -59,8 +62,8 @@ pub struct Shared {
     pub(super) drain_began_us: AtomicU64,
     /// Tasks that accept.
     pub(super) acceptors: MaxGauge,
-    /// What the last worker to take over was told of our figures.
-    pub(super) handed_over: Mutex<Option<protocol::snapshot::WorkerSnapshot>>,
+    /// What operators have set.
+    pub(crate) settings: crate::command::Settings,
     /// `statm` of this process (proc(5)), opened before the chroot hides it.
     pub memory_file: Option<std::fs::File>,
 }
@@ -94,20 +97,16 @@ impl Shared {
             pid,
             sessions: SessionTable::default(),
             errors: ErrorCaptures::default(),
-            events: EventSink::default(),
+            events: Waiting::default(),
+            operated: Waiting::default(),
             floods: crate::http2::Floods::default(),
             health: crate::health::HealthDoor::default(),
             draining: AtomicBool::new(false),
             drain_began_us: AtomicU64::new(0),
             acceptors: MaxGauge::default(),
-            handed_over: Mutex::default(),
+            settings: crate::command::Settings::default(),
             memory_file: std::fs::File::open("/proc/self/statm").ok(),
         }
-    }
-
-    /// Keeps what the next worker was told.
-    pub fn remember_handed_over(&self, snapshot: protocol::snapshot::WorkerSnapshot) {
-        *lock(&self.handed_over) = Some(snapshot);
     }
 
     /// Since when the worker drains, in microseconds of the clock.
@@ -470,20 +469,39 @@ impl ErrorCaptures {
 /// Most events that wait for the control process; the oldest goes first.
 pub const MAX_WAITING_EVENTS: usize = 1_024;
 
-/// Events on their way to the control process: bounded, the oldest is dropped and counted.
-#[derive(Clone, Debug, Default)]
-pub struct EventSink(Arc<EventQueue>);
+/// Events on their way to the control process.
+pub type EventSink = Waiting<Event>;
 
-#[derive(Debug, Default)]
-struct EventQueue {
-    waiting: Mutex<VecDeque<Event>>,
+/// What waits for the control process: bounded, the oldest is dropped and counted.
+#[derive(Debug)]
+pub struct Waiting<T>(Arc<WaitingQueue<T>>);
+
+impl<T> Clone for Waiting<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self(Arc::new(WaitingQueue {
+            waiting: Mutex::default(),
+            dropped: Counter::default(),
+            arrived: tokio::sync::Notify::new(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct WaitingQueue<T> {
+    waiting: Mutex<VecDeque<T>>,
     dropped: Counter,
     arrived: tokio::sync::Notify,
 }
 
-impl EventSink {
-    /// Takes an event in; never waits.
-    pub fn push(&self, event: Event) {
+impl<T> Waiting<T> {
+    /// Takes one in; never waits.
+    pub fn push(&self, event: T) {
         let mut waiting = lock(&self.0.waiting);
         if waiting.len() >= MAX_WAITING_EVENTS {
             waiting.pop_front();
@@ -493,8 +511,8 @@ impl EventSink {
         drop(waiting);
         self.0.arrived.notify_one();
     }
-    /// The next event. One reader at a time. Cancel-safe.
-    pub async fn next(&self) -> Event {
+    /// The next one. One reader at a time. Cancel-safe.
+    pub async fn next(&self) -> T {
         loop {
             if let Some(event) = lock(&self.0.waiting).pop_front() {
                 return event;
@@ -502,11 +520,15 @@ impl EventSink {
             self.0.arrived.notified().await;
         }
     }
-    /// An event back to the front, when it could not be told.
-    pub fn put_back(&self, event: Event) {
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0.waiting).is_empty()
+    }
+    /// One back to the front, when it could not be told.
+    pub fn put_back(&self, event: T) {
         lock(&self.0.waiting).push_front(event);
     }
-    /// Events dropped because nobody read them.
+    /// Those dropped because nobody read them.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.value()
     }

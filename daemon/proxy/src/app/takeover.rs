@@ -38,6 +38,7 @@ pub(super) fn apply(shared: &Shared, state: &[u8]) {
         }
         backend.servers_changed();
     }
+    crate::command::take_over_settings(shared, &snapshot.settings);
     figures::inherit(shared, snapshot, true);
 }
 
@@ -123,13 +124,11 @@ fn take_address(server: &Server, before: &ServerStats) {
     }
 }
 
-/// A worker that ends tells what it counted since the next one took over; nothing if none did.
-pub(super) fn last_figures(shared: &Shared) -> Option<Vec<u8>> {
-    let then = shared
-        .handed_over
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take()?;
+/// A worker that ends tells what it counted beyond what the next one has started with.
+///
+/// Totals only grow from worker to worker, so any older figures may stand for `handed_over`, also those of a worker before.
+pub(super) fn last_figures(shared: &Shared, handed_over: &[u8]) -> Option<Vec<u8>> {
+    let then = decode(handed_over).unwrap_or_default();
     let last = figures::difference(crate::stats::snapshot(shared), then);
     wire::encode(&last).ok()
 }

@@ -1,14 +1,15 @@
 //! The one place where an operator's changes are made: for text commands, typed requests and the statistics page.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
 use protocol::operation::{GlobalRate, Operation, Refusal, ServerAdmin, ServerName, WeightChange};
 use protocol::snapshot::AdminCause;
 
+use super::settings;
 use crate::app::Shared;
 use crate::health::admin::{Author, force_agent, force_health, set_admin, set_user_weight};
 use crate::health::lock_health;
@@ -19,6 +20,13 @@ const MAX_WEIGHT: u32 = 256;
 
 /// Makes a change; the answer is HAProxy's text, which is mostly empty.
 pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
+    let configured = settings::configured(shared, operation);
+    let done = change(shared, operation)?;
+    settings::remember(shared, operation, configured);
+    Ok(done)
+}
+
+fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
     match operation {
         Operation::ServerState { server, state } => {
             let (backend, server) = find(shared, server)?;
@@ -94,12 +102,8 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
                     "health checks are not enabled on this server".to_owned(),
                 ));
             }
-            let change = {
-                let mut health = lock_health(server);
-                health.check_address = address.or(health.check_address);
-                health.check_port = port.or(health.check_port);
-                target_words("checked at", *address, *port)
-            };
+            put_check_target(server, *address, *port);
+            let change = target_words("checked at", *address, *port);
             tell_operation(
                 shared,
                 &format!("{}/{}", backend.name, server.name),
@@ -114,13 +118,7 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
             send,
         } => {
             let (backend, server) = find(shared, server)?;
-            change_agent(server, |agent| {
-                agent.address = address.or(agent.address);
-                agent.port = port.unwrap_or(agent.port);
-                if let Some(send) = send {
-                    agent.send.clone_from(send);
-                }
-            })?;
+            put_agent_target(server, *address, *port, send.as_ref())?;
             let change = match send {
                 Some(_) => "what its agent is sent".to_owned(),
                 None => target_words("agent asked at", *address, *port),
@@ -203,12 +201,7 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
             Ok(String::new())
         }
         Operation::RateLimit { rate, limit } => {
-            let process = &shared.process;
-            let (slot, word) = match rate {
-                GlobalRate::Connections => (&process.connection_rate_limit, "connections"),
-                GlobalRate::Sessions => (&process.session_rate_limit, "sessions"),
-                GlobalRate::TlsSessions => (&process.tls_rate_limit, "ssl-sessions"),
-            };
+            let (slot, word) = rate_slot(shared, *rate);
             let before = slot.swap(*limit, Relaxed);
             let change = format!("rate-limit {word} {before} -> {limit}");
             tell_operation(shared, "worker", &change);
@@ -224,7 +217,40 @@ pub fn apply(shared: &Shared, operation: &Operation) -> Result<String, Refusal> 
     }
 }
 
-fn find<'s>(
+/// Where a rate's limit is, and its word.
+pub(super) fn rate_slot(shared: &Shared, rate: GlobalRate) -> (&AtomicU32, &'static str) {
+    let process = &shared.process;
+    match rate {
+        GlobalRate::Connections => (&process.connection_rate_limit, "connections"),
+        GlobalRate::Sessions => (&process.session_rate_limit, "sessions"),
+        GlobalRate::TlsSessions => (&process.tls_rate_limit, "ssl-sessions"),
+    }
+}
+
+/// `set server … check-addr`, `check-port`.
+pub(super) fn put_check_target(server: &Server, address: Option<IpAddr>, port: Option<u16>) {
+    let mut health = lock_health(server);
+    health.check_address = address.or(health.check_address);
+    health.check_port = port.or(health.check_port);
+}
+
+/// `set server … agent-addr`, `agent-port`, `agent-send`; refused without an agent.
+pub(super) fn put_agent_target(
+    server: &Server,
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    send: Option<&String>,
+) -> Result<(), Refusal> {
+    change_agent(server, |agent| {
+        agent.address = address.or(agent.address);
+        agent.port = port.unwrap_or(agent.port);
+        if let Some(send) = send {
+            agent.send.clone_from(send);
+        }
+    })
+}
+
+pub(super) fn find<'s>(
     shared: &'s Shared,
     name: &ServerName,
 ) -> Result<(&'s Arc<Backend>, &'s Arc<Server>), Refusal> {
@@ -254,7 +280,10 @@ fn by_number<T>(name: &str, find: impl FnOnce(u32) -> Option<T>) -> Option<T> {
     name.strip_prefix('#')?.parse().ok().and_then(find)
 }
 
-fn find_frontend<'s>(shared: &'s Shared, name: &str) -> Result<&'s Arc<Frontend>, Refusal> {
+pub(super) fn find_frontend<'s>(
+    shared: &'s Shared,
+    name: &str,
+) -> Result<&'s Arc<Frontend>, Refusal> {
     shared.frontend(name).ok_or(Refusal::NoSuchFrontend)
 }
 
@@ -293,7 +322,7 @@ fn set_weight(
 }
 
 /// `checked at 10.0.0.1 port 80`.
-fn target_words(what: &str, address: Option<std::net::IpAddr>, port: Option<u16>) -> String {
+fn target_words(what: &str, address: Option<IpAddr>, port: Option<u16>) -> String {
     let address = address.map_or(String::new(), |address| format!(" {address}"));
     let port = port.map_or(String::new(), |port| format!(" port {port}"));
     format!("{what}{address}{port}")

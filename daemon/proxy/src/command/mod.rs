@@ -3,6 +3,8 @@
 mod apply;
 mod patterns;
 mod serve;
+mod settings;
 
 pub use apply::apply;
 pub use serve::serve;
+pub use settings::{Settings, take_over_settings};

@@ -27,6 +27,12 @@ pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
                     return;
                 }
             }
+            operation = shared.operated.next() => {
+                if !tell(&sender, &WorkerTell::Operated(operation.clone())).await {
+                    shared.operated.put_back(operation);
+                    return;
+                }
+            }
             event = shared.events.next() => {
                 let message = WorkerTell::Event(event);
                 if !tell(&sender, &message).await {
@@ -78,14 +84,6 @@ fn answer(shared: &Shared, request: WorkerRequest) -> WorkerTell {
             id,
             snapshot: Box::new(crate::stats::snapshot(shared)),
         },
-        WorkerAsk::HandOver => {
-            let snapshot = crate::stats::snapshot(shared);
-            shared.remember_handed_over(snapshot.clone());
-            WorkerTell::Snapshot {
-                id,
-                snapshot: Box::new(snapshot),
-            }
-        }
         WorkerAsk::Sessions => WorkerTell::Sessions {
             id,
             sessions: shared.sessions.list(shared, MAX_SESSIONS_SHOWN),

@@ -309,7 +309,10 @@ impl StatsService {
                 return "UNKN";
             };
             match crate::command::apply(shared, &operation) {
-                Ok(_) => done += 1,
+                Ok(_) => {
+                    done += 1;
+                    shared.operated.push(operation);
+                }
                 Err(_) => failed += 1,
             }
         }

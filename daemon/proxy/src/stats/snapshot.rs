@@ -49,6 +49,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
         process: process(shared, now_ms),
         proxies,
         resolvers: shared.resolvers.stats(),
+        settings: shared.settings.list(),
     }
 }
 
