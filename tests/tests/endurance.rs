@@ -225,6 +225,7 @@ fn a_reload_keeps_limits_rates_closed_frontends_and_where_checks_go() -> Outcome
         )
     };
     let side = Side::start(Which::Tandem, &text(100))?;
+    side.wait_stat("f", "FRONTEND", "slim", "100")?;
     let state = |server: &str, column: usize| -> Outcome<String> {
         let text = side.command("show servers state")?;
         let row = text.lines().find(|line| {
@@ -344,6 +345,7 @@ fn a_change_made_while_a_new_worker_starts_is_not_lost() -> Outcome {
              backend b\n server s1 127.0.0.1:{port} weight 1\n server-template t 1-500 127.0.0.1:{port}\n"
         ),
     )?;
+    side.wait_stat("b", "s1", "weight", "1")?;
     let mut drained = 0;
     for round in 0..10 {
         let done = side.output().matches("configuration reloaded").count();
