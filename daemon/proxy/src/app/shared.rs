@@ -3,6 +3,7 @@
 //! Everything here is reached through one `Arc<Shared>`; nothing here knows how traffic is handled.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -324,11 +325,30 @@ impl SessionEntry {
 /// Shards of the table, so that runtimes seldom meet at a lock.
 const SESSION_SHARDS: usize = 16;
 
+/// Numbers that we count ourselves need no secret to spread them; the multiplication moves their differences into the upper
+/// bits, which the map looks at.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+type Entries = HashMap<u64, Arc<SessionEntry>, BuildHasherDefault<NumberHasher>>;
+
 /// All sessions of the worker.
 #[derive(Debug, Default)]
 pub struct SessionTable {
     next: AtomicU64,
-    shards: [Mutex<HashMap<u64, Arc<SessionEntry>>>; SESSION_SHARDS],
+    shards: [Mutex<Entries>; SESSION_SHARDS],
 }
 
 impl SessionTable {
@@ -336,7 +356,7 @@ impl SessionTable {
     pub fn next_id(&self) -> u64 {
         self.next.fetch_add(1, Relaxed) + 1
     }
-    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<SessionEntry>>> {
+    fn shard(&self, id: u64) -> MutexGuard<'_, Entries> {
         lock(&self.shards[id as usize % SESSION_SHARDS])
     }
     /// Enters a session.
