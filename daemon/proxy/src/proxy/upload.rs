@@ -264,6 +264,10 @@ fn poll_response_head(
             Poll::Pending => {}
         }
         if !progress {
+            if let Some(server) = &mut x.server {
+                // Many requests may wait for their answers.
+                server.input.release_if_empty();
+            }
             return poll_left(c, x, context).map(|left| Err(Broken::Left(left)));
         }
     }
