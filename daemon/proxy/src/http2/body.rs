@@ -13,6 +13,8 @@ use crate::net::Buffer;
 
 /// Most bytes of a body that are handed over at once.
 const MAX_WRITE: usize = 64 << 10;
+/// A body that begins with at most so many bytes does not ask for room first: they wait in the stream if there is none.
+const MAX_UNASKED: usize = 4 << 10;
 
 /// An error of a stream as one of a connection.
 pub(super) fn broken(error: h2::Error) -> io::Error {
@@ -96,6 +98,7 @@ impl std::fmt::Debug for Receiving {
 #[derive(Default)]
 pub(super) struct Sending {
     stream: Option<SendStream<Bytes>>,
+    has_begun: bool,
     /// Whether the next write that is taken whole is the last.
     ends: bool,
     ended: bool,
@@ -154,16 +157,21 @@ impl Sending {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         let wanted = bytes.len().min(MAX_WRITE);
-        stream.reserve_capacity(wanted);
-        let mut room = stream.capacity();
-        if room == 0 {
-            room = match ready!(stream.poll_capacity(context)) {
-                Some(Ok(room)) => room,
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            };
-        }
-        let count = room.min(wanted);
+        let is_small = !std::mem::replace(&mut self.has_begun, true) && bytes.len() <= MAX_UNASKED;
+        let count = if is_small {
+            wanted
+        } else {
+            stream.reserve_capacity(wanted);
+            let mut room = stream.capacity();
+            if room == 0 {
+                room = match ready!(stream.poll_capacity(context)) {
+                    Some(Ok(room)) => room,
+                    Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                };
+            }
+            room.min(wanted)
+        };
         let is_last = ends && count == bytes.len();
         stream
             .send_data(Bytes::copy_from_slice(&bytes[..count]), is_last)

@@ -2,6 +2,7 @@
 //! are the body's.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use h2::{Reason, RecvStream};
 use http::Response;
 use http::request::Parts;
 
+use super::Watch;
 use super::body::{Receiving, Sending, broken};
 use crate::http::Head;
 use crate::net::Buffer;
@@ -23,6 +25,9 @@ pub struct ClientStream {
     /// The answer's head until its first byte is written or it ends.
     head: Option<Response<()>>,
     answer: Sending,
+    watch: Rc<Watch>,
+    /// [`Watch::cuts`] when this stream was last looked at and was whole.
+    cuts: u64,
 }
 
 impl std::fmt::Debug for ClientStream {
@@ -32,8 +37,13 @@ impl std::fmt::Debug for ClientStream {
 }
 
 impl ClientStream {
-    /// A stream that was just accepted.
-    pub fn new(request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+    /// A stream that was just accepted, and was whole when [`Watch::cuts`] was `cuts`.
+    pub fn new(
+        request: http::Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        watch: Rc<Watch>,
+        cuts: u64,
+    ) -> Self {
         let (parts, body) = request.into_parts();
         Self {
             request: Some(parts),
@@ -41,6 +51,8 @@ impl ClientStream {
             respond,
             head: None,
             answer: Sending::default(),
+            watch,
+            cuts,
         }
     }
 
@@ -113,15 +125,20 @@ impl ClientStream {
         Poll::Ready(self.answer.shutdown())
     }
 
-    /// Ready when the client does not want the answer any more.
+    /// Ready when the client does not want the answer any more. The connection's driver wakes a stream that was cut off.
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.answer.is_ended() {
+        let cuts = self.watch.cuts();
+        if self.cuts == cuts || self.answer.is_ended() {
             return Poll::Pending;
         }
-        match self.answer.stream() {
+        let gone = match self.answer.stream() {
             Some(stream) => stream.poll_reset(context).map(|_| ()),
             None => self.respond.poll_reset(context).map(|_| ()),
+        };
+        if gone.is_pending() {
+            self.cuts = cuts;
         }
+        gone
     }
 
     /// Cuts the stream off, so that the client does not take what it got for the whole.

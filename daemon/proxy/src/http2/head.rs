@@ -176,12 +176,22 @@ pub fn response_from_head(head: &Head, framing: Framing) -> Option<(Response<()>
     let fields = response.headers_mut();
     fields.reserve(head.fields().len() + 1);
     let mut bytes = "HTTP/1.1 200 \r\n\r\n".len() + head.reason().len();
+    let mut number = itoa::Buffer::new();
+    let mut length = match framing {
+        Framing::Length(length) => Some(number.format(length).as_bytes()),
+        _ => None,
+    };
     for field in head.fields() {
         let name = head.text(field.name);
-        if is_connections_own(name)
-            || framing != Framing::Described && name.eq_ignore_ascii_case(b"content-length")
-        {
+        if is_connections_own(name) {
             continue;
+        }
+        if framing != Framing::Described && name.eq_ignore_ascii_case(b"content-length") {
+            // The length that is wanted is usually there.
+            if length != Some(head.text(field.value)) {
+                continue;
+            }
+            length = None;
         }
         bytes += field.name.range().len() + field.value.range().len() + 4;
         if let (Ok(name), Ok(value)) = (
@@ -192,9 +202,12 @@ pub fn response_from_head(head: &Head, framing: Framing) -> Option<(Response<()>
         }
     }
     bytes -= drop_nominated(head, fields);
-    if let Framing::Length(length) = framing {
-        fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
-        bytes += "content-length: \r\n".len() + itoa::Buffer::new().format(length).len();
+    if let Some(length) = length {
+        fields.insert(
+            http::header::CONTENT_LENGTH,
+            HeaderValue::from_bytes(length).ok()?,
+        );
+        bytes += "content-length: \r\n".len() + length.len();
     }
     Some((response, bytes))
 }

@@ -26,6 +26,8 @@ const RESETS_PER_SECOND: i64 = 20;
 const MAX_DRAINED: u64 = 256 << 10;
 /// Most refused streams that are remembered until they are logged.
 const MAX_REFUSED: usize = 128;
+/// Most streams that are named as cut off; if there are more, all look around.
+const MAX_CUT: usize = 64;
 /// Longest payload that is looked at.
 const MAX_PAYLOAD: usize = 32;
 
@@ -46,6 +48,12 @@ pub struct Watch {
     excused: Cell<u64>,
     refused: RefCell<Vec<u32>>,
     last_words: Cell<LastWords>,
+    /// Streams that heads came for, and the last of them.
+    heads: Cell<u64>,
+    last_stream: Cell<u32>,
+    /// Streams that either side has cut off, and those that the driver was not told of yet; `None` is any.
+    cuts: Cell<u64>,
+    cut: RefCell<Option<Vec<u32>>>,
 }
 
 /// The data of a GOAWAY that the `h2` crate sends.
@@ -160,6 +168,10 @@ impl Watch {
             excused: Cell::new(0),
             refused: RefCell::default(),
             last_words: Cell::new(LastWords::Other),
+            heads: Cell::new(0),
+            last_stream: Cell::new(0),
+            cuts: Cell::new(0),
+            cut: RefCell::new(Some(Vec::new())),
         }
     }
 
@@ -171,6 +183,36 @@ impl Watch {
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.written.get()
+    }
+
+    /// Streams that the peer has opened; they may have been refused since, or their heads be on the way.
+    pub fn heads(&self) -> u64 {
+        self.heads.get()
+    }
+
+    /// How many streams were cut off (RST_STREAM, either way); the end of the connection is one more.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.get()
+    }
+
+    /// The streams that were cut off since the last call; `None` if all are to look.
+    pub fn take_cut(&self) -> Option<Vec<u32>> {
+        self.cut.replace(Some(Vec::new()))
+    }
+
+    /// All streams are cut off.
+    pub fn ended(&self) {
+        self.cuts.set(self.cuts.get() + 1);
+        self.cut.replace(None);
+    }
+
+    fn cut(&self, stream: u32) {
+        self.cuts.set(self.cuts.get() + 1);
+        let mut cut = self.cut.borrow_mut();
+        match &mut *cut {
+            Some(streams) if streams.len() < MAX_CUT => streams.push(stream),
+            all => *all = None,
+        }
     }
 
     /// A request came to its end.
@@ -209,15 +251,28 @@ impl Watch {
             length,
             kind,
             flags,
-            ..
+            stream,
         } = frame;
         let is_ack = flags & 1 != 0;
         let credit = match kind {
             // DATA with something in it (or the end of a stream), HEADERS, and acknowledgements of our settings.
             0 if length > 0 || is_ack => return,
-            1 => return,
+            1 => {
+                if stream > self.last_stream.get() {
+                    self.last_stream.set(stream);
+                    self.heads.set(self.heads.get() + 1);
+                }
+                return;
+            }
             4 if is_ack => return,
-            3 => &self.reset_credit,
+            3 => {
+                self.cut(stream);
+                &self.reset_credit
+            }
+            7 => {
+                self.ended();
+                &self.idle_credit
+            }
             _ => &self.idle_credit,
         };
         credit.set(credit.get() - 1);
@@ -307,8 +362,16 @@ impl Transport {
         }
         self.outgoing
             .feed(bytes, |frame, payload| match frame.kind {
-                RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => watch.refuse(frame.stream),
-                GOAWAY => watch.last_words.set(LastWords::of(payload)),
+                RST_STREAM => {
+                    watch.cut(frame.stream);
+                    if payload.starts_with(&PROTOCOL_ERROR) {
+                        watch.refuse(frame.stream);
+                    }
+                }
+                GOAWAY => {
+                    watch.ended();
+                    watch.last_words.set(LastWords::of(payload));
+                }
                 _ => {}
             });
     }

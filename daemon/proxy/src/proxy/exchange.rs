@@ -15,7 +15,7 @@ use crate::state::ServerId;
 use crate::txn::Transaction;
 
 /// Exchanges that a thread keeps for later.
-const MAX_KEPT: usize = 256;
+const MAX_KEPT: usize = 512;
 /// Output buffers larger than this are not kept.
 const MAX_KEPT_OUTPUT: usize = 64 << 10;
 

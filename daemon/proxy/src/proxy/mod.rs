@@ -9,6 +9,7 @@ mod finish;
 mod leave;
 mod multiplex;
 mod reach;
+mod ready;
 mod receive;
 mod streams;
 mod typed;

@@ -1,19 +1,25 @@
-//! The tasks that serve streams of HTTP/2, one request after another: a task is large, and making one for each request was
-//! measured to cost a tenth of it. A thread keeps its idle ones for any connection.
+//! Those who serve streams of HTTP/2, one request after another: the state of a request's walk is large, and making it anew
+//! for each request was measured to cost a tenth of it. A thread keeps its idle ones for any connection. They are polled by the
+//! connection's task.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::multiplex::{Live, Shared};
+use super::ready::{Mark, Ready};
 use super::{Connection, walk};
 use crate::net::{Buffer, Stream, Timer};
 use crate::txn::Session;
 
-/// Idle tasks that a thread keeps.
+/// Idle ones that a thread keeps.
 const MAX_IDLE: usize = 512;
+
+/// Places that a connection without streams keeps.
+const MAX_KEPT_PLACES: usize = 1;
 
 /// A stream to be served.
 pub(super) struct Job {
@@ -25,55 +31,153 @@ pub(super) struct Job {
     pub(super) before: u64,
 }
 
-/// Where an idle task gets its next stream.
+thread_local! {
+    // Boxes: one is handed from connection to connection.
+    #[allow(clippy::vec_box)]
+    static IDLE: RefCell<Vec<Box<Clerk>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Serves one stream at a time.
+struct Clerk {
+    desk: Rc<Desk>,
+    work: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Where a clerk finds its stream with a timer, and leaves the timer when it is done.
 #[derive(Default)]
 struct Desk {
-    job: Cell<Option<Job>>,
-    waker: RefCell<Option<Waker>>,
+    job: Cell<Option<(Job, Option<Timer>)>>,
+    timer: Cell<Option<Timer>>,
+    is_busy: Cell<bool>,
 }
 
-thread_local! {
-    static IDLE: RefCell<Vec<Rc<Desk>>> = const { RefCell::new(Vec::new()) };
-}
+impl Clerk {
+    fn take() -> Box<Self> {
+        IDLE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            let desk = Rc::<Desk>::default();
+            Box::new(Self {
+                // Whoever polls it bounds the turn.
+                work: Box::pin(tokio::task::unconstrained(work(Rc::clone(&desk)))),
+                desk,
+            })
+        })
+    }
 
-/// Gives a stream to an idle task, or to a new one.
-pub(super) fn assign(job: Job) {
-    let idle = IDLE.with_borrow_mut(Vec::pop);
-    let is_new = idle.is_none();
-    let desk = idle.unwrap_or_default();
-    desk.job.set(Some(job));
-    if is_new {
-        tokio::task::spawn_local(work(desk));
-    } else if let Some(waker) = desk.waker.borrow().as_ref() {
-        waker.wake_by_ref();
+    fn give_back(self: Box<Self>) {
+        IDLE.with_borrow_mut(|idle| {
+            if idle.len() < MAX_IDLE {
+                idle.push(self);
+            }
+        });
     }
 }
 
-/// Serves streams until there are idle tasks enough.
-async fn work(desk: Rc<Desk>) {
-    let mut timer = None;
-    loop {
-        let job = poll_fn(|context| match desk.job.take() {
-            Some(job) => Poll::Ready(job),
-            None => {
-                desk.waker
-                    .borrow_mut()
-                    .get_or_insert_with(|| context.waker().clone());
-                Poll::Pending
+/// A place for a stream of a connection. Its timer and its waker belong together.
+struct Place {
+    mark: Arc<Mark>,
+    waker: Waker,
+    timer: Option<Timer>,
+    stream: u32,
+    /// `None` while it is free.
+    clerk: Option<Box<Clerk>>,
+}
+
+impl Place {
+    fn new(ready: &Arc<Ready>, number: usize) -> Self {
+        let mark = Mark::new(ready, number);
+        Self {
+            waker: Waker::from(Arc::clone(&mark)),
+            mark,
+            timer: None,
+            stream: 0,
+            clerk: None,
+        }
+    }
+
+    /// Goes on with its stream; says whether that ended.
+    fn poll(&mut self) -> bool {
+        self.mark.clear();
+        let Some(mut clerk) = self.clerk.take() else {
+            return false;
+        };
+        let _ = clerk
+            .work
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.waker));
+        if clerk.desk.is_busy.get() {
+            self.clerk = Some(clerk);
+            return false;
+        }
+        self.timer = clerk.desk.timer.take();
+        clerk.give_back();
+        true
+    }
+}
+
+/// Those who serve the streams of one connection.
+#[derive(Default)]
+pub(super) struct Clerks {
+    places: Vec<Place>,
+    free: Vec<usize>,
+}
+
+impl Clerks {
+    /// Whether no stream is served.
+    pub(super) fn is_idle(&self) -> bool {
+        self.free.len() == self.places.len()
+    }
+
+    /// Takes a stream; gives its place, which is to be polled.
+    pub(super) fn start(&mut self, job: Job, ready: &Arc<Ready>) -> usize {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::new(ready, self.places.len()));
+            self.places.len() - 1
+        });
+        let place = &mut self.places[number];
+        let clerk = Clerk::take();
+        place.stream = job.live.stream();
+        clerk.desk.job.set(Some((job, place.timer.take())));
+        clerk.desk.is_busy.set(true);
+        place.clerk = Some(clerk);
+        number
+    }
+
+    /// Goes on with the stream of a place; says whether that ended.
+    pub(super) fn poll(&mut self, number: usize) -> bool {
+        let has_ended = self.places.get_mut(number).is_some_and(Place::poll);
+        if has_ended {
+            self.free.push(number);
+            if self.places.len() > MAX_KEPT_PLACES && self.is_idle() {
+                self.places.truncate(MAX_KEPT_PLACES);
+                self.places.shrink_to_fit();
+                self.free = (0..self.places.len()).collect();
             }
+        }
+        has_ended
+    }
+
+    /// Makes a stream look around; all of them if none is named.
+    pub(super) fn wake(&self, stream: Option<u32>) {
+        for place in &self.places {
+            if place.clerk.is_some() && stream.is_none_or(|stream| stream == place.stream) {
+                place.waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+/// Serves streams as they come to the desk.
+async fn work(desk: Rc<Desk>) {
+    loop {
+        let (job, timer) = poll_fn(|_| match desk.job.take() {
+            Some(job) => Poll::Ready(job),
+            // Whoever brings the next one polls.
+            None => Poll::Pending,
         })
         .await;
-        timer = Some(transaction(job, timer).await);
-        let is_kept = IDLE.with_borrow_mut(|idle| {
-            let is_kept = idle.len() < MAX_IDLE;
-            if is_kept {
-                idle.push(Rc::clone(&desk));
-            }
-            is_kept
-        });
-        if !is_kept {
-            return;
-        }
+        let timer = transaction(job, timer).await;
+        desk.timer.set(Some(timer));
+        desk.is_busy.set(false);
     }
 }
 
@@ -86,7 +190,7 @@ impl Drop for Listed<'_> {
     }
 }
 
-/// One stream: the walk of its request. The task's timer goes through it.
+/// One stream: the walk of its request. The place's timer goes through it.
 async fn transaction(job: Job, timer: Option<Timer>) -> Timer {
     let shared = &*job.live.0;
     let app = &shared.app;
