@@ -10,3 +10,4 @@ pub mod spawn;
 pub mod splice;
 pub mod tcp;
 pub mod title;
+pub mod watch;

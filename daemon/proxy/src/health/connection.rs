@@ -116,7 +116,7 @@ pub(super) async fn open(
             };
             return match timeout_at(wishes.connect_until, connecting).await {
                 Err(_) => Err(Outcome::new("L4TOUT", "")),
-                Ok(Err(error)) => Err(Outcome::new("L4CON", describe(&error))),
+                Ok(Err(error)) => Err(failed(&error)),
                 Ok(Ok(stream)) => Ok(Connection::Unix(stream)),
             };
         }
@@ -124,7 +124,7 @@ pub(super) async fn open(
     let connected = timeout_at(wishes.connect_until, connect_tcp(server, to)).await;
     let mut stream = match connected {
         Err(_) => return Err(Outcome::new("L4TOUT", "")),
-        Ok(Err(error)) => return Err(Outcome::new("L4CON", describe(&error))),
+        Ok(Err(error)) => return Err(failed(&error)),
         Ok(Ok(stream)) => stream,
     };
     if !wishes.linger {
@@ -235,14 +235,15 @@ impl Limits {
     }
 }
 
-/// The check of a connection alone, without anything spoken: the usual one, kept small.
-pub(super) async fn connect_alone(server: &Server, to: SocketAddr, until: Instant) -> Outcome {
-    match timeout_at(until, connect_tcp(server, to)).await {
-        Err(_) => Outcome::new("L4TOUT", ""),
-        Ok(Err(error)) => Outcome::new("L4CON", describe(&error)),
-        Ok(Ok(stream)) => {
-            let _ = stream.set_zero_linger();
-            Outcome::new("L4OK", "")
-        }
+/// What a connection says that was all of a check.
+pub(super) fn told(ending: io::Result<()>) -> Outcome {
+    match ending {
+        Ok(()) => Outcome::new("L4OK", ""),
+        Err(error) => failed(&error),
     }
+}
+
+/// What a connection says that could not be made.
+pub(super) fn failed(error: &io::Error) -> Outcome {
+    Outcome::new("L4CON", describe(error))
 }

@@ -8,6 +8,7 @@ pub(crate) mod admin;
 pub(crate) mod agent;
 mod change;
 mod connection;
+mod dial;
 mod expect;
 mod external;
 mod http;

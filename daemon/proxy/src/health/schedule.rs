@@ -1,7 +1,7 @@
-//! When checks run: one task with one list of due times for all servers. A task exists for a server only while its check
-//! is under way.
+//! When checks run: one task with one list of due times for all servers. A plain check of a connection runs in that task
+//! (`dial`); any other has a task of its own while it is under way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::Operational;
+use socket2::Socket;
+use sys::watch::Watch;
 use tokio::time::Instant;
 
 use super::connection::{self, Detour, Limits, Target};
+use super::dial;
 use super::outcome::Outcome;
 use super::plan::{Checks, Kind};
 use super::script::Site;
@@ -33,10 +36,19 @@ struct Entry {
     checks: Arc<Checks>,
     is_agent: bool,
     /// Number of the next due time: those of an older number are void.
-    generation: RefCell<u64>,
+    generation: Cell<u64>,
     /// It is under way, and schedules itself at its end.
-    running: RefCell<bool>,
-    turn: RefCell<u64>,
+    running: Cell<bool>,
+    /// The connection of a plain check that is under way, and when that began. Its due time is then its time limit.
+    dialed: RefCell<Option<Dialed>>,
+    turn: Cell<u64>,
+}
+
+/// A connection that is being made.
+struct Dialed {
+    socket: Socket,
+    started: Instant,
+    until: Instant,
 }
 
 type Due = Reverse<(Instant, usize, u64)>;
@@ -45,6 +57,8 @@ struct Schedule {
     app: Arc<App>,
     entries: Vec<Entry>,
     due: RefCell<BinaryHeap<Due>>,
+    /// Absent if the system had no descriptor for it: then every check has a task.
+    watch: Option<Watch>,
     /// Something was put in front of what the task waits for.
     moved: tokio::sync::Notify,
 }
@@ -59,9 +73,10 @@ pub fn start(app: &Arc<App>) {
                 server: Arc::clone(server),
                 checks: Arc::clone(&runtime.checks),
                 is_agent,
-                generation: RefCell::new(0),
-                running: RefCell::new(false),
-                turn: RefCell::new(0),
+                generation: Cell::new(0),
+                running: Cell::new(false),
+                dialed: RefCell::new(None),
+                turn: Cell::new(0),
             };
             if server.config.check.is_some() {
                 entries.push(entry(false));
@@ -92,6 +107,7 @@ pub fn start(app: &Arc<App>) {
         app: Arc::clone(app),
         entries,
         due: RefCell::new(due),
+        watch: Watch::new().ok(),
         moved: tokio::sync::Notify::new(),
     });
     tokio::task::spawn_local(run(schedule));
@@ -99,11 +115,19 @@ pub fn start(app: &Arc<App>) {
 
 async fn run(schedule: Rc<Schedule>) {
     let shared = Arc::clone(&schedule.app.shared);
+    // Kept between the turns for their memory.
+    let (mut ended, mut dialed) = (Vec::new(), Vec::new());
     loop {
         let first = schedule.due.borrow().peek().map(|Reverse((at, ..))| *at);
         let until = first.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
+            () = schedule.ended(&mut ended) => {
+                for index in ended.drain(..) {
+                    schedule.connected(index as usize);
+                }
+                continue;
+            }
             () = schedule.moved.notified() => continue,
             hurried = shared.health.hurried() => {
                 hurried.iter().for_each(|place| schedule.hurry(*place));
@@ -116,8 +140,9 @@ async fn run(schedule: Rc<Schedule>) {
         }
         let horizon = Instant::now() + TOGETHER;
         while let Some(index) = schedule.take_due(horizon) {
-            schedule.begin(index);
+            schedule.begin(index, &mut dialed);
         }
+        schedule.look(&mut dialed);
     }
 }
 
@@ -164,7 +189,7 @@ impl Schedule {
                 return None;
             }
             due.pop();
-            if *self.entries[index].generation.borrow() == generation {
+            if self.entries[index].generation.get() == generation {
                 return Some(index);
             }
         }
@@ -172,11 +197,8 @@ impl Schedule {
 
     fn put(&self, index: usize, at: Instant) {
         let entry = &self.entries[index];
-        let generation = {
-            let mut generation = entry.generation.borrow_mut();
-            *generation += 1;
-            *generation
-        };
+        let generation = entry.generation.get() + 1;
+        entry.generation.set(generation);
         let mut due = self.due.borrow_mut();
         let is_first = due.peek().is_none_or(|Reverse((first, ..))| at < *first);
         due.push(Reverse((at, index, generation)));
@@ -185,35 +207,91 @@ impl Schedule {
         }
     }
 
-    /// Runs a check, and schedules the next one after it.
-    fn begin(self: &Rc<Self>, index: usize) {
+    /// Runs a check, and schedules the next one after it. A plain one is put into `dialed` to be looked at.
+    fn begin(self: &Rc<Self>, index: usize, dialed: &mut Vec<(usize, Dialed)>) {
         let entry = &self.entries[index];
+        let late = entry.dialed.take();
+        if let Some(late) = late {
+            return self.conclude(index, late.started, Outcome::new("L4TOUT", ""));
+        }
         let started = Instant::now();
         if !entry.is_wanted() {
             self.put(index, started + entry.interval());
             return;
         }
-        *entry.running.borrow_mut() = true;
-        let schedule = Rc::clone(self);
-        // A plain check of a connection is the common one: its task stays small.
-        let alone = (!entry.is_agent && entry.checks.plan.is_plain())
+        entry.running.set(true);
+        let alone = (!entry.is_agent && self.watch.is_some() && entry.checks.plan.is_plain())
             .then(|| plain_target(entry))
             .flatten();
-        match alone {
-            Some(to) => {
-                tokio::task::spawn_local(async move {
-                    let entry = &schedule.entries[index];
-                    let limits = limits(&schedule.app, entry, started);
-                    let until = limits.connect_until(started);
-                    let outcome = connection::connect_alone(&entry.server, to, until).await;
-                    let outcome = entry.checks.plan.told(outcome);
-                    schedule.finish_check(index, started, &outcome);
-                });
+        let Some(to) = alone else {
+            let schedule = Rc::clone(self);
+            tokio::task::spawn_local(async move { schedule.check(index, started).await });
+            return;
+        };
+        match dial::dial(to) {
+            Ok(socket) => {
+                let until = limits(&self.app, entry, started).connect_until(started);
+                let one = Dialed {
+                    socket,
+                    started,
+                    until,
+                };
+                dialed.push((index, one));
             }
-            None => {
-                tokio::task::spawn_local(async move { schedule.check(index, started).await });
-            }
+            Err(error) => self.conclude(index, started, connection::failed(&error)),
         }
+    }
+
+    /// Takes in what became at once of connections that were just begun, and watches the others.
+    fn look(&self, dialed: &mut Vec<(usize, Dialed)>) {
+        if dialed.is_empty() {
+            return;
+        }
+        let seen = dial::look(dialed.iter().map(|(_, one)| &one.socket));
+        for ((index, one), seen) in dialed.drain(..).zip(seen) {
+            if let Some(ending) = seen {
+                drop(one.socket);
+                self.conclude(index, one.started, connection::told(ending));
+                continue;
+            }
+            let watched = match &self.watch {
+                Some(watch) => watch.add(&one.socket, index as u64),
+                None => Ok(()),
+            };
+            if let Err(error) = watched {
+                self.conclude(index, one.started, connection::failed(&error));
+                continue;
+            }
+            self.put(index, one.until);
+            self.entries[index].dialed.replace(Some(one));
+        }
+    }
+
+    /// Waits until connections that are watched have ended.
+    async fn ended(&self, ended: &mut Vec<u64>) {
+        match &self.watch {
+            Some(watch) => watch.writable(ended).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A connection that was watched is made, or failed.
+    fn connected(&self, index: usize) {
+        let taken = self
+            .entries
+            .get(index)
+            .and_then(|entry| entry.dialed.take());
+        if let Some(one) = taken {
+            let ending = dial::ending(&one.socket);
+            drop(one.socket);
+            self.conclude(index, one.started, connection::told(ending));
+        }
+    }
+
+    /// The end of a plain check.
+    fn conclude(&self, index: usize, started: Instant, outcome: Outcome) {
+        let outcome = self.entries[index].checks.plan.told(outcome);
+        self.finish_check(index, started, &outcome);
     }
 
     async fn check(&self, index: usize, started: Instant) {
@@ -268,7 +346,7 @@ impl Schedule {
     /// The state may have changed: a server that begins to fail is looked at after `fastinter`.
     fn next(&self, index: usize, started: Instant) {
         let entry = &self.entries[index];
-        *entry.running.borrow_mut() = false;
+        entry.running.set(false);
         let interval = self.spread(entry, entry.interval());
         let now = Instant::now();
         let next = started + interval;
@@ -282,11 +360,8 @@ impl Schedule {
         if percent == 0 {
             return interval;
         }
-        let turn = {
-            let mut turn = entry.turn.borrow_mut();
-            *turn += 1;
-            *turn
-        };
+        let turn = entry.turn.get() + 1;
+        entry.turn.set(turn);
         let random = shared
             .clock
             .now_us()
@@ -310,7 +385,7 @@ impl Schedule {
             .iter()
             .position(|entry| !entry.is_agent && (entry.backend.id, entry.server.id) == place);
         if let Some(index) = found
-            && !*self.entries[index].running.borrow()
+            && !self.entries[index].running.get()
         {
             let entry = &self.entries[index];
             let check = entry.server.config.check.as_ref();
@@ -322,10 +397,12 @@ impl Schedule {
     }
 }
 
-/// Where a check of the connection alone goes; `None` if it takes more than TCP.
+/// Where a check of the connection alone goes; `None` if it takes more than an ordinary TCP socket.
 fn plain_target(entry: &Entry) -> Option<std::net::SocketAddr> {
-    let check = entry.server.config.check.as_ref()?;
-    if check.tls || check.send_proxy {
+    let config = &entry.server.config;
+    let check = config.check.as_ref()?;
+    let is_bound = config.source.is_some() || config.tcp_user_timeout.is_some();
+    if check.tls || check.send_proxy || is_bound {
         return None;
     }
     match connection::target(&entry.server, Detour::default()) {
