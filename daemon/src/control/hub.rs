@@ -21,8 +21,12 @@ use super::peers::{Ask, NoAnswer, Peer, Tell};
 use super::succession::{MAX_TURNS, Succession, Turn};
 use super::{Setup, role_name};
 
-/// How often the picture is renewed while nobody is subscribed.
+/// How often the picture is renewed at least, and at most while nobody is subscribed. In between it depends on the number of
+/// servers, so that nobody's looking costs next to nothing; what operators change is fetched at once.
 const IDLE_POLL_MS: u64 = 1_000;
+const MAX_IDLE_POLL_MS: u64 = 10_000;
+/// Milliseconds of pause for each server.
+const IDLE_POLL_MS_PER_SERVER: u64 = 4;
 /// How long a reload may take before who asked for it is told so.
 const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
@@ -45,7 +49,7 @@ pub struct Hub {
     supervisor: Sender,
     workers: Mutex<Vec<Peer>>,
     worker_detail: Mutex<String>,
-    last_worker: Mutex<Option<WorkerSnapshot>>,
+    last_worker: Mutex<Option<Arc<Snapshot>>>,
     vrrp: Mutex<Option<Peer>>,
     /// Events of this node.
     pub history: Arc<History>,
@@ -232,7 +236,7 @@ impl Hub {
     }
 
     /// A picture of the node as it is now.
-    pub async fn snapshot(&self) -> Snapshot {
+    pub async fn snapshot(&self) -> Arc<Snapshot> {
         let setup = self.setup();
         let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.instances());
         let at_ms = now_ms();
@@ -247,11 +251,8 @@ impl Hub {
             (None, false) => "no proxy is configured".to_owned(),
             (None, true) => lock(&self.worker_detail).clone(),
         };
-        if let Some(worker) = &worker {
-            *lock(&self.last_worker) = Some(worker.clone());
-        }
         let vrrp_running = vrrp.is_some();
-        let snapshot = Snapshot {
+        let snapshot = Arc::new(Snapshot {
             at_ms,
             node: setup.node.clone(),
             version: setup.version.clone(),
@@ -264,8 +265,11 @@ impl Hub {
             vrrp_configured: setup.vrrp_configured,
             vrrp_running,
             draining_workers,
-        };
-        self.picture.send_replace(Arc::new(snapshot.clone()));
+        });
+        if snapshot.worker.is_some() {
+            *lock(&self.last_worker) = Some(Arc::clone(&snapshot));
+        }
+        self.picture.send_replace(Arc::clone(&snapshot));
         snapshot
     }
 
@@ -383,9 +387,11 @@ impl Hub {
         // Who follows waits for this: a successor is not waited for.
         let now = self.ask_worker_once(&WorkerAsk::Snapshot).await;
         let now = now.ok().and_then(figures);
-        let state = now.or_else(|| lock(&self.last_worker).clone());
-        state
-            .and_then(|state| wire::encode(&state).ok())
+        let last = lock(&self.last_worker).clone();
+        let last = last.as_ref().and_then(|last| last.worker.as_ref());
+        now.as_ref()
+            .or(last)
+            .and_then(|state| wire::encode(state).ok())
             .unwrap_or_default()
     }
 
@@ -484,17 +490,23 @@ impl Drop for Subscription {
     }
 }
 
+/// The pause until the next poll while nobody is subscribed. Without a worker, there may soon be one.
+fn idle_poll_ms(snapshot: &Snapshot) -> u64 {
+    let proxies = snapshot.worker.iter().flat_map(|worker| &worker.proxies);
+    let servers: usize = proxies.map(|proxy| proxy.servers.len()).sum();
+    (servers as u64 * IDLE_POLL_MS_PER_SERVER).clamp(IDLE_POLL_MS, MAX_IDLE_POLL_MS)
+}
+
 /// Renews the picture for all subscribers at once; a task of its own.
 pub(super) async fn poll(hub: Arc<Hub>) {
     loop {
         let snapshot = hub.snapshot().await;
         hub.hand_over_state(&snapshot).await;
-        let interval_ms = lock(&hub.intervals)
-            .values()
-            .copied()
-            .min()
-            .unwrap_or(IDLE_POLL_MS)
-            .min(IDLE_POLL_MS);
+        let wanted_ms = lock(&hub.intervals).values().copied().min();
+        let interval_ms = match wanted_ms {
+            Some(wanted_ms) => wanted_ms.min(IDLE_POLL_MS),
+            None => idle_poll_ms(&snapshot),
+        };
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(interval_ms)) => {}
             () = hub.faster.notified() => {}

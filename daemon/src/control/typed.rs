@@ -134,7 +134,9 @@ impl Client {
                 node: self.hub.setup().node.clone(),
                 level: self.level,
             },
-            ClientAsk::Snapshot => ClientTell::Snapshot(Box::new(self.hub.snapshot().await)),
+            ClientAsk::Snapshot => {
+                ClientTell::Snapshot(Box::new(Arc::unwrap_or_clone(self.hub.snapshot().await)))
+            }
             ClientAsk::Subscribe { interval_ms } => {
                 self.push(
                     id,

@@ -274,7 +274,7 @@ pub async fn run(line: &str, payload: Option<&str>, hub: &Hub, session: &mut Ses
     }
     match &command.run {
         Run::Operate(parse) => operate(*parse, rest, hub, session).await,
-        Run::Show(show) => show(rest, &hub.snapshot().await),
+        Run::Show(show) => show(rest, hub.snapshot().await.as_ref()),
         Run::Local(local) => local(rest, session),
         Run::Patterns(parse) => match parse(rest, payload) {
             Err(answer) => answer,
