@@ -12,7 +12,7 @@ use crate::app::{App, FrontendRuntime, ListenerRuntime};
 use crate::gate;
 use crate::net::proxy_protocol::{Addresses, ParseError};
 use crate::net::{Buffer, ReceiveError, Stream, Timer, receive_proxy_header};
-use crate::proxy::{self, Connection};
+use crate::proxy::{self, Connection, Conversation, Presence};
 use crate::rules::Entrance;
 use crate::tcp;
 use crate::txn::{Proxied, Session};
@@ -103,12 +103,12 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, source)) => {
-                let entered =
-                    Entered::new(Arc::clone(&app), Arc::clone(&front), Arc::clone(&listener));
-                if let Some((connection, listed, entrance)) =
-                    begin(&entered, stream, source, address)
+                let now_us = app.shared.clock.now_us();
+                let presence = Presence::enter(&app, &front, &listener, now_us);
+                if let Some((connection, entrance)) =
+                    begin(&app, &front, presence, stream, source, address, now_us)
                 {
-                    tokio::task::spawn_local(session(entered, listed, connection, entrance));
+                    tokio::task::spawn_local(conversation(connection, entrance));
                 }
             }
             Err(error) => gate::accept_failed(&app.shared, &front.frontend.name, &error).await,
@@ -116,84 +116,17 @@ pub async fn accept(
     }
 }
 
-/// A connection in all gauges; it leaves them when dropped.
-struct Entered {
-    app: Arc<App>,
-    front: Arc<FrontendRuntime>,
-    listener: Arc<ListenerRuntime>,
-    now_us: u64,
-}
-
-impl Entered {
-    fn new(app: Arc<App>, front: Arc<FrontendRuntime>, listener: Arc<ListenerRuntime>) -> Self {
-        let now_us = app.shared.clock.now_us();
-        let now_ms = now_us / 1_000;
-        let process = &app.shared.process;
-        process.connections.enter();
-        process.connections_total.increment();
-        process.connection_rate.tick(now_ms);
-        process.session_rate.tick(now_ms);
-        process.tasks.enter();
-        let counters = &front.frontend.counters;
-        counters.sessions.enter();
-        counters.sessions_total.increment();
-        counters.session_rate.tick(now_ms);
-        counters.connections_total.increment();
-        counters.connection_rate.tick(now_ms);
-        listener.connections.enter();
-        if listener.tls.is_some() {
-            process.tls_connections.enter();
-            process.tls_total.increment();
-            process.tls_rate.tick(now_ms);
-        }
-        Self {
-            app,
-            front,
-            listener,
-            now_us,
-        }
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.app.shared.process.connections.leave();
-        self.app.shared.process.tasks.leave();
-        self.front.frontend.counters.sessions.leave();
-        self.listener.connections.leave();
-        if self.listener.tls.is_some() {
-            self.app.shared.process.tls_connections.leave();
-        }
-        self.app.room.notify_waiters();
-    }
-}
-
-/// A session in the table; it leaves it when dropped.
-struct Listed {
-    app: Arc<App>,
-    id: u64,
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.app.shared.sessions.leave(self.id);
-    }
-}
-
-/// A session's beginning, before its task: what the task holds for the whole life of a connection is kept small. `None`
-/// is a connection that the rules refuse.
+/// A session's beginning, before its task. `None` is a connection that the rules refuse.
 fn begin(
-    entered: &Entered,
+    app: &Arc<App>,
+    front: &Arc<FrontendRuntime>,
+    mut presence: Presence,
     stream: Accepted,
     source: SocketAddr,
     address: Option<SocketAddr>,
-) -> Option<(Box<Connection>, Listed, Entrance)> {
-    let Entered {
-        app,
-        front,
-        listener,
-        now_us,
-    } = entered;
+    now_us: u64,
+) -> Option<(Box<Connection>, Entrance)> {
+    let listener = &presence.listener;
     let shared = &app.shared;
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let (mut stream, destination) = match stream {
@@ -208,30 +141,24 @@ fn begin(
             (Stream::Tcp(stream), destination)
         }
     };
-    let id = shared.sessions.next_id();
+    let listener_name = Arc::clone(&listener.name);
     let is_unix = matches!(stream, Stream::Unix(_));
-    let entry = shared
-        .sessions
-        .enter(id, front.frontend.id, source, is_unix, now_us / 1_000);
-    let listed = Listed {
-        app: Arc::clone(app),
-        id,
-    };
+    let entry = presence.list(source, is_unix, now_us);
     let session = Session {
-        id,
+        id: entry.id,
         frontend: Arc::clone(&front.frontend),
-        listener: Arc::clone(&listener.name),
+        listener: listener_name,
         source,
         destination,
         accepted_wall_us: shared.clock.wall_us(),
-        accepted_us: *now_us,
+        accepted_us: now_us,
         tls: None,
         is_http2: false,
         proxied: None,
     };
     let entrance = front
         .rules
-        .tcp_connection(&session, &app.environment, *now_us);
+        .tcp_connection(&session, &app.environment, now_us);
     if entrance == Entrance::Closed {
         front.frontend.counters.denied_connections.increment();
         stream.reset_on_close();
@@ -244,9 +171,9 @@ fn begin(
         entry,
         client: stream,
         input: Buffer::default(),
-        timer: Timer::new(shared.clock),
+        timer: Timer::new(),
         requests: 0,
-        since_us: *now_us,
+        since_us: now_us,
         private: None,
         source_text: None,
         last_server: None,
@@ -254,20 +181,37 @@ fn begin(
         is_gone: false,
         watched: None,
         http2_preface: false,
+        presence: Some(presence),
     });
-    Some((connection, listed, entrance))
+    Some((connection, entrance))
 }
 
 /// A session's task.
-async fn session(
-    entered: Entered,
-    _listed: Listed,
+fn conversation(connection: Box<Connection>, entrance: Entrance) -> Conversation {
+    let listener = connection
+        .presence
+        .as_ref()
+        .map(|presence| Arc::clone(&presence.listener));
+    match listener {
+        Some(listener)
+            if listener.accept_proxy
+                || entrance == Entrance::WithProxyHeader
+                || listener.tls.is_some()
+                || listener.http2
+                || !connection.front.frontend.http =>
+        {
+            Conversation::after(Box::pin(open(listener, connection, entrance)))
+        }
+        _ => Conversation::new(connection),
+    }
+}
+
+/// All that comes before HTTP/1, which goes on with the connection that this gives; other protocols are served here.
+async fn open(
+    listener: Arc<ListenerRuntime>,
     mut connection: Box<Connection>,
     entrance: Entrance,
-) {
-    let Entered {
-        front, listener, ..
-    } = &entered;
+) -> Option<Box<Connection>> {
     std::future::poll_fn(|context| {
         connection.entry.set_waker(context.waker());
         Poll::Ready(())
@@ -277,25 +221,24 @@ async fn session(
     if (listener.accept_proxy || entrance == Entrance::WithProxyHeader)
         && !Box::pin(take_proxy_header(&mut connection)).await
     {
-        return;
+        return None;
     }
     if let Some(acceptor) = &listener.tls {
-        connection = match Box::pin(handshake(connection, acceptor)).await {
-            Some(connection) => connection,
-            None => return,
-        };
+        connection = Box::pin(handshake(connection, acceptor)).await?;
     }
     let by_alpn = || {
         let tls = connection.session.tls.as_ref();
         tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2"))
     };
-    if front.frontend.http && (listener.http2 || by_alpn()) {
+    if connection.front.frontend.http && (listener.http2 || by_alpn()) {
         Box::pin(proxy::serve_http2(*connection)).await;
-    } else if front.frontend.http {
-        proxy::serve(connection).await;
-    } else {
-        Box::pin(tcp::serve(*connection)).await;
+        return None;
     }
+    if connection.front.frontend.http {
+        return Some(connection);
+    }
+    Box::pin(tcp::serve(*connection)).await;
+    None
 }
 
 /// Takes the PROXY header that must come first, within `timeout client`, and lets the session see its addresses. A

@@ -356,6 +356,7 @@ fn work(
     if let Some(bytes) = app.shared.config.global.bufsize {
         crate::net::set_buffer_bytes(bytes as usize);
     }
+    tokio::task::spawn_local(crate::net::drive_timers(app.shared.clock));
     for (socket, listener) in sockets.into_iter().zip(&app.listeners) {
         let socket = Socket::new(socket, &app.shared.config.global.tuning)?;
         let accepting = listener::accept(

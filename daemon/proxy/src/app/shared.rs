@@ -260,7 +260,8 @@ pub struct SessionEntry {
     pub frontend: FrontendId,
     /// The client.
     pub source: SocketAddr,
-    proxied_source: OnceLock<SocketAddr>,
+    // Few have one: it takes room only where it is.
+    proxied_source: OnceLock<Box<SocketAddr>>,
     /// Whether it came by a unix socket.
     pub is_unix: bool,
     /// Milliseconds of the worker's clock of the accept.
@@ -280,7 +281,7 @@ pub struct SessionEntry {
 impl SessionEntry {
     /// The client that a PROXY header names.
     pub fn set_proxied_source(&self, source: SocketAddr) {
-        let _ = self.proxied_source.set(source);
+        let _ = self.proxied_source.set(Box::new(source));
     }
     /// What it waits for from now on.
     pub fn set_stage(&self, stage: SessionStage) {
@@ -438,7 +439,7 @@ fn describe(shared: &Shared, entry: &SessionEntry, now_ms: u64) -> SessionInfo {
         .server()
         .and_then(|index| backend.and_then(|backend| backend.servers.get(index as usize)));
     let proxied = entry.proxied_source.get();
-    let source = proxied.copied().unwrap_or(entry.source);
+    let source = proxied.map_or(entry.source, |proxied| **proxied);
     let is_unix = entry.is_unix && proxied.is_none();
     SessionInfo {
         id: entry.id,

@@ -11,4 +11,4 @@ pub use buffer::{BUFFER_BYTES, Buffer, LARGE_BUFFER_BYTES, set_buffer_bytes};
 pub use pipe::{Splice, set_pipes, wanted_pipes};
 pub use proxy_receive::{ReceiveError, receive as receive_proxy_header};
 pub use stream::{Stream, poll_write_all};
-pub use timer::Timer;
+pub use timer::{Timer, drive as drive_timers};

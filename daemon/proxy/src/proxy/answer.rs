@@ -344,7 +344,7 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         return;
     }
     if is_private(back.reuse, &server.config) {
-        c.private = Some((x.server_index, connection));
+        c.private = Some(Box::new((x.server_index, connection)));
         return;
     }
     // This moment is the transaction's end too.

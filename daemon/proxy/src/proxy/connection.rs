@@ -1,11 +1,12 @@
 //! A client's connection with all that lives as long as it does.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use crate::app::{App, FrontendRuntime, SessionEntry};
+use crate::app::{App, FrontendRuntime, ListenerRuntime, SessionEntry};
 use crate::net::{Buffer, Stream, Timer};
 use crate::server::ServerConnection;
 use crate::state::{Server, Usability};
@@ -67,7 +68,7 @@ pub struct Connection {
     /// When the previous transaction ended, or the accept, in microseconds.
     pub since_us: u64,
     /// The server's connection that `http-reuse never` keeps for this client alone, with its server's number.
-    pub private: Option<(usize, ServerConnection)>,
+    pub private: Option<Box<(usize, ServerConnection)>>,
     /// The client's address as `X-Forwarded-For` has it, once it was needed.
     pub source_text: Option<Box<str>>,
     /// Whether the client may still be sending: then the close waits for it, so that a reset does not eat the answer.
@@ -80,6 +81,78 @@ pub struct Connection {
     pub watched: Option<(Arc<Server>, u64)>,
     /// Whether the client has begun to speak HTTP/2 on a connection where HTTP/1 was expected.
     pub http2_preface: bool,
+    /// Its place in gauges and in the table of sessions; a stream of HTTP/2 has its own ways.
+    pub presence: Option<Presence>,
+}
+
+/// A connection in all gauges, and from [`Presence::list`] on in the table of sessions; it leaves them when dropped.
+pub struct Presence {
+    app: Arc<App>,
+    front: Arc<FrontendRuntime>,
+    /// Where it was accepted.
+    pub listener: Arc<ListenerRuntime>,
+    /// Its number in the table, 0 before it is there.
+    id: u64,
+}
+
+impl Presence {
+    /// A connection that was just accepted, at `now_us` of the worker's clock.
+    pub fn enter(
+        app: &Arc<App>,
+        front: &Arc<FrontendRuntime>,
+        listener: &Arc<ListenerRuntime>,
+        now_us: u64,
+    ) -> Self {
+        let now_ms = now_us / 1_000;
+        let process = &app.shared.process;
+        process.connections.enter();
+        process.connections_total.increment();
+        process.connection_rate.tick(now_ms);
+        process.session_rate.tick(now_ms);
+        process.tasks.enter();
+        let counters = &front.frontend.counters;
+        counters.sessions.enter();
+        counters.sessions_total.increment();
+        counters.session_rate.tick(now_ms);
+        counters.connections_total.increment();
+        counters.connection_rate.tick(now_ms);
+        listener.connections.enter();
+        if listener.tls.is_some() {
+            process.tls_connections.enter();
+            process.tls_total.increment();
+            process.tls_rate.tick(now_ms);
+        }
+        Self {
+            app: Arc::clone(app),
+            front: Arc::clone(front),
+            listener: Arc::clone(listener),
+            id: 0,
+        }
+    }
+
+    /// Enters the table of sessions under a new number.
+    pub fn list(&mut self, source: SocketAddr, is_unix: bool, now_us: u64) -> Arc<SessionEntry> {
+        let sessions = &self.app.shared.sessions;
+        self.id = sessions.next_id();
+        let front = self.front.frontend.id;
+        sessions.enter(self.id, front, source, is_unix, now_us / 1_000)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.id != 0 {
+            self.app.shared.sessions.leave(self.id);
+        }
+        self.app.shared.process.connections.leave();
+        self.app.shared.process.tasks.leave();
+        self.front.frontend.counters.sessions.leave();
+        self.listener.connections.leave();
+        if self.listener.tls.is_some() {
+            self.app.shared.process.tls_connections.leave();
+        }
+        self.app.room.notify_waiters();
+    }
 }
 
 impl Connection {
@@ -128,5 +201,21 @@ impl Connection {
             self.poll_interrupt(context).map(Err)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most bytes of what an idle connection holds here; with thousands of them each byte counts.
+    const MAX_IDLE_BYTES: usize = 368;
+
+    #[test]
+    fn an_idle_connection_stays_small() {
+        let size = size_of::<Connection>();
+        assert!(size <= MAX_IDLE_BYTES, "{size}");
+        let entry = size_of::<SessionEntry>();
+        assert!(entry <= 128, "{entry}");
     }
 }

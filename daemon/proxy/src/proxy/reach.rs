@@ -445,7 +445,7 @@ async fn kept(
     }
     let index = x.server_index;
     if is_private(back.reuse, &server.config) {
-        let (at, mut connection) = c.private.take()?;
+        let (at, mut connection) = *c.private.take()?;
         let alive =
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
         // A server that moved to another address is not reached by what leads to the old one.

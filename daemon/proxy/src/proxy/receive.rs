@@ -1,6 +1,7 @@
 //! Receiving a request's head, and the small bodies that our own pages want.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
@@ -15,15 +16,11 @@ pub(super) const MAX_REQUEST_LINE: usize = 1_024;
 /// Most bytes of a body that our own pages read.
 const MAX_SMALL_BODY: usize = 16 << 10;
 
-/// Waits for the next request's first bytes; an idle connection stands here.
-pub(super) async fn beginning(c: &mut Connection) -> Result<(), Termination> {
-    if !c.input.is_empty() {
-        return Ok(());
-    }
-    let is_first = c.requests == 0;
+/// Begins to wait for the next request's first bytes.
+pub(super) fn await_next(c: &mut Connection) {
     let timeouts = &c.front.timeouts;
     let whole_head = timeouts.http_request.or(timeouts.client);
-    let (stage, wait) = if is_first {
+    let (stage, wait) = if c.requests == 0 {
         (SessionStage::Request, whole_head)
     } else {
         (
@@ -33,10 +30,32 @@ pub(super) async fn beginning(c: &mut Connection) -> Result<(), Termination> {
     };
     c.entry.set_stage(stage);
     c.timer.set(c.since_us, wait);
-    first_bytes(c, is_first).await
 }
 
-/// Receives the head whose [`beginning`] was waited for. On an end without anything to tell of, `x.is_null` is set.
+/// Waits for the next request's first bytes; an idle connection stands here.
+pub(super) fn poll_beginning(
+    c: &mut Connection,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Termination>> {
+    let outcome = c.client.poll_read(context, &mut c.input);
+    match outcome {
+        Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(())),
+        Poll::Ready(outcome) => {
+            c.is_gone = !c.is_draining() || outcome.is_err();
+            Poll::Ready(Err(Termination::new(Cause::Client, Stage::Request)))
+        }
+        Poll::Pending => {
+            c.input.release_if_empty();
+            if c.requests > 0 {
+                bound_idle_while_draining(c);
+            }
+            let interrupt = ready!(c.poll_interrupt(context));
+            Poll::Ready(Err(interrupt.end(Cause::ClientTimeout, Stage::Request)))
+        }
+    }
+}
+
+/// Receives the head whose beginning ([`poll_beginning`]) was waited for. On an end without anything to tell of, `x.is_null` is set.
 pub(super) async fn request(
     c: &mut Connection,
     x: &mut Exchange,
@@ -120,30 +139,6 @@ fn parse(c: &Connection, x: &mut Exchange) -> Result<Parsed<RequestFacts>, Parse
             Ok(parsed)
         }
         parsed => parsed,
-    }
-}
-
-/// Waits for the first byte; the buffer goes back to the pool meanwhile.
-async fn first_bytes(c: &mut Connection, is_first: bool) -> Result<(), Termination> {
-    let outcome = c
-        .wait(|c, context| {
-            let outcome = c.client.poll_read(context, &mut c.input);
-            if outcome.is_pending() {
-                c.input.release_if_empty();
-                if !is_first {
-                    bound_idle_while_draining(c);
-                }
-            }
-            outcome
-        })
-        .await;
-    match outcome {
-        Ok(Ok(count)) if count > 0 => Ok(()),
-        Ok(outcome) => {
-            c.is_gone = !c.is_draining() || outcome.is_err();
-            Err(Termination::new(Cause::Client, Stage::Request))
-        }
-        Err(interrupt) => Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
     }
 }
 

@@ -194,9 +194,8 @@ impl Drop for Listed<'_> {
 async fn transaction(job: Job, timer: Option<Timer>) -> Timer {
     let shared = &*job.live.0;
     let app = &shared.app;
-    let clock = app.shared.clock;
-    let now_us = clock.now_us();
-    let mut timer = timer.unwrap_or_else(|| Timer::new(clock));
+    let now_us = app.shared.clock.now_us();
+    let mut timer = timer.unwrap_or_default();
     timer.set(now_us, None);
     let id = app.shared.sessions.next_id();
     let source = shared.session.source;
@@ -231,6 +230,7 @@ async fn transaction(job: Job, timer: Option<Timer>) -> Timer {
         is_gone: false,
         watched: None,
         http2_preface: false,
+        presence: None,
     };
     walk::serve_stream(&mut connection).await;
     // For the next stream: it is made once for a connection of few streams at a time.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::haproxy::HeaderNames;
 
 use super::upload::Failure;
-use super::{Connection, Exchange, answer, body, close, finish, reach, receive, upload};
+use super::{Connection, Exchange, answer, body, finish, reach, receive, upload};
 use crate::app::BackendRuntime;
 use crate::persistence::Persist;
 use crate::rules::{Answer, AnswerKind, CompiledRules, Context, ErrorPages, Verdict};
@@ -19,29 +19,13 @@ use crate::txn::{Cause, Stage, Termination};
 /// How long a tarpit holds without any timeout set.
 const DEFAULT_TARPIT: Duration = Duration::from_secs(10);
 
-/// Serves a client's connection until it ends. What only a request on its way needs is on the heap and gone while the
-/// connection idles.
-pub async fn serve(mut connection: Box<Connection>) {
-    loop {
-        let beginning = receive::beginning(&mut connection).await;
-        let goes_on = Box::pin(request(&mut connection, beginning)).await;
-        if connection.http2_preface {
-            return Box::pin(super::serve_http2(*connection)).await;
-        }
-        if !goes_on {
-            break;
-        }
-    }
-    close::close(&mut connection).await;
-}
-
 /// Serves one stream of a client's HTTP/2 connection: one request.
 pub(super) async fn serve_stream(connection: &mut Connection) {
     request(connection, Ok(())).await;
 }
 
 /// One request whose first bytes are there, or the end of the wait for them. Says whether the connection goes on.
-async fn request(c: &mut Connection, beginning: Result<(), Termination>) -> bool {
+pub(super) async fn request(c: &mut Connection, beginning: Result<(), Termination>) -> bool {
     let mut exchange = Exchange::take();
     let end = walk(c, &mut exchange, beginning).await;
     let goes_on = finish::finish(c, &mut exchange, end).await;
