@@ -46,6 +46,12 @@ pub struct Arguments {
     pub socket: Option<PathBuf>,
     /// `-S`: one more control socket, for the master of HAProxy's `-W`.
     pub master_socket: Option<PathBuf>,
+    /// `-sf`, `-st`: processes that leave when this daemon is ready.
+    pub old_pids: Vec<u32>,
+    /// `-st`: they end at once instead of finishing what they do.
+    pub old_terminate: bool,
+    /// `-x`: the stats socket of the daemon whose listening sockets are taken over.
+    pub sockets_from: Option<PathBuf>,
     /// `--cleanup`: remove the configuration's virtual addresses if no daemon runs, and end.
     pub cleanup: bool,
     /// `--background FD`: this is the process that `-D` left behind; readiness is told on that descriptor.
@@ -64,6 +70,8 @@ Usage: tandemd [-f FILE|DIR]... [options]
   -W, -Ws         accepted (always on)          -p FILE         write the process id there
   -C DIR          change to DIR first           -L NAME         name of this node
   -n N            maxconn of the process        -N N            default maxconn of a frontend
+  -sf PID..., -st PID...  take over from these processes: when ready, tell them to finish, or to end at once
+  -x PATH         take over the listening sockets of the daemon behind this stats socket
   -S PATH         one more control socket, level admin
   -m N            accepted without effect       -q, -V          quiet, verbose
   -dW             treat warnings as errors      -dM -dI -dr ... accepted without effect
@@ -92,9 +100,39 @@ fn master_socket(text: &str) -> Result<PathBuf, String> {
     ))
 }
 
+/// Takes the process ids behind `-sf` and `-st` out: the list ends at the next word with a dash, and may be empty.
+fn without_pids(
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<(Vec<OsString>, Vec<u32>), String> {
+    let (mut rest, mut pids) = (Vec::new(), Vec::new());
+    let (mut flag, mut only_files) = (None, false);
+    for word in words {
+        let text = word.to_string_lossy();
+        if !text.starts_with('-')
+            && let Some(flag) = flag
+        {
+            for pid in text.split_whitespace() {
+                let pid = pid.parse().ok().filter(|pid| *pid > 0);
+                pids.push(pid.ok_or_else(|| format!("{flag} wants process ids, found '{text}'"))?);
+            }
+            continue;
+        }
+        only_files |= text == "--";
+        flag = match &*text {
+            "-sf" if !only_files => Some("-sf"),
+            "-st" if !only_files => Some("-st"),
+            _ => None,
+        };
+        rest.push(word);
+    }
+    Ok((rest, pids))
+}
+
 /// Reads the words after the program's name.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
     let mut parsed = Arguments::default();
+    let (words, old_pids) = without_pids(words)?;
+    let mut old_pids = Some(old_pids);
     let mut words = words.into_iter();
     let mut next = |flag: &str| words.next().ok_or_else(|| format!("{flag} wants a value"));
     // `words` is borrowed by `next`, so the loop asks it too.
@@ -114,12 +152,13 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-W" | "-Ws" => parsed.master_worker = true,
             "-S" => parsed.master_socket = Some(master_socket(&string()?)?),
             "-sf" | "-st" => {
-                return Err(format!(
-                    "{text} is not supported: reload the running daemon with SIGUSR2, it keeps its sockets"
-                ));
+                parsed.old_terminate = text == "-st";
+                parsed.old_pids = old_pids.take().unwrap_or_default();
             }
             "-x" => {
-                return Err("-x is not supported: reload the running daemon with SIGUSR2, it keeps its sockets".to_owned());
+                // HAProxy's word for no socket.
+                let path = string()?;
+                parsed.sockets_from = (path != "/dev/null").then(|| PathBuf::from(path));
             }
             "-p" => parsed.pidfile = Some(PathBuf::from(string()?)),
             "-L" => parsed.local_peer = Some(string()?),
@@ -199,6 +238,24 @@ mod tests {
         );
         let parsed = read("-Ws -S /run/m.sock,mode,600").expect("valid");
         assert_eq!(parsed.master_socket, Some(PathBuf::from("/run/m.sock")));
-        assert!(read("-sf 12 13").expect_err("never").contains("SIGUSR2"));
+        assert_eq!(
+            read("-sf 12 x").expect_err("no number"),
+            "-sf wants process ids, found 'x'"
+        );
+    }
+
+    #[test]
+    fn old_processes_are_listed_up_to_the_next_flag() {
+        let parsed = read("-D -p p.pid -x /s -sf 12 13 -f a.cfg").expect("valid");
+        assert_eq!(
+            (parsed.old_pids, parsed.old_terminate),
+            (vec![12, 13], false)
+        );
+        assert_eq!(parsed.files, [PathBuf::from("a.cfg")]);
+        assert_eq!(parsed.sockets_from, Some(PathBuf::from("/s")));
+        let parsed = read("-f a.cfg -st").expect("an empty list");
+        assert!(parsed.old_pids.is_empty() && parsed.old_terminate);
+        let parsed = parse(["-sf", "12\n13\n"].map(OsString::from)).expect("quoted");
+        assert_eq!(parsed.old_pids, [12, 13]);
     }
 }

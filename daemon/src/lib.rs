@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod birth;
 pub mod configuration;
 pub mod control;
+pub mod handover;
 pub mod logging;
 pub mod roles;
 pub mod start;

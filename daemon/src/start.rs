@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::arguments::{self, Arguments};
 use crate::configuration::{self, Configuration};
 use crate::logging::{self, LogTarget};
-use crate::{supervisor, version};
+use crate::{handover, supervisor, version};
 
 /// Descriptors that a daemon with thousands of connections wants.
 const WANTED_DESCRIPTORS: u64 = 1 << 20;
@@ -45,6 +45,11 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     };
     if arguments.cleanup {
         return cleanup(&configuration);
+    }
+    if arguments.background.is_none()
+        && let Some(code) = handover::reload_instead(&arguments, &configuration)
+    {
+        return code;
     }
     if arguments.background.is_none() && configuration.wants_background(&arguments) {
         return leave_behind(&words);

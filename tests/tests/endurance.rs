@@ -374,3 +374,50 @@ fn a_change_made_while_a_new_worker_starts_is_not_lost() -> Outcome {
     }
     Ok(())
 }
+
+/// A new worker that could not be told in time what the old one had counted began with older figures, and the difference was
+/// lost: 17,413 of 660,792 requests in a run of 1,000 reloads.
+#[test]
+fn counters_lose_nothing_when_a_reload_does_not_wait_for_them() -> Outcome {
+    require!("tandemd");
+    let port = answering()?;
+    let side = Side::start(
+        Which::Tandem,
+        &format!(
+            "frontend f\n bind {{in}}\n default_backend b\nbackend b\n server s1 127.0.0.1:{port}\n"
+        ),
+    )?;
+    side.wait_stat("b", "s1", "weight", "1")?;
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", side.pid()))?;
+    let is_control = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim() == "tandemd-control")
+    };
+    let mut children = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    let Some(control) = children.find(is_control) else {
+        return Err(tandem_tests::Failure::new("no control process"));
+    };
+    let mut asked = 0;
+    for round in 0..2 {
+        for _ in 0..7 {
+            side.get("/", &[])?;
+            asked += 1;
+        }
+        send(control, Signal::SIGSTOP)?;
+        send(side.pid(), Signal::SIGUSR2)?;
+        wait_until("the new worker to serve", LIMIT, || {
+            side.output().matches("configuration reloaded").count() > round
+        })?;
+        send(control, Signal::SIGCONT)?;
+        ensure!(
+            side.output().matches("not known in time").count() == round + 1,
+            "the state was known: {}",
+            side.output()
+        );
+        side.wait_stat("f", "FRONTEND", "req_tot", &asked.to_string())?;
+        side.wait_stat("b", "s1", "stot", &asked.to_string())?;
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! What each child is born with: its setup, its sockets, and its channels to the others.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +13,29 @@ use super::listeners::{self, FileAccess, Listeners, describe};
 use super::{DEFAULT_SOCKET, Supervisor};
 use crate::configuration::Configuration;
 use crate::{control, version};
+
+/// A file that was made here and goes with the daemon.
+pub(super) struct OwnFile {
+    path: PathBuf,
+    inode: Option<u64>,
+}
+
+impl OwnFile {
+    /// One that is there now.
+    pub(super) fn new(path: PathBuf) -> Self {
+        let inode = std::fs::metadata(&path).ok().map(|file| file.ino());
+        Self { path, inode }
+    }
+
+    /// Removes it, unless another file has its name by now: that of a daemon that took over.
+    pub(super) fn remove(&self) {
+        let now = std::fs::metadata(&self.path).ok().map(|file| file.ino());
+        if now == self.inode {
+            // An operator may have removed it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
 
 /// Stands for the worker's own process id in its setup.
 const OWN_PID: u32 = 0;
@@ -108,6 +132,11 @@ impl Supervisor {
         Ok(pid)
     }
 
+    /// Whether this daemon still starts in the place of another one.
+    fn takes_over(&self) -> bool {
+        !self.announced && !self.arguments.old_pids.is_empty()
+    }
+
     /// Tells the control process which worker serves.
     pub(super) fn tell_current_worker(&self) {
         if let Some(pid) = self.worker {
@@ -172,13 +201,13 @@ impl Supervisor {
     pub(super) fn use_stats_sockets(&mut self, sockets: Vec<(control::SocketSetup, Arc<OwnedFd>)>) {
         self.stats = sockets;
         let stats = &self.stats;
-        self.own_files.retain(|path| {
-            let address = config::haproxy::BindAddress::Unix(path.to_string_lossy().into_owned());
+        self.own_files.retain(|file| {
+            let path = file.path.to_string_lossy().into_owned();
+            let address = config::haproxy::BindAddress::Unix(path);
             let name = describe(&address);
             let stays = stats.iter().any(|(setup, _)| setup.name == name);
             if !stays {
-                // An operator may have removed it.
-                let _ = std::fs::remove_file(path);
+                file.remove();
             }
             stays
         });
@@ -203,6 +232,7 @@ impl Supervisor {
                 mode: socket.mode,
                 user: socket.user.as_ref(),
                 group: socket.group.as_ref(),
+                replace: self.takes_over(),
             };
             if let Some((_, open)) = self.stats.iter().find(|(open, _)| open.name == setup.name) {
                 if let config::haproxy::BindAddress::Unix(path) = &socket.address
@@ -220,7 +250,7 @@ impl Supervisor {
             match listeners::open_plain(&socket.address, &access) {
                 Ok(descriptor) => {
                     if let config::haproxy::BindAddress::Unix(path) = &socket.address {
-                        self.own_files.push(PathBuf::from(path));
+                        self.own_files.push(OwnFile::new(PathBuf::from(path)));
                     }
                     sockets.push((setup, Arc::new(descriptor)));
                 }
@@ -264,11 +294,12 @@ impl Supervisor {
             }
             let access = FileAccess {
                 mode: Some(mode),
+                replace: self.takes_over(),
                 ..FileAccess::default()
             };
             match listeners::open_plain(&address, &access) {
                 Ok(descriptor) => {
-                    self.own_files.push(path);
+                    self.own_files.push(OwnFile::new(path));
                     sockets.push((setup, Arc::new(descriptor)));
                 }
                 // Another daemon of this host has it, or we may not: the proxy works without.

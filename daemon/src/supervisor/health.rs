@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::process::{HEARTBEAT_LIMIT_MS, ProxyHealth, Role, ToChild};
 
 use super::Supervisor;
-use crate::version;
+use crate::{handover, version};
 
 impl Supervisor {
     pub(super) fn all_ready(&self) -> bool {
@@ -83,6 +83,7 @@ impl Supervisor {
         }
         self.announced = true;
         self.systemd.ready();
+        handover::dismiss(&self.arguments);
         if let Some(parent) = self.parent.take() {
             parent.release();
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use config::SourceMap;
 use config::haproxy::{Account, Bind, BindAddress, HaproxyConfig};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::configuration::{group_number, user_number};
 
@@ -44,6 +44,8 @@ pub(super) struct ListeningSocket {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Listeners {
     sockets: Vec<ListeningSocket>,
+    /// Copies of another daemon's, to be used where their address fits.
+    adopted: Vec<Arc<OwnedFd>>,
 }
 
 /// How a socket in the file system is given away.
@@ -55,9 +57,31 @@ pub(super) struct FileAccess<'a> {
     pub user: Option<&'a Account>,
     /// Group.
     pub group: Option<&'a Account>,
+    /// Its name is taken from whoever answers there: a daemon that leaves.
+    pub replace: bool,
 }
 
 impl Listeners {
+    /// What a new daemon keeps of the one that it takes over from.
+    pub(super) fn adopting(sockets: Vec<OwnedFd>) -> Self {
+        Self {
+            sockets: Vec::new(),
+            adopted: sockets.into_iter().map(Arc::new).collect(),
+        }
+    }
+
+    fn adopted(&self, key: &SocketKey) -> Option<Arc<OwnedFd>> {
+        let fits = |copy: &&Arc<OwnedFd>| {
+            let socket = SockRef::from(&***copy);
+            let device = socket.device().ok().flatten();
+            socket
+                .local_addr()
+                .is_ok_and(|local| is_at(&local, &key.address))
+                && device.as_deref() == key.interface.as_deref().map(str::as_bytes)
+        };
+        self.adopted.iter().find(fits).cloned()
+    }
+
     /// The descriptors in order.
     pub(super) fn descriptors(&self) -> Vec<Arc<OwnedFd>> {
         self.sockets
@@ -133,16 +157,42 @@ impl Listeners {
         if let Some(socket) = self.sockets.iter().find(|socket| socket.key == key) {
             return Ok(socket.clone());
         }
+        if let Some(copy) = kept.adopted(&key) {
+            let socket = SockRef::from(&*copy);
+            socket.set_nonblocking(true)?;
+            socket.listen(backlog.unwrap_or(DEFAULT_BACKLOG))?;
+            return Ok(ListeningSocket {
+                key,
+                descriptor: copy,
+            });
+        }
         let access = FileAccess {
             mode: bind.mode,
             user: bind.user.as_ref(),
             group: bind.group.as_ref(),
+            replace: !kept.adopted.is_empty(),
         };
         let descriptor = open_address(&key, &access, backlog.unwrap_or(DEFAULT_BACKLOG))?;
         Ok(ListeningSocket {
             key,
             descriptor: Arc::new(descriptor),
         })
+    }
+}
+
+/// Whether a socket is bound where a `bind` line wants it.
+fn is_at(local: &SockAddr, wanted: &BindAddress) -> bool {
+    match wanted {
+        BindAddress::Tcp { address, port } => {
+            let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            local.as_socket() == Some(SocketAddr::new(address, *port))
+        }
+        BindAddress::Unix(path) => local.as_pathname() == Some(Path::new(path)),
+        BindAddress::Abstract(name) => local.as_abstract_namespace().is_some_and(|local| {
+            let end = local.iter().position(|byte| *byte == 0);
+            local[..end.unwrap_or(local.len())] == *name.as_bytes()
+        }),
+        BindAddress::Fd(_) => false,
     }
 }
 
@@ -275,6 +325,18 @@ fn open_unix(path: &Path, access: &FileAccess<'_>, backlog: i32) -> io::Result<O
         && !parent.exists()
     {
         std::fs::create_dir_all(parent)?;
+    }
+    if access.replace && path.exists() {
+        let new = path.with_extension(format!("{}.new", std::process::id()));
+        // Left behind by a process of the same number.
+        let _ = std::fs::remove_file(&new);
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(&new)?)?;
+        give_away(&new, access)?;
+        socket.listen(backlog)?;
+        std::fs::rename(&new, path)?;
+        return Ok(socket.into());
     }
     if path.exists() {
         // A file that nobody answers on was left behind by a daemon that is gone.

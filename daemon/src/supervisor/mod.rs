@@ -27,9 +27,9 @@ use tokio::sync::mpsc;
 
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Loaded};
-use crate::control;
 use crate::logging::{LogTarget, TARGET_VARIABLE};
 use crate::start::Parent;
+use crate::{control, handover};
 use child::Child;
 use listeners::Listeners;
 use scripts::{CheckEnvironment, ScriptRunner};
@@ -114,7 +114,7 @@ struct Supervisor {
     restarts: HashMap<Role, Restarts>,
     listeners: Listeners,
     stats: Vec<(control::SocketSetup, Arc<OwnedFd>)>,
-    own_files: Vec<PathBuf>,
+    own_files: Vec<births::OwnFile>,
     pidfile: Option<PathBuf>,
     health: ProxyHealth,
     worker_state: Vec<u8>,
@@ -252,8 +252,9 @@ impl Supervisor {
     /// Opens all sockets, writes the pidfile and starts the children.
     fn begin(&mut self, configuration: Configuration) -> Result<(), Vec<String>> {
         if let Some(haproxy) = &configuration.haproxy {
-            self.listeners =
-                Listeners::open(haproxy, &configuration.sources, &Listeners::default())?;
+            let adopted = handover::adopt(&self.arguments).map_err(|failure| vec![failure])?;
+            let kept = Listeners::adopting(adopted);
+            self.listeners = Listeners::open(haproxy, &configuration.sources, &kept)?;
         }
         self.stats = self
             .open_stats_sockets(&configuration)
@@ -634,12 +635,9 @@ impl Supervisor {
         let own_id = std::process::id().to_string();
         let still_ours =
             |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == own_id);
-        self.own_files
-            .extend(self.pidfile.take().filter(still_ours));
-        for path in self.own_files.drain(..) {
-            // An operator may have removed it.
-            let _ = std::fs::remove_file(path);
-        }
+        let pidfile = self.pidfile.take().filter(still_ours);
+        self.own_files.extend(pidfile.map(births::OwnFile::new));
+        self.own_files.drain(..).for_each(|file| file.remove());
     }
 }
 

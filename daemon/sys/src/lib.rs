@@ -2,6 +2,7 @@
 //!
 //! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
 
+pub mod adopt;
 pub mod channel;
 pub mod packet;
 pub mod privileges;
