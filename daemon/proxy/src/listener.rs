@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::app::{App, FrontendRuntime, ListenerRuntime};
 use crate::gate;
 use crate::net::proxy_protocol::{Addresses, ParseError};
-use crate::net::{Buffer, ReceiveError, Stream, Timer, receive_proxy_header};
+use crate::net::{Buffer, ReceiveError, Stream, Timer, TlsStream, receive_proxy_header};
 use crate::proxy::{self, Connection, Conversation, Presence};
 use crate::rules::Entrance;
 use crate::tcp;
@@ -349,7 +349,8 @@ async fn handshake(
     match outcome {
         Ok(stream) => {
             c.session.tls = Some(Arc::new(crate::tls::info(stream.get_ref().1)));
-            c.client = Stream::TlsServer(Box::new(stream));
+            let (socket, connection) = stream.into_inner();
+            c.client = Stream::TlsServer(Box::new(TlsStream::new(socket, connection)));
             Some(Box::new(c))
         }
         Err(error) => {

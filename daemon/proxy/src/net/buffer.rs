@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 /// Size of an ordinary buffer in bytes (`tune.bufsize` is set by [`set_buffer_bytes`]).
 pub const BUFFER_BYTES: usize = 16 << 10;
-/// Size of a buffer for large transfers; more was measured to bring nothing.
-pub const LARGE_BUFFER_BYTES: usize = 128 << 10;
+/// Size of a buffer for large transfers; more was measured to bring nothing. Two writes of TLS empty it without a rest.
+pub const LARGE_BUFFER_BYTES: usize = 124 << 10;
 /// Buffers of each size that a thread keeps for later.
 const MAX_KEPT: usize = 256;
 const MAX_KEPT_LARGE: usize = 32;

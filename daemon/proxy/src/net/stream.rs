@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Buffer;
+use super::{Buffer, TlsStream};
 
 /// A connection.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub enum Stream {
     /// A unix stream socket.
     Unix(UnixStream),
     /// TLS over TCP, our end the server's.
-    TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    TlsServer(Box<TlsStream<rustls::ServerConnection>>),
     /// TLS over TCP, our end the client's.
-    TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    TlsClient(Box<TlsStream<rustls::ClientConnection>>),
     /// One stream of a client's HTTP/2 connection: its bytes are the body's.
     Http2(Box<crate::http2::ClientStream>),
     /// One stream of a server's HTTP/2 connection.
@@ -29,12 +29,12 @@ pub enum Stream {
 }
 
 macro_rules! each {
-    ($stream:expr, $name:ident => $body:expr, $http2:pat => $else:expr) => {
+    ($stream:expr, $name:ident => $body:expr, $tls:ident => $secure:expr, $http2:pat => $else:expr) => {
         match $stream {
             Stream::Tcp($name) => $body,
             Stream::Unix($name) => $body,
-            Stream::TlsServer($name) => $body,
-            Stream::TlsClient($name) => $body,
+            Stream::TlsServer($tls) => $secure,
+            Stream::TlsClient($tls) => $secure,
             Stream::Http2($http2) => $else,
             Stream::Http2Server($http2) => $else,
             Stream::Taken => Poll::Ready(Err(unsupported())),
@@ -50,11 +50,12 @@ impl Stream {
         context: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        if let Self::Http2(stream) = self {
-            return stream.poll_read(context, buffer);
-        }
-        if let Self::Http2Server(stream) = self {
-            return stream.poll_read(context, buffer);
+        match self {
+            Self::TlsServer(stream) => return stream.poll_read(context, buffer),
+            Self::TlsClient(stream) => return stream.poll_read(context, buffer),
+            Self::Http2(stream) => return stream.poll_read(context, buffer),
+            Self::Http2Server(stream) => return stream.poll_read(context, buffer),
+            Self::Tcp(_) | Self::Unix(_) | Self::Taken => {}
         }
         let mut space = ReadBuf::new(buffer.space());
         ready!(self.poll_read_into(context, &mut space))?;
@@ -69,7 +70,7 @@ impl Stream {
         context: &mut Context<'_>,
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_read(context, space), _ => Poll::Ready(Err(unsupported())))
+        each!(self, stream => Pin::new(stream).poll_read(context, space), stream => stream.poll_read_into(context, space), _ => Poll::Ready(Err(unsupported())))
     }
 
     /// Reads like [`Stream::poll_read`], but takes no memory for the buffer while nothing has come: for watching a peer
@@ -82,7 +83,9 @@ impl Stream {
         match self {
             Self::Tcp(stream) => ready!(stream.poll_read_ready(context))?,
             Self::Unix(stream) => ready!(stream.poll_read_ready(context))?,
-            _ => {}
+            Self::TlsServer(stream) => ready!(stream.poll_input(context))?,
+            Self::TlsClient(stream) => ready!(stream.poll_input(context))?,
+            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => {}
         }
         self.poll_read(context, buffer)
     }
@@ -93,7 +96,7 @@ impl Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(context, bytes), stream => stream.poll_write(context, bytes))
+        each!(self, stream => Pin::new(stream).poll_write(context, bytes), stream => stream.poll_write(context, bytes), stream => stream.poll_write(context, bytes))
     }
 
     /// Writes some bytes of several pieces; not for streams of HTTP/2.
@@ -102,7 +105,7 @@ impl Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write_vectored(context, slices), _ => Poll::Ready(Err(unsupported())))
+        each!(self, stream => Pin::new(stream).poll_write_vectored(context, slices), stream => stream.poll_write_vectored(context, slices), _ => Poll::Ready(Err(unsupported())))
     }
 
     /// Whether pieces are worth being written together.
@@ -110,8 +113,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
-            Self::TlsServer(stream) => stream.is_write_vectored(),
-            Self::TlsClient(stream) => stream.is_write_vectored(),
+            Self::TlsServer(_) | Self::TlsClient(_) => true,
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => false,
         }
     }
@@ -120,8 +122,8 @@ impl Stream {
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
-            Self::TlsServer(stream) => Pin::new(stream).poll_flush(context),
-            Self::TlsClient(stream) => Pin::new(stream).poll_flush(context),
+            Self::TlsServer(stream) => stream.poll_flush(context),
+            Self::TlsClient(stream) => stream.poll_flush(context),
             Self::Http2(stream) => stream.poll_flush(),
             Self::Http2Server(stream) => stream.poll_flush(),
         }
@@ -129,7 +131,7 @@ impl Stream {
 
     /// Ends our direction.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(context), stream => stream.poll_shutdown())
+        each!(self, stream => Pin::new(stream).poll_shutdown(context), stream => stream.poll_shutdown(context), stream => stream.poll_shutdown())
     }
 
     /// Whether an idle connection still looks alive: no byte and no end has come.
@@ -137,8 +139,8 @@ impl Stream {
         let ready = match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
-            Self::TlsServer(stream) => stream.get_ref().0.poll_read_ready(context),
-            Self::TlsClient(stream) => stream.get_ref().0.poll_read_ready(context),
+            Self::TlsServer(stream) => stream.poll_input(context),
+            Self::TlsClient(stream) => stream.poll_input(context),
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
         if ready.is_pending() {
@@ -153,7 +155,7 @@ impl Stream {
             Self::TlsServer(_) => return false,
             Self::TlsClient(stream) => {
                 let mut space = ReadBuf::new(&mut byte);
-                return Pin::new(stream).poll_read(context, &mut space).is_pending();
+                return stream.poll_read_into(context, &mut space).is_pending();
             }
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
@@ -165,8 +167,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Unix(_) => None,
-            Self::TlsServer(stream) => Some(stream.get_ref().0),
-            Self::TlsClient(stream) => Some(stream.get_ref().0),
+            Self::TlsServer(stream) => Some(stream.socket()),
+            Self::TlsClient(stream) => Some(stream.socket()),
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => None,
         }
     }
@@ -190,8 +192,8 @@ impl Stream {
     /// The protocol that ALPN agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::TlsServer(stream) => stream.get_ref().1.alpn_protocol(),
-            Self::TlsClient(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::TlsServer(stream) => stream.connection().alpn_protocol(),
+            Self::TlsClient(stream) => stream.connection().alpn_protocol(),
             _ => None,
         }
     }

@@ -28,6 +28,8 @@ struct Relay {
     /// Data that is moved without being copied; once begun, to the end of the body.
     splice: Splice,
     splices: bool,
+    /// Whether a read of chunks has filled its buffer: more will follow.
+    is_bulk: bool,
     ended: bool,
     /// Whether the client is what is waited for.
     client_blocks: bool,
@@ -64,6 +66,7 @@ pub(super) async fn forward(
         direct: 0,
         splice: Splice::default(),
         splices: false,
+        is_bulk: false,
         ended: facts.body == BodyLength::None,
         client_blocks: false,
     };
@@ -229,10 +232,12 @@ fn poll_answer(
             }
             received
         } else {
-            if is_large {
+            if is_large || relay.is_bulk && server.input.is_empty() {
                 server.input.enlarge();
             }
-            server.stream.poll_read(context, &mut server.input)
+            let received = server.stream.poll_read(context, &mut server.input);
+            relay.is_bulk |= server.input.is_full();
+            received
         };
         match received {
             Poll::Ready(Ok(count)) if count > 0 => {}

@@ -81,6 +81,8 @@ pub struct Exchange {
     pub up_written: usize,
     /// Data of a large body on its way to the server without being copied.
     pub up_splice: Splice,
+    /// Reads of the body that filled their buffer.
+    pub full_reads: u32,
     /// Whether the request was not sent at the first try.
     pub upload_waited: bool,
     /// Whether the server refuses more of the request.
@@ -129,6 +131,7 @@ impl Exchange {
             chunks_up: false,
             up_written: 0,
             up_splice: Splice::default(),
+            full_reads: 0,
             upload_waited: false,
             up_broken: false,
             down: Vec::new(),
@@ -184,6 +187,7 @@ impl Exchange {
             chunks_up,
             up_written,
             up_splice,
+            full_reads,
             upload_waited,
             up_broken,
             down,
@@ -213,6 +217,7 @@ impl Exchange {
         *may_reuse = true;
         (*opens_tunnel, *chunks_up, *up_written) = (false, false, 0);
         *up_splice = Splice::default();
+        *full_reads = 0;
         (*upload_waited, *up_broken) = (false, false);
         *down_written = 0;
         for output in [up, down] {

@@ -13,7 +13,7 @@ use crate::http1::{
     BodyLength, ClientPersistence, Framing, ParseError, Parsed, ResponseFacts, end_chunks_with,
     parse_response, push_chunk, relaxed, write_request_head, write_response_head,
 };
-use crate::net::poll_write_all;
+use crate::net::{Stream, poll_write_all};
 use crate::server::RetryOn;
 use crate::state::Server;
 use crate::txn::{Cause, Stage, Termination};
@@ -45,7 +45,8 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
                 let waiting_for_client = !x.request_done()
                     && !x.up_broken
                     && x.up_written == x.up.len()
-                    && x.up_splice.held() == 0;
+                    && x.up_splice.held() == 0
+                    && (c.input.is_empty() || !goes_directly(x));
                 let cause = if waiting_for_client {
                     Cause::ClientTimeout
                 } else {
@@ -297,7 +298,8 @@ pub(super) fn poll_upload(
     if x.up_broken {
         return Poll::Ready(Ok(false));
     }
-    if !x.request_done() && x.up_written == 0 {
+    let is_begun = x.up.is_empty() && goes_directly(x);
+    if !x.request_done() && x.up_written == 0 && !is_begun {
         // What is here of the body goes out with the head.
         take_body(c, x)?;
     }
@@ -335,8 +337,12 @@ pub(super) fn poll_upload(
     if let Some(moved) = poll_splice(c, x, context) {
         return moved;
     }
+    if let Some(moved) = poll_direct(c, x, context) {
+        return moved;
+    }
     if c.input.is_empty() {
-        if x.request_body.remaining_hint() > LARGE_BODY && c.input.capacity() > 0 {
+        let is_large = x.request_body.remaining_hint() > LARGE_BODY || x.full_reads > 0;
+        if is_large && c.input.capacity() > 0 {
             c.input.enlarge();
         }
         match c.client.poll_read(context, &mut c.input) {
@@ -356,6 +362,11 @@ pub(super) fn poll_upload(
             }
         }
         c.timer.set(c.now_us(), c.front.timeouts.client);
+        // Chunks tell little of what follows them; a full buffer does.
+        x.full_reads += u32::from(c.input.is_full());
+        if goes_directly(x) {
+            return Poll::Ready(Ok(true));
+        }
     }
     take_body(c, x)?;
     if x.up.is_empty() && !x.request_done() {
@@ -462,6 +473,56 @@ fn poll_splice(
             x.up_splice.end();
         }
         Poll::Pending => return Some(Poll::Pending),
+    }
+    if x.request_done() {
+        let wait = x.back.as_ref().and_then(|back| back.timeouts.server);
+        c.timer.set(c.now_us(), wait);
+    }
+    Some(Poll::Ready(Ok(true)))
+}
+
+/// Whether the body goes to the server from the buffer that it was read into. TLS holds back what is written, and HTTP/2 has
+/// frames: both want to be told of the end with the last bytes.
+fn goes_directly(x: &Exchange) -> bool {
+    matches!(x.facts.body, BodyLength::Bytes(_))
+        && !x.keeps_body
+        && !x.request_body.is_done()
+        && x.server
+            .as_ref()
+            .is_some_and(|server| matches!(server.stream, Stream::Tcp(_) | Stream::Unix(_)))
+}
+
+/// Writes what the client's buffer holds of a body of a known length; `None` where there is nothing or it has to be framed.
+fn poll_direct(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Option<Poll<Result<bool, Broken>>> {
+    if c.input.is_empty() || !goes_directly(x) {
+        return None;
+    }
+    let server = x.server.as_mut()?;
+    loop {
+        let data = c.input.data();
+        let left = usize::try_from(x.request_body.remaining_hint()).unwrap_or(usize::MAX);
+        let data = &data[..data.len().min(left)];
+        if data.is_empty() {
+            break;
+        }
+        match server.stream.poll_write(context, data) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                c.input.consume(count);
+                x.request_body.skip(count as u64);
+                x.txn.bytes_in += count as u64;
+                x.body_consumed = true;
+            }
+            // The server may have answered before it closed: its answer is read all the same.
+            Poll::Ready(_) => {
+                x.up_broken = true;
+                break;
+            }
+            Poll::Pending => return Some(Poll::Pending),
+        }
     }
     if x.request_done() {
         let wait = x.back.as_ref().and_then(|back| back.timeouts.server);

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::net::{Buffer, Stream};
+use crate::net::{Buffer, Stream, TlsStream};
 use crate::state::Server;
 use crate::txn::Session;
 
@@ -141,7 +141,10 @@ pub async fn connect(
     }
     let stream = match &connector.tls {
         None => Stream::Tcp(stream),
-        Some((tls, name)) => Stream::TlsClient(Box::new(tls.connect(name.clone(), stream).await?)),
+        Some((tls, name)) => {
+            let (socket, connection) = tls.connect(name.clone(), stream).await?.into_inner();
+            Stream::TlsClient(Box::new(TlsStream::new(socket, connection)))
+        }
     };
     Ok(ServerConnection {
         stream,
