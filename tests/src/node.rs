@@ -333,6 +333,16 @@ impl Node {
             .join("\n")
     }
 
+    /// Changes of a VRRP state that the log tells of so far.
+    pub fn transitions(&self) -> usize {
+        let states = ["MASTER", "BACKUP", "FAULT"];
+        let is_change = |line: &&str| {
+            let (_, to) = line.split_once(" -> ").unwrap_or_default();
+            states.iter().any(|state| to.starts_with(state))
+        };
+        self.log().lines().filter(is_change).count()
+    }
+
     /// Replaces its configuration files on disk; a reload makes them count.
     pub fn rewrite(&mut self, change: impl FnOnce(&mut NodeFiles)) -> Outcome {
         change(&mut self.files);
