@@ -123,7 +123,7 @@ fn words_known_but_not_done_are_named() {
         "backend b\n source 0.0.0.0 usesrc hdr_ip(x)\n server s x:80\n",
         "frontend f\n bind :80 ssl crt-list x\n",
         "frontend f\n use_backend %[path]\n",
-        "backend b\n server s 1.2.3.4:80 check-via-socks4\n",
+        "backend b\n server s 1.2.3.4:80 ws h1\n",
         "backend b\n option spop-check\n",
         "global\n lua-load x\n",
     ] {
@@ -453,7 +453,6 @@ fn rules_of_checks_stand_where_haproxy_lets_them() {
     refused(" http-check send uri /a\n http-check send uri /b");
     refused(" http-check expect status 200\n http-check connect");
     refused(" tcp-check expect string a\n tcp-check connect");
-    refused(" tcp-check connect via-socks4");
     refused(" tcp-check send-binary 123");
     refused(" tcp-check expect error-status L7OK string a");
     refused(" server s 1.1.1.1:80 track t");
@@ -638,4 +637,27 @@ fn line_ends_of_all_kinds_are_accepted() {
         &format!("listen l\n\tbind :80\n{TIMEOUTS} server s 1.2.3.4:80").replace('\n', "\r\n"),
     );
     assert_eq!(unix, windows);
+}
+
+#[test]
+fn a_tcp_frontend_may_lead_to_an_http_backend_but_not_the_other_way_round() {
+    let errors = |front: &str, back: &str| {
+        let text = format!(
+            "frontend f\n mode {front}\n bind :80\n default_backend b\nbackend b\n mode {back}\n"
+        );
+        read(&text).diagnostics.has_errors()
+    };
+    assert!(!errors("tcp", "http"));
+    assert!(errors("http", "tcp"));
+}
+
+#[test]
+fn a_socks_proxy_has_an_address_and_a_port() {
+    let errors = |options: &str| {
+        let text = format!("backend b\n server s 1.2.3.4:80 {options}\n");
+        read(&text).diagnostics.has_errors()
+    };
+    assert!(!errors("socks4 1.2.3.4:1080 check check-via-socks4"));
+    assert!(errors("socks4 1.2.3.4"));
+    assert!(errors("socks4 name:1080"));
 }

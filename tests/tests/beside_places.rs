@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tandem_tests::beside::{BOTH, Differences, Side, read_all, read_until, scripted};
-use tandem_tests::{Outcome, ensure, require};
+use tandem_tests::{Origin, Outcome, ensure, require};
 
 /// A server that holds `/hold` until the client's side ends, and answers everything else with its name. It notes targets.
 fn holding(name: &'static str) -> Outcome<(u16, Arc<Mutex<Vec<String>>>)> {
@@ -468,4 +468,40 @@ fn dead_servers_are_left_as_redispatch_says() -> Outcome {
         }
         Ok(found)
     })
+}
+
+/// `cookie … dynamic`: the same address has the same cookie in both, and finds its server again.
+#[test]
+fn dynamic_cookies_are_made_alike() -> Outcome {
+    require!("haproxy", "tandemd");
+    let origins = [Origin::on_loopback("a")?, Origin::on_loopback("b")?];
+    let ports = [origins[0].port(), origins[1].port()];
+    for key in ["k", "a key with 33 characters, no less"] {
+        let text = format!(
+            "frontend f\n bind {{in}}\n default_backend b\nbackend b\n balance roundrobin\n dynamic-cookie-key \"{key}\"\n cookie SRV insert indirect dynamic\n server s1 127.0.0.1:{}\n server s2 127.0.0.1:{}\n server s3 127.0.0.1:{} cookie own\n",
+            ports[0], ports[1], ports[0]
+        );
+        on_both(&text, |side| {
+            let mut seen = Vec::new();
+            for _ in 0..3 {
+                let first = side.get("/first", &[])?;
+                let cookie = first.header("set-cookie").unwrap_or_default().to_owned();
+                let value = cookie.split(';').next().unwrap_or_default().to_owned();
+                side.wait_lines("/first ", 1)?;
+                let again = side.get("/again", &[&format!("Cookie: {value}")])?;
+                let line = side.wait_lines("/again ", 1)?.remove(0);
+                seen.push(cookie);
+                seen.push(again.header("set-cookie").unwrap_or_default().to_owned());
+                seen.push(of_line(&line));
+                side.forget();
+            }
+            for wrong in ["SRV=0123456789abcdef", "SRV=0123456789ABCDEF", "SRV="] {
+                side.get("/wrong", &[&format!("Cookie: {wrong}")])?;
+                seen.push(of_line(&side.wait_lines("/wrong ", 1)?.remove(0)));
+                side.forget();
+            }
+            Ok(seen)
+        })?;
+    }
+    Ok(())
 }

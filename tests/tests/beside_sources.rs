@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tandem_tests::beside::{BOTH, Differences, Side, scripted};
+use tandem_tests::beside::{BOTH, Differences, Side, read_all, read_until, scripted};
 use tandem_tests::{Outcome, ensure, require};
 
 type Peers = Arc<Mutex<Vec<SocketAddr>>>;
@@ -145,6 +145,57 @@ fn what_cannot_be_done_is_refused_with_its_name() -> Outcome {
         ensure!(
             output.status.code() == Some(1) && text.contains(word),
             "{line}: {text}"
+        );
+    }
+    Ok(())
+}
+
+/// `socks4`: what the proxy between is asked, by traffic and by checks, and what becomes of its answers.
+#[test]
+fn socks_proxies_are_asked_alike() -> Outcome {
+    require!("haproxy", "tandemd");
+    for granted in [90u8, 91] {
+        let mut seen = Vec::new();
+        for which in BOTH {
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let told = Arc::clone(&asked);
+            let port = scripted(move |mut stream, _| {
+                let mut request = [0; 16];
+                if std::io::Read::read_exact(&mut stream, &mut request).is_err() {
+                    return;
+                }
+                let _ = stream.write_all(&[0, granted, 0, 0, 0, 0, 0, 0]);
+                let head = read_until(&mut stream, "\r\n\r\n");
+                if head.is_empty() {
+                    return;
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push((
+                    request.escape_ascii().to_string(),
+                    head.lines().next().unwrap_or_default().to_owned(),
+                ));
+            })?;
+            let text = format!(
+                "frontend f\n bind {{in}}\n default_backend b\nbackend b\n retries 0\n option httpchk GET /check\n server s1 192.0.2.7:8080 socks4 127.0.0.1:{port} check-via-socks4 check inter 60s fall 1\nfrontend f2\n bind {{in2}}\n default_backend b2\nbackend b2\n retries 0\n server s1 192.0.2.7:8080 socks4 127.0.0.1:{port}\n server s2 [2001:db8::1]:80 socks4 127.0.0.1:{port} backup\n"
+            );
+            let side = Side::start(which, &text)?;
+            let status = if granted == 90 { "L7OK" } else { "SOCKERR" };
+            side.wait_stat("b", "s1", "check_status", status)?;
+            let mut stream = tandem_tests::beside::connect(side.second)?;
+            stream.write_all(b"GET /traffic HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+            let got = String::from_utf8_lossy(&read_all(&mut stream)).into_owned();
+            let line = side.wait_lines("/traffic ", 1)?.remove(0);
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let told = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let status = got.lines().next().unwrap_or_default().to_owned();
+            seen.push((told, status, words[3].clone(), words[9].clone()));
+        }
+        ensure!(
+            seen[0] == seen[1],
+            "{granted}: haproxy {:?}\ntandem {:?}",
+            seen[0],
+            seen[1]
         );
     }
     Ok(())

@@ -132,6 +132,8 @@ pub struct CheckConnect {
     pub sni: Option<String>,
     /// `alpn`.
     pub alpn: Vec<String>,
+    /// `via-socks4`.
+    pub via_socks4: bool,
     /// `linger`: close in order rather than by a reset.
     pub linger: bool,
 }
@@ -259,6 +261,8 @@ pub struct CheckConfig {
     pub tls_options: ServerTls,
     /// `check-alpn`.
     pub alpn: Vec<String>,
+    /// `check-via-socks4`.
+    pub via_socks4: bool,
     /// `check-send-proxy`, or the server's own `send-proxy` where the check goes to the same address and port.
     pub send_proxy: bool,
     /// `observe`.
@@ -284,6 +288,7 @@ impl Default for CheckConfig {
             tls: false,
             tls_options: ServerTls::default(),
             alpn: Vec::new(),
+            via_socks4: false,
             send_proxy: false,
             observe: None,
             error_limit: 10,

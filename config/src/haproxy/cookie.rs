@@ -26,6 +26,7 @@ pub(super) fn cookie(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
         maxidle: None,
         maxlife: None,
         attributes: Vec::new(),
+        dynamic: false,
     };
     let mut modes = 0;
     while let Some(word) = args.next_option() {
@@ -65,10 +66,7 @@ pub(super) fn cookie(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_
                 }
                 config.attributes.push(attribute.text.clone());
             }
-            "dynamic" => {
-                cx.not_yet(word.span, "cookie … dynamic");
-                return None;
-            }
+            "dynamic" => config.dynamic = true,
             _ => {
                 cx.unknown(word, "as an option of 'cookie'", OPTIONS);
                 return None;

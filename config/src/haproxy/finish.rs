@@ -128,6 +128,15 @@ fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
         warn(accepts, "'option httplog'");
         config.traffic_log = TrafficLog::Tcp;
     }
+    let switches = config.tcp_request_content.iter().any(|line| {
+        line.words
+            .get(1)
+            .is_some_and(|word| word.text == "switch-mode")
+    });
+    if switches && !forwards {
+        // `tcp-request content switch-mode http`: then the rest counts.
+        return;
+    }
     warn(config.forwardfor.take().is_some(), "'option forwardfor'");
     warn(config.cookie.take().is_some() && forwards, "'cookie'");
     warn(config.stats.take().is_some(), "'stats'");
@@ -371,18 +380,8 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
                 cx.error(DiagnosticKind::InvalidValue, name.span, message);
                 continue;
             }
-            if (proxy.mode, backend.mode) == (Mode::Tcp, Mode::Http) {
-                // HAProxy begins to speak HTTP on the connection then.
-                let message = format!(
-                    "{keyword} of an http backend in a tcp frontend is not supported yet: tcp frontend '{}' names http backend '{}'",
-                    proxy.name.text, name.text
-                );
-                let help = "write 'mode http' in the frontend: its 'tcp-request' rules stay, and requests choose the backend";
-                cx.diagnostics.push(
-                    Diagnostic::error(DiagnosticKind::NotSupportedYet, name.span, message)
-                        .with_help(help),
-                );
-            } else if backend.mode != proxy.mode {
+            // A stream of a tcp frontend that comes to an http backend is served as HTTP from there on.
+            if (proxy.mode, backend.mode) == (Mode::Http, Mode::Tcp) {
                 let (ours, theirs) = (mode_name(proxy.mode), mode_name(backend.mode));
                 let message = format!(
                     "{ours} frontend '{}' tries to use incompatible {theirs} backend '{}' as its {keyword}",

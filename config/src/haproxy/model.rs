@@ -4,7 +4,7 @@
 //! [`Word`]s: the daemon compiles them with its own vocabulary.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -538,6 +538,8 @@ pub struct CookieConfig {
     pub maxlife: Option<Duration>,
     /// `attr`, repeated.
     pub attributes: Vec<String>,
+    /// `dynamic`: servers without a cookie of their own get one made of their addresses and `dynamic-cookie-key`.
+    pub dynamic: bool,
 }
 
 /// `rewrite`, `insert` or `prefix`; without one of them the cookie is only read.
@@ -884,6 +886,8 @@ pub struct ServerConfig {
     pub tcp_user_timeout: Option<Duration>,
     /// The line's place.
     pub span: Span,
+    /// `socks4`: the proxy (version 4 of SOCKS) through which it is reached.
+    pub socks4: Option<SocketAddr>,
     /// `proto`.
     pub proto: Proto,
 }
@@ -1018,6 +1022,14 @@ pub struct ProxyConfig {
     pub accept_invalid_request: bool,
     /// `option accept-invalid-http-response`.
     pub accept_invalid_response: bool,
+    /// `option http-use-proxy-header`.
+    pub use_proxy_header: bool,
+    /// `option http-drop-request-trailers`.
+    pub drop_request_trailers: bool,
+    /// `option http-drop-response-trailers`.
+    pub drop_response_trailers: bool,
+    /// `dynamic-cookie-key`.
+    pub dynamic_cookie_key: Option<String>,
     /// `option http-restrict-req-hdr-names`.
     pub header_names: HeaderNames,
     /// `http-send-name-header`.
@@ -1028,6 +1040,8 @@ pub struct ProxyConfig {
     pub acls: Vec<AclLine>,
     /// `tcp-request connection` rules.
     pub tcp_request_connection: Vec<RuleLine>,
+    /// `tcp-request inspect-delay`.
+    pub inspect_delay: Option<Duration>,
     /// `tcp-request content` and `session` rules, and `inspect-delay`; words from the second on.
     pub tcp_request_content: Vec<RuleLine>,
     /// `http-request` rules in order, `http-request redirect` among them.

@@ -101,6 +101,8 @@ impl Draft {
             config.dontlognull = false;
             config.http_ignore_probes = false;
             config.accept_invalid_request = false;
+            config.use_proxy_header = false;
+            config.drop_response_trailers = false;
             config.dontlog_normal = false;
             config.log_separate_errors = false;
             config.logasap = false;
@@ -111,6 +113,8 @@ impl Draft {
             config.state_file = None;
             config.balance = bare.balance;
             config.accept_invalid_response = false;
+            config.drop_request_trailers = false;
+            config.dynamic_cookie_key = None;
             config.cookie = None;
             config.fullconn = None;
             config.timeouts.server = None;
@@ -182,6 +186,11 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         accept_invalid_request: false,
         accept_invalid_response: false,
         header_names: HeaderNames::Preserve,
+        use_proxy_header: false,
+        drop_request_trailers: false,
+        drop_response_trailers: false,
+        dynamic_cookie_key: None,
+        inspect_delay: None,
         send_name_header: None,
         retries: DEFAULT_RETRIES,
         retry_on: vec![Word::new("conn-failure", Span::default())],
@@ -267,6 +276,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("description", F | B, Do(description)),
     ("disabled", D | F | B, Do(|d, args, cx| { d.config.disabled = true; args.end(cx) })),
     ("dispatch", B, NotYet),
+    ("dynamic-cookie-key", D | B, Do(|d, args, cx| { d.config.dynamic_cookie_key = Some(args.value(cx, "a key")?.text.clone()); args.end(cx) })),
     ("email-alert", D | F | B, NotYet),
     ("enabled", D | F | B, Do(|d, args, cx| { d.config.disabled = false; args.end(cx) })),
     ("error-log-format", D | F, NotYet),

@@ -103,12 +103,15 @@ pub(super) fn tcp_request(
         cx.error(DiagnosticKind::InvalidValue, kind.span, message);
         return None;
     }
-    if kind.text == "inspect-delay"
-        && let Err(why) = parse_time(&rule.words[1].text, Unit::Milliseconds)
-    {
-        let message = format!("'tcp-request inspect-delay' expects a time: {why}");
-        cx.error(DiagnosticKind::InvalidValue, rule.words[1].span, message);
-        return None;
+    if kind.text == "inspect-delay" {
+        match parse_time(&rule.words[1].text, Unit::Milliseconds) {
+            Ok(delay) => draft.config.inspect_delay = Some(delay),
+            Err(why) => {
+                let message = format!("'tcp-request inspect-delay' expects a time: {why}");
+                cx.error(DiagnosticKind::InvalidValue, rule.words[1].span, message);
+                return None;
+            }
+        }
     }
     if kind.text == "connection" {
         let words = rule.words[1..].to_vec();

@@ -1,5 +1,6 @@
 //! `server`, `server-template` and `default-server`: one row for each option.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::{plain_address, server_address};
@@ -43,6 +44,7 @@ pub(super) struct ServerOptions {
     pub(super) source: Option<SourceConfig>,
     pub(super) resolve: ResolveConfig,
     tcp_user_timeout: Option<Duration>,
+    socks4: Option<SocketAddr>,
     id: Option<u32>,
 }
 
@@ -99,6 +101,7 @@ impl Default for ServerOptions {
             source: None,
             resolve: ResolveConfig::default(),
             tcp_user_timeout: None,
+            socks4: None,
             proto: Proto::Auto,
             id: None,
         }
@@ -139,7 +142,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = true; Some(()) })),
     ("check-sni", Do(|o, args, cx| { o.check_sni = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
-    ("check-via-socks4", NotYet),
+    ("check-via-socks4", Do(|o, _, _| { o.check_config.via_socks4 = true; Some(()) })),
     ("ciphers", Accepted(1)),
     ("ciphersuites", Accepted(1)),
     ("client-sigalgs", Accepted(1)),
@@ -217,7 +220,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("sigalgs", Accepted(1)),
     ("slowstart", Do(|o, args, cx| { o.slowstart = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("sni", Do(sni)),
-    ("socks4", NotYet),
+    ("socks4", Do(socks4)),
     ("source", Do(|o, args, cx| { o.source = Some(source::source(args, cx)?); Some(()) })),
     ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
     ("ssl-max-ver", NotYet),
@@ -382,6 +385,7 @@ fn one_server(
         source: options.source,
         resolve: options.resolve,
         tcp_user_timeout: options.tcp_user_timeout,
+        socks4: options.socks4,
         proto: options.proto,
         span,
     })
@@ -476,6 +480,18 @@ fn read_options(
             }
         }
     }
+    Some(())
+}
+
+fn socks4(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    let word = args.value(cx, "an address and a port")?;
+    let (address, port) = plain_address(word, "socks4", cx)?;
+    if port == 0 {
+        let message = format!("'socks4' expects a port behind the address '{}'", word.text);
+        cx.error(DiagnosticKind::InvalidValue, word.span, message);
+        return None;
+    }
+    options.socks4 = Some(SocketAddr::new(address, port));
     Some(())
 }
 

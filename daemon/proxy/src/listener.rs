@@ -237,8 +237,7 @@ async fn open(
     if connection.front.frontend.http {
         return Some(connection);
     }
-    Box::pin(tcp::serve(*connection)).await;
-    None
+    Box::pin(tcp::serve(connection)).await
 }
 
 /// Takes the PROXY header that must come first, within `timeout client`, and lets the session see its addresses. A

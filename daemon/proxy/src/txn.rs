@@ -284,6 +284,8 @@ pub struct Transaction {
     pub priority: Priority,
     /// What persistence has to remember between request and answer.
     pub persistence: PersistenceState,
+    /// Whether the request is one to a proxy, whose authentication has fields of its own (`option http-use-proxy-header`).
+    pub is_to_proxy: bool,
     /// `http-request set-log-level silent`.
     pub silent: bool,
 }

@@ -143,6 +143,34 @@ pub(crate) fn tcp_cases() -> Vec<Case> {
     ]
 }
 
+/// The first of a tcp frontend's requests is seen as what it is, and so are the next.
+#[rustfmt::skip]
+pub(crate) fn upgrade_cases() -> Vec<Case> {
+    const HTTP: &str = " mode http\n option forwardfor\n server s1 {origin}\nbackend raw\n server s1 {origin}\n";
+    const SWITCH: &str = " tcp-request inspect-delay 1s\n tcp-request content switch-mode http if HTTP\n";
+    const GET: &str = "GET /1 HTTP/1.1\r\nhost: a\r\n\r\n";
+    const LAST: &str = "GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let front = |lines: &str| -> &'static str {
+        String::leak(format!(" log-format \"%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %ts %ac/%fc/%bc/%sc/%rc %sq/%bq\"\n{lines}"))
+    };
+    vec![
+        case("two requests", front(""), HTTP, vec![Send(GET), Until("hello"), Send(LAST)]).lines(2),
+        case("pipelined requests", front(""), HTTP, vec![Send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]).lines(2),
+        case("what is no request", front(""), HTTP, vec![Send("rubbish\r\n\r\n")]),
+        case("a client that says nothing", front(" timeout client 700ms\n"), HTTP, vec![]),
+        case("switched by a rule", front(SWITCH), HTTP, vec![Send(GET), Until("hello"), Send(LAST)]).lines(2),
+        case("rules of a switched request", front(&format!("{SWITCH} http-request deny if {{ path /slow }}\n http-request set-header x-a 1\n")), HTTP, vec![Send("GET /fields HTTP/1.1\r\nhost: a\r\n\r\n"), Until("x-a: 1"), Send(LAST)]).lines(2),
+        case("unswitched", front(&format!("{SWITCH} use_backend raw unless HTTP\n")), HTTP, vec![Send("rubbish\r\n\r\n"), Until("hello"), Leave]),
+        case("the rest of a split head is waited for", front(&format!("{SWITCH} use_backend raw unless HTTP\n")), HTTP, vec![Send("GET /1 HT"), Pause(100), Send("TP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]),
+        case("to a tcp backend at first", front(&format!("{SWITCH} use_backend raw if {{ path /raw }}\n")), HTTP, vec![Send("GET /raw HTTP/1.1\r\nhost: a\r\n\r\n")]),
+        case("to a tcp backend later", front(&format!("{SWITCH} use_backend raw if {{ path /raw }}\n")), HTTP, vec![Send(GET), Until("hello"), Send("GET /raw HTTP/1.1\r\nhost: a\r\n\r\n")]).lines(2),
+        case("by the path", front(" tcp-request inspect-delay 1s\n tcp-request content accept if HTTP\n use_backend b if { path /1 }\n use_backend raw\n"), HTTP, vec![Send("GET /1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")]),
+        case("by another path", front(" tcp-request inspect-delay 1s\n tcp-request content accept if HTTP\n use_backend b if { path /1 }\n use_backend raw\n"), HTTP, vec![Send("GET /2 HTTP/1.1\r\nhost: a\r\n\r\n"), Until("hello"), Leave]),
+        case("the path is not waited for without a rule that looks at it", front(" tcp-request inspect-delay 1s\n use_backend b if { path /1 }\n use_backend raw\n"), HTTP, vec![Pause(100), Send(GET), Until("hello"), Leave]),
+        case("a rule on content refuses", front(" tcp-request inspect-delay 1s\n tcp-request content reject if { path /1 }\n"), HTTP, vec![Send(GET)]),
+    ]
+}
+
 /// Where the client gets something else from us, on purpose: a body without a length is sent in chunks, which keeps the
 /// connection and shows a cut; a client of HTTP/1.0 gets no chunks; an answer says the version of the proxy; after a
 /// server's broken answer the connection ends; an answer to CONNECT has no length (RFC 9110 9.3.6);
@@ -162,7 +190,15 @@ pub(crate) const OWN_ANSWERS: [&str; 9] = [
 /// What we log otherwise, on purpose: a client whose body breaks off or breaks the rules is the cause (`cD`, `CR`), where
 /// haproxy waits for the server's timeout (`sH`) or says `PH`. A client that resets its connection is noticed at once, and
 /// `abortonclose` in the backend is enough while an answer is awaited. Who leaves while its body is read has no backend yet.
-pub(crate) const OWN_LINES: [&str; 6] = [
+/// A request that `tcp-request content` refuses is told with its line and its time, where haproxy has none yet.
+/// One that cannot go to its tcp backend is not counted there any more when its line is written.
+pub(crate) const OWN_LINES: [&str; 12] = [
+    "to a tcp backend at first",
+    "to a tcp backend later",
+    "what is no request",
+    "a client that says nothing",
+    "content refused by the frontend",
+    "content refused by the backend",
     "an odd length of a server is never accepted",
     "the body is read first, and the client leaves",
     "client timeout in the body",

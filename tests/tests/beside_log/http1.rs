@@ -13,6 +13,9 @@ fn one(text: &'static str) -> Vec<Step> {
 
 const RELAXED: &str = " option accept-invalid-http-request\n";
 
+/// Ends with a frontend that takes what is written behind it.
+const PROXY_AUTH: &str = " option http-use-proxy-header\n http-request auth unless { http_auth(people) }\n default_backend b\nuserlist people\n user a insecure-password b\nfrontend f2\n";
+
 /// A request whose head has this many bytes.
 fn long(bytes: usize) -> Vec<Step> {
     let (start, end) = (
@@ -114,6 +117,15 @@ pub(crate) fn http1_cases() -> Vec<Case> {
         case("a head within a small reserve", "global: tune.bufsize 8192\nglobal: tune.maxrewrite 4096\n", ONE, long(4_000)),
         case("a head beyond a large reserve", "global: tune.bufsize 8192\nglobal: tune.maxrewrite 4096\n", ONE, long(8_300)),
         case("half closed by the client", " timeout client-fin 500ms\n", " timeout tunnel 3s\n server s1 {origin}\n", vec![Send(WEBSOCKET), Until("open"), Send("hello"), Until("hello"), Shut]),
+        case("content refused by the frontend", " tcp-request content reject if { path /no }\n", ONE, vec![Send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n"), Until("hello"), Send("GET /no HTTP/1.1\r\nhost: a\r\n\r\n")]).lines(2),
+        case("content refused by the backend", "", " tcp-request content reject if { path /no }\n server s1 {origin}\n", one("GET /no HTTP/1.1\r\nhost: a\r\n\r\n")),
+        case("content accepted, request denied", " tcp-request content accept if { path /no }\n tcp-request content reject\n http-request deny\n", ONE, one("GET /no HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("a variable of the content", " tcp-request content set-var(txn.a) path\n http-request set-header x-a %[var(txn.a)]\n", ONE, one("GET /fields/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
+        case("a proxy's challenge", PROXY_AUTH, ONE, one("GET http://a/1 HTTP/1.1\r\nhost: a\r\nauthorization: Basic YTpi\r\nconnection: close\r\n\r\n")),
+        case("a proxy's challenge answered", PROXY_AUTH, ONE, one("GET http://a/1 HTTP/1.1\r\nhost: a\r\nproxy-authorization: Basic YTpi\r\nconnection: close\r\n\r\n")),
+        case("a server's challenge", PROXY_AUTH, ONE, one("GET /1 HTTP/1.1\r\nhost: a\r\nproxy-authorization: Basic YTpi\r\nconnection: close\r\n\r\n")),
+        case("a server's challenge answered", PROXY_AUTH, ONE, one("GET /1 HTTP/1.1\r\nhost: a\r\nauthorization: Basic YTpi\r\nconnection: close\r\n\r\n")),
+        case("a proxy's challenge without the option", " http-request auth unless { http_auth(people) }\n default_backend b\nuserlist people\n user a insecure-password b\nfrontend f2\n", ONE, one("GET http://a/1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")),
         case("pipelined with bodies", "", ONE, one("POST /1 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nHEAD /head HTTP/1.1\r\nhost: a\r\n\r\nGET /3 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).lines(3),
     ]
 }

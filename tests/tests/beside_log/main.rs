@@ -9,10 +9,10 @@ mod play;
 use std::io::Write;
 use std::net::Shutdown;
 
-use tandem_tests::beside::{BOTH, Differences, Side, read_all};
+use tandem_tests::beside::{BOTH, Differences, Side, connect, read_all};
 use tandem_tests::{Outcome, ensure, require};
 
-use cases::{Case, OWN_ANSWERS, OWN_LINES, cases, tcp_cases};
+use cases::{Case, OWN_ANSWERS, OWN_LINES, cases, tcp_cases, upgrade_cases};
 use origin::origin;
 use play::{Step::Send, classes, plain, play};
 
@@ -120,11 +120,21 @@ fn tcp_connections_end_and_are_logged_alike() -> Outcome {
 }
 
 #[test]
+fn tcp_frontends_with_http_backends_behave_alike() -> Outcome {
+    require!("haproxy", "tandemd");
+    compare(
+        &upgrade_cases(),
+        " mode tcp\n timeout client 2s\n timeout server 2s\n",
+    )
+}
+
+#[test]
 fn queues_and_limits_are_logged_alike() -> Outcome {
     require!("haproxy", "tandemd");
     let origin = origin()?;
     let text = format!(
-        "frontend f\n bind {{in}}\n default_backend b\nbackend b\n timeout queue 600ms\n server s1 127.0.0.1:{origin} maxconn 1\n"
+        "frontend f\n bind {{in}}\n default_backend b\nbackend b\n timeout queue 600ms\n server s1 127.0.0.1:{origin} maxconn 1\n\
+         frontend patient\n bind {{in2}}\n default_backend held\nbackend held\n timeout server 6s\n timeout queue 15s\n server s1 127.0.0.1:{origin} maxconn 1\n"
     );
     let mut differences = Differences::default();
     let results = BOTH.map(|which| -> Outcome<Done> {
@@ -140,23 +150,25 @@ fn queues_and_limits_are_logged_alike() -> Outcome {
         )?;
         let mut lines = side.wait_lines("/second", 1)?;
         let _ = first.shutdown(Shutdown::Both);
-        // Those that wait get their turn in order.
         side.wait_lines("/silent", 1)?;
+        // Those that wait get their turn in order; the place is held until all wait.
+        let mut holder = connect(side.second)?;
+        holder.write_all(b"GET /silent/2 HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        side.wait_stat("held", "s1", "scur", "1")?;
         let mut waiting = Vec::new();
-        for path in ["/slow/3", "/4", "/5"] {
-            let mut stream = side.connect()?;
+        for path in ["/3", "/4", "/5"] {
+            let mut stream = connect(side.second)?;
             let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes())?;
             waiting.push(stream);
-            let before = (waiting.len() - 1).to_string();
-            side.wait_stat("b", "s1", "scur", "1")?;
-            side.wait_stat("b", "BACKEND", "qcur", &before)?;
+            side.wait_stat("held", "BACKEND", "qcur", &waiting.len().to_string())?;
         }
+        let _ = holder.shutdown(Shutdown::Both);
         for mut stream in waiting {
             let got = String::from_utf8_lossy(&read_all(&mut stream)).into_owned();
             ensure!(got.starts_with("HTTP/1.1 200"), "{which:?} answered {got}");
         }
-        for path in ["/slow/3", "/4", "/5"] {
+        for path in ["/3", "/4", "/5"] {
             lines.extend(side.wait_lines(&format!("GET {path} "), 1)?);
         }
         Ok((

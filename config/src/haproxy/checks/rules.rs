@@ -237,10 +237,7 @@ fn connect(
                     return None;
                 }
             }
-            "via-socks4" => {
-                cx.not_yet(word.span, "connect … via-socks4");
-                return None;
-            }
+            "via-socks4" => connect.via_socks4 = true,
             _ => {
                 cx.unknown(word, "after 'connect'", WORDS);
                 return None;

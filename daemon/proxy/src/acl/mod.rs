@@ -247,6 +247,16 @@ impl Condition {
     }
 
     /// Whether it holds.
+    /// Whether a test looks at the request's head.
+    pub fn reads_request(&self) -> bool {
+        let mut terms = self.groups.iter().flatten();
+        terms.any(|term| {
+            let mut tests = term.acl.tests.iter();
+            tests.any(|test| test.expression.reads_request())
+        })
+    }
+
+    /// Whether it holds.
     pub fn holds(&self, view: &View<'_>) -> bool {
         let found = self.groups.iter().any(|group| {
             group

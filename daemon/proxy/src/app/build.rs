@@ -83,6 +83,10 @@ pub struct FrontendRuntime {
     pub accepts_invalid: bool,
     /// `option http-restrict-req-hdr-names`.
     pub header_names: HeaderNames,
+    /// `option http-use-proxy-header`.
+    pub uses_proxy_header: bool,
+    /// `option http-drop-response-trailers`.
+    pub drops_trailers: bool,
     /// `option http-buffer-request`.
     pub buffers_request: bool,
     /// `option idle-close-on-response`.
@@ -133,6 +137,8 @@ pub struct BackendRuntime {
     pub name_header: Option<Vec<u8>>,
     /// `option accept-invalid-http-response`.
     pub accepts_invalid: bool,
+    /// `option http-drop-request-trailers`.
+    pub drops_trailers: bool,
     /// `option http-restrict-req-hdr-names`; in a `listen` the front half has done it already.
     pub header_names: HeaderNames,
     /// `option persist`: a server that is down is tried if the client's cookie names it.
@@ -257,6 +263,8 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 ignores_probes: proxy.http_ignore_probes,
                 accepts_invalid: proxy.accept_invalid_request,
                 header_names: proxy.header_names,
+                uses_proxy_header: proxy.use_proxy_header,
+                drops_trailers: proxy.drop_response_trailers,
                 buffers_request: proxy.http_buffer_request,
                 idle_close_on_response: proxy.idle_close_on_response,
             })
@@ -568,6 +576,7 @@ fn backend_runtime(
         prefer_last_server: proxy.prefer_last_server,
         abortonclose: proxy.abortonclose,
         accepts_invalid: proxy.accept_invalid_response,
+        drops_trailers: proxy.drop_request_trailers,
         header_names: proxy.header_names,
     }
 }

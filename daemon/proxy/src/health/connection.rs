@@ -85,6 +85,8 @@ pub(super) struct Wishes<'a> {
     pub(super) tls: Option<&'a CheckTls>,
     /// A PROXY header goes first, as the server's `send-proxy…` says it if it says it.
     pub(super) send_proxy: Option<Option<&'a SendProxy>>,
+    /// Through the server's SOCKS proxy.
+    pub(super) via_socks4: bool,
     /// Close in order.
     pub(super) linger: bool,
     /// Until when it must be connected.
@@ -121,12 +123,22 @@ pub(super) async fn open(
             };
         }
     };
-    let connected = timeout_at(wishes.connect_until, connect_tcp(server, to)).await;
+    let proxy = server.config.socks4.filter(|_| wishes.via_socks4);
+    let next = proxy.unwrap_or(to);
+    let connected = timeout_at(wishes.connect_until, connect_tcp(server, next)).await;
     let mut stream = match connected {
         Err(_) => return Err(Outcome::new("L4TOUT", "")),
         Ok(Err(error)) => return Err(failed(&error)),
         Ok(Ok(stream)) => stream,
     };
+    if proxy.is_some() {
+        let asking = crate::server::ask_socks(&mut stream, to);
+        match timeout_at(wishes.connect_until, asking).await {
+            Err(_) => return Err(Outcome::new("L4TOUT", "")),
+            Ok(Err(error)) => return Err(Outcome::new("SOCKERR", error.to_string())),
+            Ok(Ok(())) => {}
+        }
+    }
     if !wishes.linger {
         // A reset at the end leaves no sockets behind in TIME_WAIT.
         let _ = stream.set_zero_linger();

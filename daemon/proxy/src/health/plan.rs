@@ -77,6 +77,8 @@ pub(super) struct Connect {
     pub(super) send_proxy: bool,
     pub(super) tls: bool,
     pub(super) linger: bool,
+    /// Through the server's SOCKS proxy.
+    pub(super) via_socks4: bool,
     /// As the configuration says it, for the connectors.
     pub(super) options: CheckConnect,
 }
@@ -391,6 +393,7 @@ impl Compiler<'_, '_> {
             send_proxy: written.send_proxy,
             tls: written.tls,
             linger: written.linger,
+            via_socks4: written.via_socks4,
             options: written.clone(),
         })
     }

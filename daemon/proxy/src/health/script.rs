@@ -186,6 +186,8 @@ impl Run<'_> {
                 true => Some(None),
                 false => (sends && plan.by_server).then_some(own.send_proxy.as_ref()),
             },
+            via_socks4: plan.via_socks4
+                || plan.by_server && own.check.as_ref().is_some_and(|check| check.via_socks4),
             linger: plan.linger,
             connect_until: site.limits.connect_until(Instant::now()),
             handshake: site.limits.handshake(),

@@ -2,6 +2,7 @@
 //!
 //! HAProxy's manual, `cookie`; the letters are those of "8.5. Session state at disconnection".
 
+mod dynamic;
 mod rules;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use crate::http::Head;
 use crate::state::{Backend, Server, ServerId, Usability};
 use crate::txn::Transaction;
 
+use dynamic::DynamicCookies;
 pub use rules::{Persist, ServerRules, server_rules};
 
 /// A backend's cookie, compiled.
@@ -21,6 +23,7 @@ pub struct CookiePersistence {
     config: CookieConfig,
     name: Vec<u8>,
     servers: HashMap<Vec<u8>, ServerId>,
+    dynamic: Option<DynamicCookies>,
     /// What follows the value: path, domain and so on.
     tail: String,
 }
@@ -52,7 +55,12 @@ pub fn persistence(proxy: &ProxyConfig, backend: &Backend) -> Option<CookiePersi
         tail.push_str("; ");
         tail.push_str(attribute);
     }
+    let key = proxy
+        .dynamic_cookie_key
+        .as_deref()
+        .filter(|_| config.dynamic);
     Some(CookiePersistence {
+        dynamic: key.map(|key| DynamicCookies::new(key, &backend.servers)),
         name: config.name.clone().into_bytes(),
         config,
         servers,
@@ -166,7 +174,10 @@ impl CookiePersistence {
             txn.persistence = crate::txn::PersistenceState::default();
             return None;
         }
-        let server = self.servers.get(key).copied();
+        let server = match (self.servers.get(key), &self.dynamic) {
+            (None, Some(dynamic)) => dynamic.find(key),
+            (server, _) => server.copied(),
+        };
         txn.cookie_letters[0] = if server.is_some() { b'V' } else { b'I' };
         server
     }
@@ -192,7 +203,12 @@ impl CookiePersistence {
     /// Edits the answer's cookies and sets the fourth letter.
     pub fn response(&self, txn: &mut Transaction, server: &Server) {
         txn.cookie_letters[1] = b'N';
-        let key = server.config.cookie.as_deref().map(str::as_bytes);
+        let made = match (&server.config.cookie, &self.dynamic) {
+            (None, Some(dynamic)) => dynamic.of(server),
+            _ => None,
+        };
+        let own = server.config.cookie.as_deref().map(str::as_bytes);
+        let key = own.or(made.as_deref());
         self.rewrite(txn, key);
         if self.config.mode == CookieMode::Passive && txn.cookie_letters[1] == b'N' {
             txn.cookie_letters[1] = 0;

@@ -247,6 +247,7 @@ fn poll_answer(
                 x.down_written = 0;
                 typed::take_answer_trailers(x);
                 if relay.chunked {
+                    x.settle_trailers();
                     end_chunks_with(&mut x.down, &x.response_trailers);
                 }
                 end_stream(c, x, relay);
@@ -282,10 +283,11 @@ fn poll_answer(
 }
 
 /// Tells a client's stream of HTTP/2 that what is about to be written is all.
-fn end_stream(c: &mut Connection, x: &Exchange, relay: &Relay) {
+fn end_stream(c: &mut Connection, x: &mut Exchange, relay: &Relay) {
     if relay.ended
         && let Some(stream) = c.client.http2()
     {
+        x.settle_trailers();
         stream.end_with_next_write(&x.response_trailers);
     }
 }
@@ -313,6 +315,9 @@ fn fill(x: &mut Exchange, relay: &mut Relay) -> Result<(), Termination> {
         if relay.body.is_done() {
             relay.ended = true;
             if relay.chunked {
+                if x.drops_response_trailers {
+                    x.response_trailers.clear();
+                }
                 end_chunks_with(&mut x.down, &x.response_trailers);
             }
         }

@@ -47,6 +47,10 @@ pub struct Exchange {
     pub request_trailers: Head,
     /// Trailer fields of the answer that go on to the client; the same with the sides exchanged.
     pub response_trailers: Head,
+    /// Whether the server gets no trailers (`option http-drop-request-trailers`).
+    pub drops_request_trailers: bool,
+    /// Whether the client gets no trailers (`option http-drop-response-trailers`).
+    pub drops_response_trailers: bool,
     /// The request's body as far as it was read.
     pub request_body: BodyDecoder,
     /// Whether some of the request's body is gone from our hands: then it cannot be sent again.
@@ -114,6 +118,8 @@ impl Exchange {
             facts: NO_FACTS,
             request_trailers: Head::default(),
             response_trailers: Head::default(),
+            drops_request_trailers: false,
+            drops_response_trailers: false,
             request_body: BodyDecoder::new(BodyLength::None),
             body_consumed: false,
             keeps_body: false,
@@ -162,6 +168,16 @@ impl Exchange {
         });
     }
 
+    /// Takes the trailers away that are not to be passed on.
+    pub fn settle_trailers(&mut self) {
+        if self.drops_request_trailers {
+            self.request_trailers.clear();
+        }
+        if self.drops_response_trailers {
+            self.response_trailers.clear();
+        }
+    }
+
     /// Makes it fresh where it stands: it is large, and a new one moved over it costs more than all that it does. Every field is
     /// named, so that none is forgotten.
     fn reset(&mut self) {
@@ -170,6 +186,8 @@ impl Exchange {
             facts,
             request_trailers,
             response_trailers,
+            drops_request_trailers,
+            drops_response_trailers,
             request_body,
             body_consumed,
             keeps_body,
@@ -204,6 +222,7 @@ impl Exchange {
         *facts = NO_FACTS;
         *request_trailers = Head::default();
         *response_trailers = Head::default();
+        (*drops_request_trailers, *drops_response_trailers) = (false, false);
         *request_body = BodyDecoder::new(BodyLength::None);
         (*body_consumed, *keeps_body) = (false, false);
         *avoid = None;

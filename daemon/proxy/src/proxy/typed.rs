@@ -136,6 +136,7 @@ pub(super) fn is_to_http2(x: &mut Exchange) -> bool {
 /// Tells a server's stream that what is about to be written is all; says whether its end is still owed.
 pub(super) fn end_request(x: &mut Exchange) -> bool {
     let is_done = x.request_done();
+    x.settle_trailers();
     match x
         .server
         .as_mut()

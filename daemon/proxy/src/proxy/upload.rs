@@ -147,6 +147,7 @@ fn push_kept(x: &mut Exchange) {
     }
     push_chunk(&mut x.up, &x.txn.body);
     if x.request_done() {
+        x.settle_trailers();
         end_chunks_with(&mut x.up, &x.request_trailers);
     }
 }
@@ -554,6 +555,7 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
         c.input.consume(used);
         if x.request_body.is_done() {
             if x.chunks_up {
+                x.settle_trailers();
                 end_chunks_with(&mut x.up, &x.request_trailers);
             }
             return Ok(());
@@ -577,6 +579,7 @@ fn end_body(c: &mut Connection, x: &mut Exchange) {
         stream.take_trailers(&mut x.request_trailers);
     }
     if x.chunks_up {
+        x.settle_trailers();
         end_chunks_with(&mut x.up, &x.request_trailers);
     }
 }

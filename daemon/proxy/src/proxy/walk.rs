@@ -59,6 +59,10 @@ async fn walk(
 
 async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let front = Arc::clone(&c.front);
+    content_rules(c, x, &front.rules).await?;
+    if front.uses_proxy_header {
+        x.txn.is_to_proxy = !matches!(x.txn.request.target().first(), Some(b'/' | b'*') | None);
+    }
     if front.buffers_request {
         body::wait_for_all(c, x).await?;
     }
@@ -75,6 +79,9 @@ async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termi
     let Some(back) = x.back.clone() else {
         return Ok(());
     };
+    if let Some(rules) = &back.rules {
+        content_rules(c, x, rules).await?;
+    }
     if back.buffers_request {
         body::wait_for_all(c, x).await?;
     }
@@ -82,6 +89,29 @@ async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termi
         apply(c, x, rules, back.stats.as_ref()).await?;
     }
     restrict_names(x, back.header_names, &back.pages)
+}
+
+/// `tcp-request content`, which HAProxy evaluates for each request of a connection, before the rules of HTTP.
+async fn content_rules(
+    c: &mut Connection,
+    x: &mut Exchange,
+    rules: &CompiledRules,
+) -> Result<(), Termination> {
+    if !rules.has_tcp_content() {
+        return Ok(());
+    }
+    let now_us = c.now_us();
+    let mut context = Context {
+        session: &c.session,
+        txn: &mut x.txn,
+        now_us,
+        environment: &c.app.environment,
+    };
+    let verdict = rules.tcp_content(&mut context);
+    if matches!(verdict, Verdict::Close { .. }) {
+        c.front.frontend.counters.denied_requests.increment();
+    }
+    settle(c, x, verdict).await
 }
 
 /// `option http-restrict-req-hdr-names`, which comes after the rules.
@@ -176,7 +206,7 @@ fn with_answer(x: &mut Exchange, answer: Box<Answer>) -> Termination {
 
 async fn settle(c: &mut Connection, x: &mut Exchange, verdict: Verdict) -> Result<(), Termination> {
     match verdict {
-        Verdict::Continue | Verdict::WaitForBody { .. } => Ok(()),
+        Verdict::Continue | Verdict::WaitForBody { .. } | Verdict::SwitchToHttp => Ok(()),
         Verdict::Tarpit(answer) => {
             // Manual, `timeout tarpit`: the connect timeout where it is not set.
             let timeouts = &c.front.timeouts;
@@ -234,7 +264,13 @@ fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Terminatio
     let Some(back) = back else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
+    let is_http = back.backend.http;
     enter_backend(c, x, back, now_us);
+    if !is_http {
+        // A later request of a tcp frontend's connection may come here. HAProxy says nothing to the client either.
+        x.answered = true;
+        return Err(Termination::new(Cause::Internal, Stage::Request));
+    }
     Ok(())
 }
 
@@ -253,6 +289,8 @@ pub(super) fn enter_backend(
         counters.requests_total.increment();
     }
     x.counted_backend = true;
+    x.drops_request_trailers = back.drops_trailers;
+    x.drops_response_trailers = c.front.drops_trailers;
     c.entry.set_target(Some(back.backend.id.0), None);
     x.txn.backend = Some(Arc::clone(&back.backend));
     x.back = Some(back);

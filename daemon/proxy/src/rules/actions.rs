@@ -58,7 +58,8 @@ pub(super) enum Action {
     Allow,
     /// `expect-proxy layer4`: of `tcp-request connection` alone.
     ExpectProxy,
-    Auth(Reply),
+    /// The challenges of a server and of a proxy (`option http-use-proxy-header`).
+    Auth(Box<[Reply; 2]>),
     ChangeList(NamedList, ListChange),
     Capture {
         expression: Expression,
@@ -91,6 +92,7 @@ pub(super) enum Action {
     SetVariable(String, Expression),
     SetVariableFormat(String, LogFormat),
     SilentDrop,
+    SwitchToHttp,
     Tarpit(Reply),
     UnsetVariable(String),
     WaitForBody(std::time::Duration, u64),
@@ -234,7 +236,14 @@ impl Action {
                 );
                 return Outcome::Verdict(Verdict::Tarpit(Box::new(answer)));
             }
-            Self::Return(reply) | Self::Auth(reply) => {
+            Self::Auth(replies) => {
+                let reply = &replies[usize::from(context.txn.is_to_proxy)];
+                let stage = stage(side);
+                let answer = reply.answer(rules, &context.view(), AnswerKind::Local, local(stage));
+                return Outcome::Verdict(Verdict::Answer(Box::new(answer)));
+            }
+            Self::SwitchToHttp => return Outcome::Verdict(Verdict::SwitchToHttp),
+            Self::Return(reply) => {
                 let stage = stage(side);
                 let answer = reply.answer(rules, &context.view(), AnswerKind::Local, local(stage));
                 return Outcome::Verdict(Verdict::Answer(Box::new(answer)));

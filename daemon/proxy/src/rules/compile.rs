@@ -113,6 +113,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("set-var-fmt", ALL, |w, c, _| Ok(Action::SetVariableFormat(w.variable()?, w.format(c)?))),
     row!("silent-drop", ALL | 4, |_, _, _| Ok(Action::SilentDrop)),
     row!("strict-mode", BOTH, |w, _, _| w.next("'on' or 'off'").map(|_| Action::Nothing)),
+    row!("switch-mode", 8, switch_mode),
     row!("tarpit", 1, |w, c, _| Ok(Action::Tarpit(reply(w, c, 500)?))),
     row!("unset-var", ALL, |w, _, _| Ok(Action::UnsetVariable(w.variable()?))),
     row!("wait-for-body", 1, wait_for_body),
@@ -126,7 +127,7 @@ const NOT_YET: &[&str] = &[
     "early-hint", "expect-netscaler-cip", "normalize-uri", "pause", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0",
     "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst", "set-dst-port",
     "set-fc-mark", "set-fc-tos", "set-mark", "set-retries", "set-src",
-    "set-src-port", "set-timeout", "set-tos", "switch-mode", "track-sc0", "track-sc1", "track-sc2", "use-service",
+    "set-src-port", "set-timeout", "set-tos", "track-sc0", "track-sc1", "track-sc2", "use-service",
 ];
 
 /// All words of the table.
@@ -283,6 +284,7 @@ impl Compiler<'_> {
                 self.rules.tcp_connection.push(rule);
             }
         }
+        self.rules.inspect_delay = proxy.inspect_delay;
         for line in &proxy.tcp_request_content {
             let line = skip_word(line, &["content", "session"]);
             // Heads are always waited for, so that the delay has nothing to add.
@@ -532,7 +534,7 @@ fn length(words: &mut Words<'_>) -> Result<usize, Diagnostic> {
     words.number("a length")
 }
 
-/// `auth [realm R]`: 401 with a challenge (RFC 9110 11.6.1).
+/// `auth [realm R]`: 401, or 407, with a challenge (RFC 9110 11.6.1).
 fn auth(
     words: &mut Words<'_>,
     compiler: &mut Compiler<'_>,
@@ -543,12 +545,44 @@ fn auth(
     } else {
         compiler.scope.proxy.name.text.clone()
     };
-    let mut reply = Reply::page(401);
-    reply.headers.push((
-        b"www-authenticate".to_vec(),
-        LogFormat::literal(challenge(&realm).as_bytes()),
-    ));
-    Ok(Action::Auth(reply))
+    let reply = |status, header: &[u8]| {
+        let mut reply = Reply::page(status);
+        let challenge = LogFormat::literal(challenge(&realm).as_bytes());
+        reply.headers.push((header.to_vec(), challenge));
+        reply
+    };
+    Ok(Action::Auth(Box::new([
+        reply(401, b"www-authenticate"),
+        reply(407, b"proxy-authenticate"),
+    ])))
+}
+
+/// `switch-mode http [proto h1|h2]`; which version the client speaks shows in its first bytes.
+fn switch_mode(
+    words: &mut Words<'_>,
+    compiler: &mut Compiler<'_>,
+    _: Place,
+) -> Result<Action, Diagnostic> {
+    let refuse = |word: &Word, message: String| {
+        Diagnostic::error(DiagnosticKind::InvalidValue, word.span, message)
+    };
+    let mode = words.next("'http'")?;
+    if mode.text != "http" {
+        let message = format!("'switch-mode' expects 'http', not '{}'", mode.text);
+        return Err(refuse(mode, message));
+    }
+    if !compiler.scope.proxy.kind.is_frontend() {
+        let message = "'switch-mode' needs a proxy with frontend capability".to_owned();
+        return Err(refuse(mode, message));
+    }
+    if words.take("proto") {
+        let proto = words.next("'h1' or 'h2'")?;
+        if !matches!(proto.text.as_str(), "h1" | "h2") {
+            let message = format!("'proto' expects 'h1' or 'h2', not '{}'", proto.text);
+            return Err(refuse(proto, message));
+        }
+    }
+    Ok(Action::SwitchToHttp)
 }
 
 /// The value of `WWW-Authenticate`.

@@ -10,6 +10,7 @@ mod redirect;
 mod reply;
 
 use bytes::Bytes;
+use std::time::Duration;
 
 use crate::acl::{self, Condition};
 use crate::http::Head;
@@ -57,12 +58,14 @@ pub enum Verdict {
     /// Read of the request's body first, then go on with [`CompiledRules::resume`].
     WaitForBody {
         /// How long at most.
-        within: std::time::Duration,
+        within: Duration,
         /// How many bytes are enough; 0 for all.
         at_least: u64,
         /// The rule that comes next.
         next: usize,
     },
+    /// `switch-mode http`: the stream is HTTP from here on.
+    SwitchToHttp,
     /// Send this instead.
     Answer(Box<Answer>),
     /// Send this after `timeout tarpit`.
@@ -144,6 +147,7 @@ struct CookieCapture {
 pub struct CompiledRules {
     tcp_connection: Vec<Rule>,
     tcp_content: Vec<Rule>,
+    inspect_delay: Option<Duration>,
     request: Vec<Rule>,
     response: Vec<Rule>,
     backends: Vec<(Option<Condition>, Target)>,
@@ -189,6 +193,21 @@ impl CompiledRules {
             }
         }
         entrance
+    }
+
+    /// How long a stream's first bytes are waited for where `tcp-request content` looks at them.
+    pub fn inspect_delay(&self) -> Option<Duration> {
+        let mut conditions = self
+            .tcp_content
+            .iter()
+            .filter_map(|rule| rule.condition.as_ref());
+        self.inspect_delay
+            .filter(|_| conditions.any(Condition::reads_request))
+    }
+
+    /// Whether there are rules of `tcp-request session` or `content`.
+    pub fn has_tcp_content(&self) -> bool {
+        !self.tcp_content.is_empty()
     }
 
     /// `tcp-request session` and `content`.

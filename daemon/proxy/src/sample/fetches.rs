@@ -77,9 +77,9 @@ static TABLE: &[FetchRow] = &[
     row!("hostname", [], 0, Text, |_, v, f| one(f, Some(Value::text(v.environment.node.as_bytes())))),
     row!("http_auth", [Users], 1, Bool, |a, v, f| one(f, Some(Value::Bool(authenticate(a, v).is_some())))),
     row!("http_auth_group", [Users], 1, Text, |a, v, f| { for group in authenticate(a, v).unwrap_or(&[]) { if f(Value::text(group.as_bytes())) { return; } } }),
-    row!("http_auth_pass", [], 0, Text, |_, v, f| one(f, credentials(&v.txn.request).map(|found| Value::owned(found.1)))),
-    row!("http_auth_type", [], 0, Text, |_, v, f| one(f, v.txn.request.header(b"authorization").map(|found| Value::text(&found[..memchr::memchr(b' ', found).unwrap_or(found.len())])))),
-    row!("http_auth_user", [], 0, Text, |_, v, f| one(f, credentials(&v.txn.request).map(|found| Value::owned(found.0)))),
+    row!("http_auth_pass", [], 0, Text, |_, v, f| one(f, own_credentials(v).map(|found| Value::owned(found.1)))),
+    row!("http_auth_type", [], 0, Text, |_, v, f| one(f, v.txn.request.header(authorization(v)).map(|found| Value::text(&found[..memchr::memchr(b' ', found).unwrap_or(found.len())])))),
+    row!("http_auth_user", [], 0, Text, |_, v, f| one(f, own_credentials(v).map(|found| Value::owned(found.0)))),
     row!("int", [Int], 1, Int, |a, _, f| one(f, Some(Value::Int(a[0].as_int())))),
     row!("ipv4", [Text], 1, Address, |a, _, f| one(f, a[0].as_text().parse().ok().map(Value::Address))),
     row!("ipv6", [Text], 1, Address, |a, _, f| one(f, a[0].as_text().parse().ok().map(Value::Address))),
@@ -511,7 +511,24 @@ fn response_version<'a>(view: &View<'a>) -> Value<'a> {
 
 /// User and password of a Basic `Authorization` header (RFC 7617).
 pub(crate) fn credentials(head: &Head) -> Option<(Vec<u8>, Vec<u8>)> {
-    let value = head.header(b"authorization")?;
+    credentials_in(head, b"authorization")
+}
+
+/// The field in which a request shows who it comes from.
+fn authorization(view: &View<'_>) -> &'static [u8] {
+    if view.txn.is_to_proxy {
+        b"proxy-authorization"
+    } else {
+        b"authorization"
+    }
+}
+
+fn own_credentials(view: &View<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    credentials_in(&view.txn.request, authorization(view))
+}
+
+fn credentials_in(head: &Head, field: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = head.header(field)?;
     let at = memchr::memchr(b' ', value)?;
     if !value[..at].eq_ignore_ascii_case(b"basic") {
         return None;
@@ -535,7 +552,7 @@ fn authenticate<'a>(arguments: &'a [Argument], view: &View<'a>) -> Option<&'a [S
     let Argument::Users(list) = arguments.first()? else {
         return None;
     };
-    let (user, password) = credentials(&view.txn.request)?;
+    let (user, password) = own_credentials(view)?;
     let mut groups = None;
     for (name, wanted, _, memberships) in &list.users {
         let same = same_secret(&user, name.as_bytes()) & same_secret(&password, wanted.as_bytes());

@@ -55,6 +55,28 @@ pub struct Expression {
     converters: Vec<(&'static ConverterRow, Vec<Argument>)>,
 }
 
+/// What the names of fetches begin with that look at a request's head.
+const OF_THE_REQUEST: [&str; 9] = [
+    "base",
+    "cook",
+    "hdr",
+    "http_auth",
+    "method",
+    "path",
+    "query",
+    "req",
+    "url",
+];
+
+impl Expression {
+    /// Whether it looks at the request's head.
+    pub fn reads_request(&self) -> bool {
+        OF_THE_REQUEST
+            .iter()
+            .any(|start| self.fetch.name.starts_with(start))
+    }
+}
+
 impl std::fmt::Debug for Expression {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Expression({})", self.fetch.name)

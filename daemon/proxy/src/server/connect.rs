@@ -194,7 +194,8 @@ async fn connect_tcp(
             first + (connector.next_port.fetch_add(1, Relaxed) % ports) as u16
         };
         let outcome = async {
-            let socket = open_socket(config, address, Some(session), port)?;
+            let next = config.socks4.unwrap_or(address);
+            let socket = open_socket(config, next, Some(session), port)?;
             if connector.keepalive {
                 socket.set_keepalive(true)?;
             }
@@ -204,7 +205,11 @@ async fn connect_tcp(
             if let Some(bytes) = connector.buffers[1] {
                 socket.set_send_buffer_size(bytes)?;
             }
-            socket.connect(address).await
+            let mut stream = socket.connect(next).await?;
+            if config.socks4.is_some() {
+                super::socks::ask(&mut stream, address).await?;
+            }
+            Ok::<_, io::Error>(stream)
         }
         .await;
         match outcome {

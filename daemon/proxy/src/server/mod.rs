@@ -7,6 +7,7 @@ mod proxy_header;
 mod queue;
 mod retry;
 mod shared;
+mod socks;
 
 pub use connect::{
     ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
@@ -17,3 +18,4 @@ pub use proxy_header::{check_header, proxy_header};
 pub use queue::{Admission, Slot, Ticket};
 pub use retry::RetryOn;
 pub use shared::{open_shared, take_shared};
+pub use socks::ask as ask_socks;

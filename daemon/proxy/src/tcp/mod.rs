@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::rdp_cookie;
+use crate::http1::{Parsed, parse_request};
+use crate::http2::PREFACE;
 use crate::net::{BUFFER_BYTES, Buffer, Splice, Stream, poll_write_all};
 use crate::persistence::Persist;
 use crate::proxy::{
@@ -24,11 +26,26 @@ const FULL_READS_BEFORE_LARGE: u32 = 2;
 /// A read this short ends the bulk.
 const SHORT_READ_BYTES: usize = 4 << 10;
 
-/// Serves a client's connection in TCP mode.
-pub async fn serve(mut c: Connection) {
+/// What became of a client's stream that did not fail.
+enum Flow {
+    /// It was relayed to its end.
+    Relayed,
+    /// It is HTTP from here on: its backend, or a rule, says so.
+    Http,
+}
+
+/// Serves a client's connection in TCP mode. It comes back if it is HTTP from there on.
+pub async fn serve(mut c: Box<Connection>) -> Option<Box<Connection>> {
     let mut x = Exchange::take();
     x.txn.timings.start_us = c.since_us;
-    let end = stream(&mut c, &mut x).await;
+    let end = match stream(&mut c, &mut x).await {
+        Ok(Flow::Http) => {
+            x.give_back();
+            return Some(c);
+        }
+        Ok(Flow::Relayed) => Ok(()),
+        Err(end) => Err(end),
+    };
     x.server = None;
     x.slot = None;
     x.txn.termination = end.err().unwrap_or_default();
@@ -45,6 +62,7 @@ pub async fn serve(mut c: Connection) {
         back.backend.counters.sessions.leave();
     }
     x.give_back();
+    None
 }
 
 fn count_abort(txn: &Transaction, cause: Cause) {
@@ -58,9 +76,12 @@ fn count_abort(txn: &Transaction, cause: Cause) {
     }
 }
 
-async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let now_us = c.now_us();
+async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Termination> {
     let front = Arc::clone(&c.front);
+    if let Some(within) = front.rules.inspect_delay() {
+        inspect(c, x, within).await?;
+    }
+    let now_us = c.now_us();
     let mut context = RuleContext {
         session: &c.session,
         txn: &mut x.txn,
@@ -69,6 +90,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     };
     match front.rules.tcp_content(&mut context) {
         Verdict::Continue | Verdict::WaitForBody { .. } => {}
+        Verdict::SwitchToHttp => return Ok(Flow::Http),
         Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
         Verdict::Close { termination, .. } => {
             front.frontend.counters.denied_requests.increment();
@@ -88,6 +110,9 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
+    if back.backend.http {
+        return Ok(Flow::Http);
+    }
     let counters = &back.backend.counters;
     counters.sessions.enter();
     counters.sessions_total.increment();
@@ -111,7 +136,44 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
         return Err(Termination::new(Cause::Internal, Stage::Connect));
     };
     c.entry.set_stage(SessionStage::Data);
-    relay(c, &mut x.txn, &mut server, &back).await
+    relay(c, &mut x.txn, &mut server, &back).await?;
+    Ok(Flow::Relayed)
+}
+
+/// Reads what `tcp-request content` looks at, which stays where it is: a request's whole head, or enough to see that none
+/// comes. Of HTTP/2 only the preface is looked at (manual, 4: "HTTP/2 upgrade").
+async fn inspect(
+    c: &mut Connection,
+    x: &mut Exchange,
+    within: Duration,
+) -> Result<(), Termination> {
+    c.timer.set(c.now_us(), Some(within));
+    loop {
+        let data = c.input.data();
+        if data.starts_with(PREFACE) {
+            x.txn.request.load_request(data, 0..3, 4..5, 1);
+            return Ok(());
+        }
+        let parsed = match PREFACE.starts_with(data) {
+            true => Ok(Parsed::Partial),
+            false => parse_request(data, c.app.limits, &mut x.txn.request),
+        };
+        match parsed {
+            Ok(Parsed::Complete { .. }) => return Ok(()),
+            Ok(Parsed::Partial) if !c.input.is_full() => {}
+            Ok(Parsed::Partial) | Err(_) => break,
+        }
+        match c
+            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .await
+        {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) | Err(Interrupt::Timeout) => break,
+            Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
+        }
+    }
+    x.txn.request.clear();
+    Ok(())
 }
 
 /// Longest wait for a stream's first bytes where its key stands in them.
