@@ -3,7 +3,7 @@
 //! killed or flooded.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -100,8 +100,19 @@ struct Driver {
     requests: u64,
 }
 
-/// Serves a client's connection that speaks HTTP/2. What was read of it is in its buffer, the preface first.
-pub async fn serve(c: Connection) {
+/// Serves a client's connection that speaks HTTP/2. What was read of it is in its buffer, the preface first. What only its
+/// beginning needs is on the heap and gone while the connection lasts.
+pub fn serve(c: Connection) -> impl Future<Output = ()> {
+    let beginning = Box::pin(begin(c));
+    async move {
+        if let Some((mut driver, waker)) = beginning.await {
+            poll_fn(|task| driver.turn(task, &waker)).await;
+        }
+    }
+}
+
+/// Until both sides know each other's settings, or have given up; the driver's waker is with it.
+async fn begin(c: Connection) -> Option<(Box<Driver>, Waker)> {
     let Connection {
         app,
         front,
@@ -147,7 +158,7 @@ pub async fn serve(c: Connection) {
     drop(handshake);
     let Some(connection) = connection else {
         front.frontend.counters.request_errors.increment();
-        return;
+        return None;
     };
     let shared = Rc::new(Shared {
         app,
@@ -178,7 +189,7 @@ pub async fn serve(c: Connection) {
     driver.set_idle_timer();
     // What came with the preface is looked at in any case.
     driver.sends_next = true;
-    poll_fn(|task| driver.turn(task, &waker)).await;
+    Some((driver, waker))
 }
 
 impl Driver {

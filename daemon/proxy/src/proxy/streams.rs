@@ -130,6 +130,10 @@ impl Clerks {
     /// Takes a stream; gives its place, which is to be polled.
     pub(super) fn start(&mut self, job: Job, ready: &Arc<Ready>) -> usize {
         let number = self.free.pop().unwrap_or_else(|| {
+            if self.places.is_empty() {
+                // Most connections have one stream at a time.
+                self.places.reserve_exact(1);
+            }
             self.places.push(Place::new(ready, self.places.len()));
             self.places.len() - 1
         });
