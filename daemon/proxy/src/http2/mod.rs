@@ -18,7 +18,7 @@ pub use floods::{Flood, Floods};
 pub use head::{
     Refusal, request_from_head, request_into_head, response_from_head, response_into_head,
 };
-pub use server_stream::{Said, ServerStream, StreamPlace};
+pub use server_stream::{Said, ServerStream, StreamPlace, StreamPlaces};
 pub use settings::Settings;
 pub use watch::{Transport, Watch};
 pub use websocket::{asks_for_websocket, websocket_accept};

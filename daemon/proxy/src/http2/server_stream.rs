@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,22 +17,71 @@ use http::{Request, Response};
 use super::body::{Receiving, Sending, broken};
 use crate::http::Head;
 use crate::net::Buffer;
+use crate::state::Server;
+
+/// How many streams of a server's connection are in use. One without any counts as idle in its server's figures, if it is
+/// shared, for as long as it lives.
+#[derive(Debug)]
+pub struct StreamPlaces {
+    server: Arc<Server>,
+    live: Cell<usize>,
+    is_kept: Cell<bool>,
+    is_idle: Cell<bool>,
+}
+
+impl StreamPlaces {
+    /// Of a new connection.
+    pub fn new(server: &Arc<Server>) -> Rc<Self> {
+        Rc::new(Self {
+            server: Arc::clone(server),
+            live: Cell::new(0),
+            is_kept: Cell::new(false),
+            is_idle: Cell::new(false),
+        })
+    }
+
+    /// Streams in use.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    /// Whether the connection is there for further requests from now on.
+    pub fn set_kept(&self, is_kept: bool) {
+        self.is_kept.set(is_kept);
+        self.count();
+    }
+
+    fn count(&self) {
+        let is_idle = self.is_kept.get() && self.live.get() == 0;
+        if self.is_idle.replace(is_idle) == is_idle {
+            return;
+        }
+        let idle = &self.server.counters.idle_connections;
+        if is_idle {
+            idle.enter();
+        } else {
+            idle.leave();
+        }
+    }
+}
 
 /// A place among the streams of a server's connection; it is free again when dropped.
 #[derive(Debug)]
-pub struct StreamPlace(Rc<Cell<usize>>);
+pub struct StreamPlace(Rc<StreamPlaces>);
 
 impl StreamPlace {
     /// Takes a place.
-    pub fn take(places: &Rc<Cell<usize>>) -> Self {
-        places.set(places.get() + 1);
+    pub fn take(places: &Rc<StreamPlaces>) -> Self {
+        places.live.set(places.live.get() + 1);
+        places.count();
         Self(Rc::clone(places))
     }
 }
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.live.set(self.0.live.get() - 1);
+        self.0.count();
     }
 }
 

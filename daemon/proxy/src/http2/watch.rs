@@ -31,6 +31,7 @@ const MAX_CUT: usize = 64;
 /// Longest payload that is looked at.
 const MAX_PAYLOAD: usize = 32;
 
+const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 /// RFC 9113 7.
@@ -180,7 +181,7 @@ impl Watch {
         self.flood.get()
     }
 
-    /// Bytes written so far.
+    /// Bytes written so far; of a server's connection, bytes read, too.
     pub fn written(&self) -> u64 {
         self.written.get()
     }
@@ -257,7 +258,7 @@ impl Watch {
         let credit = match kind {
             // DATA with something in it (or the end of a stream), HEADERS, and acknowledgements of our settings.
             0 if length > 0 || is_ack => return,
-            1 => {
+            HEADERS => {
                 if stream > self.last_stream.get() {
                     self.last_stream.set(stream);
                     self.heads.set(self.heads.get() + 1);
@@ -265,11 +266,11 @@ impl Watch {
                 return;
             }
             4 if is_ack => return,
-            3 => {
+            RST_STREAM => {
                 self.cut(stream);
                 &self.reset_credit
             }
-            7 => {
+            GOAWAY => {
                 self.ended();
                 &self.idle_credit
             }
@@ -318,8 +319,7 @@ pub struct Transport {
     outgoing: Frames,
     is_shut: bool,
     drained: u64,
-    /// Whether the peer's frames are looked at; servers are trusted with theirs.
-    looks: bool,
+    is_server: bool,
 }
 
 impl Transport {
@@ -334,7 +334,7 @@ impl Transport {
             outgoing: Frames::behind(0),
             is_shut: false,
             drained: 0,
-            looks: true,
+            is_server: false,
         };
         (transport, watch)
     }
@@ -344,24 +344,25 @@ impl Transport {
         Rc::clone(&self.wire)
     }
 
-    /// A server's connection.
-    pub fn to_server(stream: Stream, clock: Clock) -> Self {
-        let (mut transport, _) = Self::new(stream, Buffer::default(), clock);
-        transport.looks = false;
+    /// A server's connection. Each request that it gets and each byte that it sends gives it credit.
+    pub fn to_server(stream: Stream, clock: Clock) -> (Self, Rc<Watch>) {
+        let (mut transport, watch) = Self::new(stream, Buffer::default(), clock);
+        transport.is_server = true;
+        transport.incoming = Frames::behind(0);
+        transport.outgoing = Frames::behind(PREFACE.len() as u32);
         // A server's connection ends with no last words to wait for.
         transport.drained = MAX_DRAINED;
-        transport
+        (transport, watch)
     }
 
     /// Our own frames: which streams were refused below us, and why the connection ends.
     fn wrote(&mut self, bytes: &[u8]) {
         let watch = &self.watch;
         watch.written.set(watch.written.get() + bytes.len() as u64);
-        if !self.looks {
-            return;
-        }
+        let is_server = self.is_server;
         self.outgoing
             .feed(bytes, |frame, payload| match frame.kind {
+                HEADERS if is_server => watch.finished(),
                 RST_STREAM => {
                     watch.cut(frame.stream);
                     if payload.starts_with(&PROTOCOL_ERROR) {
@@ -397,11 +398,11 @@ impl AsyncRead for Transport {
         } else {
             ready!(this.wire.poll_read(context, space))?;
         }
-        if this.looks {
-            let watch = &this.watch;
-            this.incoming
-                .feed(&space.filled()[old..], |frame, _| watch.frame(frame));
+        let (watch, bytes) = (&this.watch, &space.filled()[old..]);
+        if this.is_server {
+            watch.written.set(watch.written.get() + bytes.len() as u64);
         }
+        this.incoming.feed(bytes, |frame, _| watch.frame(frame));
         Poll::Ready(Ok(()))
     }
 }

@@ -345,7 +345,7 @@ async fn connection(
     // What a server offers must be known before a WebSocket is asked for.
     let settles = x.facts.upgrade;
     let settings = &c.app.http2_servers;
-    let clock = c.app.shared.clock;
+    let worker = &c.app.shared;
     let index = (!is_private(back.reuse, &server.config)).then_some(x.server_index);
     let outcome = {
         let Connection {
@@ -361,8 +361,10 @@ async fn connection(
         let connecting = async {
             let connection = crate::server::connect(&server, connector, session, &header).await?;
             if target == Target::Http && connector.speaks_http2(&connection.stream) {
-                return crate::server::open_shared(connection, index, settings, settles, clock)
-                    .await;
+                return crate::server::open_shared(
+                    connection, index, settings, settles, worker, &server,
+                )
+                .await;
             }
             Ok(connection)
         };

@@ -6,16 +6,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use config::haproxy::LogLevel;
+use h2::Reason;
 use h2::client::SendRequest;
 
 use super::pool::IDLE_LIMIT_US;
 use super::{ConnectError, ServerConnection};
-use crate::app::Clock;
-use crate::http2::{ServerStream, Settings, StreamPlace, Transport};
+use crate::app::Shared;
+use crate::http2::{Flood, ServerStream, Settings, StreamPlace, StreamPlaces, Transport};
 use crate::net::{Buffer, Stream};
+use crate::state::Server;
 
 /// Most shared connections that a thread keeps to one server.
 const MAX_SHARED_PER_SERVER: usize = 1_024;
@@ -25,7 +29,7 @@ struct SharedConnection {
     address: Option<SocketAddr>,
     is_secure: bool,
     /// Streams in use.
-    live: Rc<Cell<usize>>,
+    places: Rc<StreamPlaces>,
     /// Whether its transport is gone.
     closed: Rc<Cell<bool>>,
     /// When a stream was last taken, in microseconds.
@@ -59,7 +63,7 @@ pub fn take_shared(
                 continue;
             }
             let limit = max_streams.min(connection.requests.current_max_send_streams());
-            if connection.live.get() < limit {
+            if connection.places.live() < limit {
                 connection.used_us = now_us;
                 return Some(connection.stream(true));
             }
@@ -70,7 +74,7 @@ pub fn take_shared(
 
 impl SharedConnection {
     fn stream(&self, reused: bool) -> ServerConnection {
-        let place = StreamPlace::take(&self.live);
+        let place = StreamPlace::take(&self.places);
         let stream = ServerStream::new(self.requests.clone(), self.is_secure, place);
         ServerConnection {
             stream: Stream::Http2Server(Box::new(stream)),
@@ -89,14 +93,16 @@ pub async fn open_shared(
     index: Option<usize>,
     settings: &Settings,
     settles: bool,
-    clock: Clock,
+    worker: &Arc<Shared>,
+    server: &Arc<Server>,
 ) -> Result<ServerConnection, ConnectError> {
+    let clock = worker.clock;
     // Its reset would cut off all requests.
     connection.resets = false;
     let address = connection.address;
     let stream = std::mem::replace(&mut connection.stream, Stream::Taken);
     let is_secure = matches!(stream, Stream::TlsClient(_));
-    let transport = Transport::to_server(stream, clock);
+    let (transport, watch) = Transport::to_server(stream, clock);
     let (requests, mut connection) = settings
         .client_builder()
         .handshake::<_, Bytes>(transport)
@@ -105,12 +111,28 @@ pub async fn open_shared(
     let pings = settles.then(|| connection.ping_pong()).flatten();
     let closed = Rc::new(Cell::new(false));
     let is_closed = Rc::clone(&closed);
+    let places = StreamPlaces::new(server);
+    let (ends, worker, server) = (Rc::clone(&places), Arc::clone(worker), Arc::clone(server));
     // Ends when the transport does, or when no request and nobody who could send one is left.
     tokio::task::spawn_local(async move {
         let mut connection = pin!(connection);
-        // Its requests have been told why it ended.
-        let _ = poll_fn(|context| connection.as_mut().poll(context)).await;
+        // Its requests are told why it ended.
+        let flood = poll_fn(|context| {
+            let polled = connection.as_mut().poll(context);
+            if let Some(flood) = watch.flood() {
+                return Poll::Ready(Some(flood));
+            }
+            polled.map(|end| {
+                let error = end.err().filter(h2::Error::is_library)?;
+                (error.reason() == Some(Reason::ENHANCE_YOUR_CALM)).then(|| watch.closed_for())
+            })
+        })
+        .await;
         is_closed.set(true);
+        ends.set_kept(false);
+        if let Some(flood) = flood {
+            report(&worker, &server, flood);
+        }
     });
     if let Some(mut pings) = pings {
         // A server's settings come first of all (RFC 9113 3.4).
@@ -121,7 +143,7 @@ pub async fn open_shared(
         requests,
         address,
         is_secure,
-        live: Rc::new(Cell::new(0)),
+        places,
         closed,
         used_us: clock.now_us(),
     };
@@ -132,11 +154,30 @@ pub async fn open_shared(
                 all.resize_with(index + 1, Vec::new);
             }
             if all[index].len() < MAX_SHARED_PER_SERVER {
+                shared.places.set_kept(true);
                 all[index].push(shared);
             }
         });
     }
     Ok(first)
+}
+
+/// Counts and tells of a server's flood.
+fn report(worker: &Shared, server: &Server, flood: Flood) {
+    let Some(total) = worker.floods.count(flood, worker.clock.now_ms()) else {
+        return;
+    };
+    let Some(backend) = worker.backend(&server.backend) else {
+        return;
+    };
+    let text = format!(
+        "{}/{}: HTTP/2 connection closed: {} ({total} so far)",
+        server.backend,
+        server.name,
+        flood.name(),
+    );
+    let level = LogLevel::Warning;
+    worker.reports.tell(backend.config_index, level, &text);
 }
 
 /// Lets go of connections that were unused for too long; what is on its way on them still comes to its end.
@@ -145,7 +186,7 @@ pub(super) fn drop_idle_shared(now_us: u64) {
         for connections in all {
             connections.retain(|connection| {
                 !connection.closed.get()
-                    && (connection.live.get() > 0
+                    && (connection.places.live() > 0
                         || connection.used_us.saturating_add(IDLE_LIMIT_US) >= now_us)
             });
         }
