@@ -130,6 +130,17 @@ fn every_process_holds_only_the_rights_it_needs() -> Outcome {
             status(pid, "NoNewPrivs")? == "1",
             "{part:?} can gain rights"
         );
+        // Filters of system calls: what kills, and in the worker what is left.
+        let filters = match part {
+            Part::Worker => ("2", "2"),
+            Part::Control => ("2", "1"),
+            _ => ("0", "0"),
+        };
+        let mode = (status(pid, "Seccomp")?, status(pid, "Seccomp_filters")?);
+        ensure!(
+            (mode.0.as_str(), mode.1.as_str()) == filters,
+            "{part:?}: seccomp {mode:?}, not {filters:?}"
+        );
         if part == Part::Vrrp {
             continue;
         }
@@ -158,6 +169,18 @@ fn every_process_holds_only_the_rights_it_needs() -> Outcome {
     ensure!(
         std::fs::read_dir(format!("/proc/{}/cwd/", one(&node, Part::Worker)?))?.count() == 0,
         "the worker's directory is outside of its chroot"
+    );
+    node.main().wait_for_log("worker: confined to ", LIMIT)?;
+    // For a search of faults a worker can be left as it is.
+    let open = article::haproxy().replacen("global", "global\n    insecure-no-confinement", 1);
+    let worker = one(&node, Part::Worker)?;
+    node.rewrite(|files| files.haproxy = Some(open))?;
+    node.command("reload")?;
+    node.wait_replaced(Part::Worker, &[worker], LIMIT)?;
+    let worker = one(&node, Part::Worker)?;
+    ensure!(
+        status(worker, "Seccomp")? == "0",
+        "the worker is confined against the configuration"
     );
     Ok(())
 }

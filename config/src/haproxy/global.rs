@@ -68,6 +68,7 @@ const KEYWORDS: &[(&str, Action)] = &[
     ("httpclient.ssl.verify", Accepted("there is no HTTP client here")),
     ("httpclient.timeout.connect", Accepted("there is no HTTP client here")),
     ("insecure-fork-wanted", Accepted("commands are run by the supervisor, never by the worker")),
+    ("insecure-no-confinement", Do(|g, args, cx| flag(&mut g.insecure_no_confinement, args, cx))),
     ("insecure-setuid-wanted", Accepted("the worker keeps no rights")),
     ("issuers-chain-path", NotYet),
     ("localpeer", NotYet),

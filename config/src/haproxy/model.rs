@@ -119,6 +119,8 @@ pub struct Global {
     pub external_check: Option<ExternalCheckEnvironment>,
     /// `hard-stop-after`.
     pub hard_stop_after: Option<Duration>,
+    /// `insecure-no-confinement` (ours): the worker keeps its files and system calls, for a search of faults.
+    pub insecure_no_confinement: bool,
     /// `maxconnrate`: connections a second, 0 for no limit.
     pub max_connection_rate: u32,
     /// `maxsessrate`: sessions a second, 0 for no limit.

@@ -97,7 +97,11 @@ pub fn restrict(setup: &Setup) -> std::io::Result<()> {
         chroot: None,
         identity,
         keep: &[],
-    })
+    })?;
+    if !sys::confine::against_attackers()? {
+        tracing::info!("control: this kernel has no seccomp");
+    }
+    Ok(())
 }
 
 /// Runs the control process until the supervisor says stop or is gone.

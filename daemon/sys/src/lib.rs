@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod channel;
+pub mod confine;
 pub mod packet;
 pub mod privileges;
 pub mod realtime;

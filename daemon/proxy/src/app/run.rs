@@ -158,6 +158,7 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
     }
     sockets.insert(0, listeners);
     give_up_rights(config)?;
+    confine(config.global.insecure_no_confinement)?;
     Ok(Prepared {
         app: Arc::new(app),
         sockets,
@@ -249,6 +250,26 @@ fn give_up_rights(config: &HaproxyConfig) -> Result<(), String> {
     };
     sys::privileges::restrict(&restriction)
         .map_err(|error| format!("rights cannot be given up: {error}"))
+}
+
+/// Everything is open: from here on the worker needs no file and few system calls.
+fn confine(is_off: bool) -> Result<(), String> {
+    if is_off {
+        tracing::warn!("worker: not confined: 'insecure-no-confinement' is configured");
+        return Ok(());
+    }
+    let confinement = sys::confine::to_sockets()
+        .map_err(|error| format!("the worker cannot be confined: {error}"))?;
+    let landlock = match confinement.landlock {
+        Some(version) => format!("no files (Landlock ABI {version})"),
+        None => "files as its user (this kernel has no Landlock)".to_owned(),
+    };
+    let calls = match confinement.system_calls {
+        Some(count) => format!("{count} system calls (seccomp)"),
+        None => "all system calls (this kernel has no seccomp)".to_owned(),
+    };
+    tracing::info!("worker: confined to {landlock} and {calls}");
+    Ok(())
 }
 
 async fn tell(sender: &Sender, message: &FromChild) -> bool {
