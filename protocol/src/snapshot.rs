@@ -241,6 +241,10 @@ pub struct FrontendStats {
     pub requests_total: u64,
     /// Answers by class.
     pub responses: Responses,
+    /// Those of the sessions that spoke HTTP/2.
+    pub http2_sessions_total: u64,
+    /// Those of the requests that came by HTTP/2.
+    pub http2_requests_total: u64,
     /// Requests answered by us (redirects, statistics page, `return`).
     pub intercepted: u64,
     /// Connections denied by `tcp-request connection`.

@@ -346,12 +346,12 @@ fields! {
     "agg_check_status" "MGP" U32 "servers by check": none, none, none;
     "srid" "KGS" U32 "revision of the server": none, none, none;
     "sess_other" "MCP" U64 "sessions of other protocols": none, none, none;
-    "h1sess" "MCP" U64 "sessions of HTTP/1": none, none, none;
-    "h2sess" "MCP" U64 "sessions of HTTP/2": none, none, none;
+    "h1sess" "MCP" U64 "sessions of HTTP/1": |p, f| http(p, f.sessions_total.saturating_sub(f.http2_sessions_total)), none, none;
+    "h2sess" "MCP" U64 "sessions of HTTP/2": |p, f| http(p, f.http2_sessions_total), none, none;
     "h3sess" "MCP" U64 "sessions of HTTP/3": none, none, none;
     "req_other" "MCP" U64 "requests of other protocols": none, none, none;
-    "h1req" "MCP" U64 "requests of HTTP/1": none, none, none;
-    "h2req" "MCP" U64 "requests of HTTP/2": none, none, none;
+    "h1req" "MCP" U64 "requests of HTTP/1": |p, f| http(p, f.requests_total.saturating_sub(f.http2_requests_total)), none, none;
+    "h2req" "MCP" U64 "requests of HTTP/2": |p, f| http(p, f.http2_requests_total), none, none;
     "h3req" "MCP" U64 "requests of HTTP/3": none, none, none;
     "proto" "COS" Str "protocol": none, none, none;
     "priv_idle_cur" "MGP" U32 "private idle connections": none, none, none;

@@ -83,6 +83,31 @@ fn a_server_that_floods_loses_its_connection_with_a_count_and_a_log_line() -> Ou
 }
 
 #[test]
+fn sessions_and_requests_are_counted_by_protocol() -> Outcome {
+    require!("tandemd", "curl", "h2load");
+    let text = "frontend l\n bind {in}\n http-request return status 200\n";
+    let side = Side::start(Which::Tandem, text)?;
+    let url = format!("http://{}/", side.address);
+    let two = ["--http1.1", "-s", &url, &url];
+    for (program, arguments) in [("h2load", &["-n3", "-c1", &url][..]), ("curl", &two)] {
+        let output = Command::new("timeout")
+            .args(["20", program])
+            .args(arguments)
+            .output()?;
+        ensure!(output.status.success(), "{program}: {output:?}");
+    }
+    for (column, wanted) in [
+        ("h2sess", "1"),
+        ("h2req", "3"),
+        ("h1sess", "1"),
+        ("h1req", "2"),
+    ] {
+        side.wait_stat("l", "FRONTEND", column, wanted)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_shared_connection_without_requests_counts_as_idle() -> Outcome {
     require!("haproxy", "tandemd", "curl");
     let origin = scripted(|mut stream: TcpStream, _| {

@@ -47,6 +47,7 @@ totals!(s: FrontendStats, c: FrontendCounters, frontend_totals, frontend_counter
     denied_requests = denied_requests, denied_responses = denied_responses,
     denied_connections = denied_connections, denied_sessions = denied_sessions,
     request_errors = request_errors, intercepted = intercepted, internal_errors = internal_errors,
+    http2_sessions_total = http2_sessions_total, http2_requests_total = http2_requests_total,
 }, []);
 
 totals!(s: ProcessInfo, c: ProcessCounters, process_totals, process_counters, {

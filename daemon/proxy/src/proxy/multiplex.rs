@@ -160,6 +160,7 @@ async fn begin(c: Connection) -> Option<(Box<Driver>, Waker)> {
         front.frontend.counters.request_errors.increment();
         return None;
     };
+    front.frontend.counters.http2_sessions_total.increment();
     let shared = Rc::new(Shared {
         app,
         front,
@@ -387,6 +388,7 @@ impl Driver {
         } = &*self.shared;
         front.frontend.counters.request_errors.increment();
         front.frontend.counters.requests_total.increment();
+        front.frontend.counters.http2_requests_total.increment();
         let now_us = app.shared.clock.now_us();
         let mut txn = Transaction {
             termination: Termination::new(Cause::Proxy, Stage::Request),

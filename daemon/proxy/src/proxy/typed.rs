@@ -61,6 +61,7 @@ pub(super) fn receive(c: &mut Connection, x: &mut Exchange) -> Result<(), Termin
             let counters = &c.front.frontend.counters;
             counters.request_errors.increment();
             counters.requests_total.increment();
+            counters.http2_requests_total.increment();
             super::receive::capture(c, reason, 0, parts.uri.to_string().as_bytes());
             return Err(Termination::new(Cause::Client, Stage::Request));
         }
@@ -78,6 +79,8 @@ pub(super) fn receive(c: &mut Connection, x: &mut Exchange) -> Result<(), Termin
     line.truncate(MAX_REQUEST_LINE);
     txn.bytes_in += txn.request.bytes().len() as u64;
     count_request(c, x, now_us);
+    let counters = &c.front.frontend.counters;
+    counters.http2_requests_total.increment();
     Ok(())
 }
 

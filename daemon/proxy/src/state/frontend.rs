@@ -49,6 +49,8 @@ pub struct FrontendCounters {
     pub denied_connections: Counter,
     pub denied_sessions: Counter,
     pub request_errors: Counter,
+    pub http2_sessions_total: Counter,
+    pub http2_requests_total: Counter,
     pub intercepted: Counter,
     pub internal_errors: Counter,
     pub responses: ResponseCounters,

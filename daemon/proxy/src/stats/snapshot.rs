@@ -155,6 +155,8 @@ fn frontend_stats(
         request_rate: limited(&counters.request_rate, now_ms),
         requests_total: counters.requests_total.value(),
         responses: counters.responses.snapshot(),
+        http2_sessions_total: counters.http2_sessions_total.value(),
+        http2_requests_total: counters.http2_requests_total.value(),
         intercepted: counters.intercepted.value(),
         denied_connections: counters.denied_connections.value(),
         denied_sessions: counters.denied_sessions.value(),
@@ -459,6 +461,8 @@ fn clear_frontend(frontend: &Frontend) {
         &counters.denied_connections,
         &counters.denied_sessions,
         &counters.request_errors,
+        &counters.http2_sessions_total,
+        &counters.http2_requests_total,
         &counters.intercepted,
         &counters.internal_errors,
     ] {
