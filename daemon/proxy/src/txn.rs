@@ -30,7 +30,8 @@ pub struct Session {
     /// Where it was accepted.
     pub frontend: Arc<Frontend>,
     /// `name` of the bind line, or its number.
-    pub listener: Arc<str>,
+    // A thin pointer: an idle connection holds it.
+    pub listener: Arc<String>,
     /// Client, as a PROXY header says if there was one; `0.0.0.0:0` for a unix socket.
     pub source: SocketAddr,
     /// Where it connected to, as above.

@@ -164,7 +164,7 @@ pub struct ListenerRuntime {
     /// Its frontend.
     pub frontend: FrontendId,
     /// `name` of the bind line, or its number from 1.
-    pub name: Arc<str>,
+    pub name: Arc<String>,
     /// Its TLS.
     pub tls: Option<tokio_rustls::TlsAcceptor>,
     /// Whether every connection speaks HTTP/2 (`proto h2`).

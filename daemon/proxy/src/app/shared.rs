@@ -4,9 +4,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -258,30 +258,35 @@ pub struct SessionEntry {
     pub id: u64,
     /// Its frontend.
     pub frontend: FrontendId,
-    /// The client.
-    pub source: SocketAddr,
-    // Few have one: it takes room only where it is.
-    proxied_source: OnceLock<Box<SocketAddr>>,
-    /// Whether it came by a unix socket.
-    pub is_unix: bool,
     /// Milliseconds of the worker's clock of the accept.
     pub accepted_ms: u64,
-    /// Requests so far.
-    pub requests: AtomicU64,
-    /// Milliseconds of the worker's clock of the last byte either way.
-    pub active_ms: AtomicU64,
+    requests: AtomicU32,
+    /// The low half of the milliseconds of the worker's clock of the last byte either way.
+    active_ms: AtomicU32,
     stage: AtomicU8,
     backend: AtomicU32,
     server: AtomicU32,
     killed: AtomicBool,
+    behind: Mutex<Behind>,
+}
+
+/// What of a session is seldom looked at. Addresses are kept short: with many idle connections each byte counts.
+#[derive(Debug)]
+struct Behind {
     /// Its task; a session waits with one waker for its whole life.
-    waker: Mutex<Option<Waker>>,
+    waker: Option<Waker>,
+    /// The client, or the one that a PROXY header names.
+    source: (IpAddr, u16),
+    /// Whether it came by a unix socket, without a PROXY header.
+    is_unix: bool,
 }
 
 impl SessionEntry {
     /// The client that a PROXY header names.
     pub fn set_proxied_source(&self, source: SocketAddr) {
-        let _ = self.proxied_source.set(Box::new(source));
+        let mut behind = lock(&self.behind);
+        behind.source = (source.ip(), source.port());
+        behind.is_unix = false;
     }
     /// What it waits for from now on.
     pub fn set_stage(&self, stage: SessionStage) {
@@ -302,17 +307,32 @@ impl SessionEntry {
     pub fn server(&self) -> Option<u32> {
         Some(self.server.load(Relaxed)).filter(|id| *id != NO_ID)
     }
+    /// Bytes went either way at `now_us` of the worker's clock.
+    pub fn touch(&self, now_us: u64) {
+        self.active_ms.store((now_us / 1_000) as u32, Relaxed);
+    }
+    /// Milliseconds since then, right for 24 days.
+    fn idle_ms(&self, now_ms: u64) -> u64 {
+        let since = (now_ms as u32).wrapping_sub(self.active_ms.load(Relaxed));
+        // Another thread may have touched it after `now_ms`.
+        (since as i32).max(0) as u64
+    }
+    /// Requests so far.
+    pub fn set_requests(&self, count: u64) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.requests.store(count, Relaxed);
+    }
     /// Whether an operator ended it.
     pub fn is_killed(&self) -> bool {
         self.killed.load(Relaxed)
     }
     /// Remembers the task that [`SessionEntry::wake`] wakes.
     pub fn set_waker(&self, waker: &Waker) {
-        *lock(&self.waker) = Some(waker.clone());
+        lock(&self.behind).waker = Some(waker.clone());
     }
     /// Makes its task look around.
     pub fn wake(&self) {
-        if let Some(waker) = lock(&self.waker).as_ref() {
+        if let Some(waker) = &lock(&self.behind).waker {
             waker.wake_by_ref();
         }
     }
@@ -372,17 +392,18 @@ impl SessionTable {
         let entry = Arc::new(SessionEntry {
             id,
             frontend,
-            source,
-            proxied_source: OnceLock::new(),
-            is_unix,
             accepted_ms: now_ms,
-            requests: AtomicU64::new(0),
-            active_ms: AtomicU64::new(now_ms),
+            requests: AtomicU32::new(0),
+            active_ms: AtomicU32::new(now_ms as u32),
             stage: AtomicU8::new(SessionStage::Request as u8),
             backend: AtomicU32::new(NO_ID),
             server: AtomicU32::new(NO_ID),
             killed: AtomicBool::new(false),
-            waker: Mutex::new(None),
+            behind: Mutex::new(Behind {
+                waker: None,
+                source: (source.ip(), source.port()),
+                is_unix,
+            }),
         });
         self.shard(id).insert(id, Arc::clone(&entry));
         entry
@@ -438,9 +459,10 @@ fn describe(shared: &Shared, entry: &SessionEntry, now_ms: u64) -> SessionInfo {
     let server = entry
         .server()
         .and_then(|index| backend.and_then(|backend| backend.servers.get(index as usize)));
-    let proxied = entry.proxied_source.get();
-    let source = proxied.map_or(entry.source, |proxied| **proxied);
-    let is_unix = entry.is_unix && proxied.is_none();
+    let (source, is_unix) = {
+        let behind = lock(&entry.behind);
+        (SocketAddr::from(behind.source), behind.is_unix)
+    };
     SessionInfo {
         id: entry.id,
         protocol: match (is_unix, source) {
@@ -464,8 +486,8 @@ fn describe(shared: &Shared, entry: &SessionEntry, now_ms: u64) -> SessionInfo {
             .unwrap_or_default(),
         server: server.map(|server| server.name.clone()).unwrap_or_default(),
         age_ms: now_ms.saturating_sub(entry.accepted_ms),
-        idle_ms: now_ms.saturating_sub(entry.active_ms.load(Relaxed)),
-        requests: entry.requests.load(Relaxed),
+        idle_ms: entry.idle_ms(now_ms),
+        requests: u64::from(entry.requests.load(Relaxed)),
         stage: SessionStage::NAMES[usize::from(entry.stage.load(Relaxed)).min(6)].to_owned(),
     }
 }

@@ -87,7 +87,7 @@ impl Scene {
             session: Session {
                 id: 0,
                 frontend: Arc::new(frontend),
-                listener: "".into(),
+                listener: Arc::default(),
                 source: unknown,
                 destination: unknown,
                 accepted_wall_us: site.app.shared.clock.wall_us(),

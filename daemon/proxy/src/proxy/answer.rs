@@ -270,9 +270,7 @@ fn poll_answer(
             now_us,
             x.back.as_ref().and_then(|back| back.timeouts.server),
         );
-        c.entry
-            .active_ms
-            .store(now_us / 1_000, std::sync::atomic::Ordering::Relaxed);
+        c.entry.touch(now_us);
         x.down.clear();
         x.down_written = 0;
         if !relay.splices {

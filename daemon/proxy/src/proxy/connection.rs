@@ -209,13 +209,15 @@ mod tests {
     use super::*;
 
     /// Most bytes of what an idle connection holds here; with thousands of them each byte counts.
-    const MAX_IDLE_BYTES: usize = 368;
+    const MAX_IDLE_BYTES: usize = 360;
+    /// The same of its line in the table of sessions.
+    const MAX_ENTRY_BYTES: usize = 88;
 
     #[test]
     fn an_idle_connection_stays_small() {
         let size = size_of::<Connection>();
         assert!(size <= MAX_IDLE_BYTES, "{size}");
         let entry = size_of::<SessionEntry>();
-        assert!(entry <= 128, "{entry}");
+        assert!(entry <= MAX_ENTRY_BYTES, "{entry}");
     }
 }

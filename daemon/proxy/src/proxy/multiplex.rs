@@ -437,7 +437,7 @@ impl Driver {
         let stream = Stream::Http2(Box::new(ClientStream::new(request, respond, watch, cuts)));
         let before = self.requests;
         self.requests += 1;
-        self.entry.requests.store(self.requests, Relaxed);
+        self.entry.set_requests(self.requests);
         let job = Job {
             live,
             stream,

@@ -1,6 +1,5 @@
 //! Receiving a request's head, and the small bodies that our own pages want.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
@@ -182,8 +181,8 @@ pub(super) fn count_request(c: &mut Connection, x: &mut Exchange, now_us: u64) {
     x.txn.timings.request_us = now_us;
     x.received = true;
     c.requests += 1;
-    c.entry.requests.store(c.requests, Relaxed);
-    c.entry.active_ms.store(now_us / 1_000, Relaxed);
+    c.entry.set_requests(c.requests);
+    c.entry.touch(now_us);
     let counters = &c.front.frontend.counters;
     counters.requests_total.increment();
     counters.request_rate.tick(now_us / 1_000);

@@ -1,7 +1,6 @@
 //! The walk of a request: this file reads as the sentence of the design.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use std::task::Poll;
 use std::time::Duration;
@@ -357,6 +356,6 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     if let (Some(persistence), Some(server)) = (&back.persistence, x.txn.server.clone()) {
         persistence.response(&mut x.txn, &server);
     }
-    c.entry.active_ms.store(now_us / 1_000, Relaxed);
+    c.entry.touch(now_us);
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! TCP mode: a stream from the accept to the end of both directions, and the relay that tunnels use too.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use std::net::SocketAddr;
@@ -355,7 +354,7 @@ pub async fn relay(
                     _ => None,
                 };
                 c.timer.set(now_us, fin.or(limit));
-                c.entry.active_ms.store(now_us / 1_000, Relaxed);
+                c.entry.touch(now_us);
             }
             match (first, second) {
                 (Poll::Ready(Err(Side::From)), _) | (_, Poll::Ready(Err(Side::To))) => {

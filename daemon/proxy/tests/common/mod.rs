@@ -80,7 +80,7 @@ pub(crate) fn session(environment: &Environment) -> Session {
     Session {
         id: 1,
         frontend: Arc::clone(&environment.frontends[0]),
-        listener: "1".into(),
+        listener: Arc::new("1".to_owned()),
         source: ([127, 0, 0, 1], 40_000).into(),
         destination: ([127, 0, 0, 1], 80).into(),
         accepted_wall_us: 1_795_000_000_123_456,
