@@ -196,6 +196,47 @@ fn a_reload_keeps_what_operators_changed() -> Outcome {
     Ok(())
 }
 
+/// HAProxy reads its file again for each worker, so what an operator sets after the file was written is lost there.
+#[test]
+fn a_reload_hands_over_what_is_newer_than_the_state_file() -> Outcome {
+    require!("tandemd");
+    let port = answering()?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state");
+    let row = format!(
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+         srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state \
+         bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr \
+         srv_agent_addr srv_agent_port\n3 b 1 s1 127.0.0.1 2 0 3 7 1 1 0 2 0 0 0 0 - {port} - 0 0 - - 0\n"
+    );
+    std::fs::write(&state, row)?;
+    let side = Side::start_in(
+        Which::Tandem,
+        &format!(
+            "global:server-state-file {{dir}}/state\nfrontend f\n bind {{in}}\n default_backend b\nbackend b\n \
+             load-server-state-from-file global\n server s1 127.0.0.1:{port} weight 7\n"
+        ),
+        folder,
+    )?;
+    side.wait_stat("b", "s1", "weight", "3")?;
+    side.command("set weight b/s1 5")?;
+    let answer = side.command("reload")?;
+    ensure!(answer.contains("Success=1"), "reload says {answer}");
+    side.wait_stat("b", "s1", "weight", "5")?;
+    // A worker that was killed is followed by one that knows, too.
+    wait_until(
+        "the change to be known outside of the worker",
+        LIMIT,
+        || {
+            let serving = side.serving();
+            send(serving, Signal::SIGKILL).is_ok()
+                && side.wait_stat("b", "s1", "weight", "5").is_ok()
+                && side.serving() != serving
+        },
+    )?;
+    Ok(())
+}
+
 /// A field of `show info`.
 fn info(side: &Side, name: &str) -> Outcome<String> {
     let text = side.command("show info")?;
