@@ -6,13 +6,62 @@ use std::task::Waker;
 use super::LogSockets;
 
 /// Most lines that wait; then they go at once.
-const MAX_LINES: usize = 64;
+pub(super) const MAX_LINES: usize = 64;
+
+/// Lines for one target, one behind the other.
+#[derive(Default)]
+pub(super) struct Lines {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    /// Each line in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[start..*end])
+    }
+
+    /// The lines as runs that can leave in one piece: lines of one length, at most `most_bytes` together, of which the
+    /// last may be shorter. Each run comes with the length of its first line and the number of its lines.
+    pub(super) fn runs(&self, most_bytes: usize) -> impl Iterator<Item = (&[u8], usize, usize)> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let first = next;
+            let start = if first == 0 { 0 } else { self.ends[first - 1] };
+            let length = self.ends.get(first)? - start;
+            let mut end = start + length;
+            next += 1;
+            while let Some(&further) = self.ends.get(next) {
+                if further - end > length || further - start > most_bytes {
+                    break;
+                }
+                let is_last = further - end < length;
+                end = further;
+                next += 1;
+                if is_last {
+                    break;
+                }
+            }
+            Some((&self.bytes[start..end], length, next - first))
+        })
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.ends.push(self.bytes.len());
+    }
+}
 
 #[derive(Default)]
 struct Batch {
-    bytes: Vec<u8>,
-    /// Target and end of each line.
-    lines: Vec<(usize, usize)>,
+    /// By number of the target.
+    targets: Vec<Lines>,
+    /// Lines of all targets.
+    count: usize,
     /// Whether somebody will send them.
     gathers: bool,
     waker: Option<Waker>,
@@ -39,26 +88,39 @@ pub(super) fn end() {
     BATCH.with_borrow_mut(|batch| *batch = Batch::default());
 }
 
-/// Takes a line in; false if nobody gathers on this thread.
-pub(super) fn add(index: usize, line: &[u8]) -> bool {
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// Nobody gathers on this thread: it is to be sent now.
+    No,
+    /// It waits.
+    Waits,
+    /// It waits, and no more may.
+    Full,
+}
+
+/// Takes a line in.
+pub(super) fn add(index: usize, line: &[u8]) -> Added {
     BATCH.with_borrow_mut(|batch| {
         if !batch.gathers {
-            return false;
+            return Added::No;
         }
-        if batch.lines.is_empty()
+        if batch.count == 0
             && let Some(waker) = &batch.waker
         {
             waker.wake_by_ref();
         }
-        batch.bytes.extend_from_slice(line);
-        batch.lines.push((index, batch.bytes.len()));
-        true
+        if batch.targets.len() <= index {
+            batch.targets.resize_with(index + 1, Lines::default);
+        }
+        batch.targets[index].push(line);
+        batch.count += 1;
+        if batch.count < MAX_LINES {
+            Added::Waits
+        } else {
+            Added::Full
+        }
     })
-}
-
-/// Whether no more lines may wait.
-pub(super) fn is_full() -> bool {
-    BATCH.with_borrow(|batch| batch.lines.len() >= MAX_LINES)
 }
 
 /// Remembers the task that sends.
@@ -69,14 +131,48 @@ pub(super) fn set_waker(waker: &Waker) {
     });
 }
 
-/// Hands all lines out in order.
-pub(super) fn drain(mut send: impl FnMut(usize, &[u8])) {
+/// Hands all lines out, those of each target in order.
+pub(super) fn drain(mut send: impl FnMut(usize, &Lines)) {
     BATCH.with_borrow_mut(|batch| {
-        let mut start = 0;
-        for (index, end) in batch.lines.drain(..) {
-            send(index, &batch.bytes[start..end]);
-            start = end;
+        for (index, lines) in batch.targets.iter_mut().enumerate() {
+            if lines.ends.is_empty() {
+                continue;
+            }
+            send(index, lines);
+            lines.bytes.clear();
+            lines.ends.clear();
         }
-        batch.bytes.clear();
+        batch.count = 0;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[test]
+    fn lines_of_one_length_leave_together_and_a_shorter_one_ends_the_run() {
+        let mut lines = Lines::default();
+        for line in ["aaa", "bbb", "cc", "ddd", "eeee", "ffff", "gggg"] {
+            lines.push(line.as_bytes());
+        }
+        let runs: Vec<_> = lines
+            .runs(9)
+            .map(|(bytes, length, count)| {
+                (String::from_utf8_lossy(bytes).into_owned(), length, count)
+            })
+            .collect();
+        let expected = [
+            ("aaabbbcc", 3, 3),
+            ("ddd", 3, 1),
+            ("eeeeffff", 4, 2),
+            ("gggg", 4, 1),
+        ];
+        assert_eq!(
+            runs,
+            expected.map(|(bytes, length, count)| (bytes.to_owned(), length, count))
+        );
+        assert_eq!(lines.iter().count(), 7);
+        assert_eq!(lines.iter().nth(2), Some(&b"cc"[..]));
+    }
 }
