@@ -42,6 +42,11 @@ pub(crate) async fn room(app: &App, front: &FrontendRuntime, listener: &Listener
     }
 }
 
+/// Whether another connection is within all limits now.
+pub(crate) fn has_room(app: &App, front: &FrontendRuntime, listener: &ListenerRuntime) -> bool {
+    closed(app, front, listener).is_none()
+}
+
 fn closed(app: &App, front: &FrontendRuntime, listener: &ListenerRuntime) -> Option<Closed> {
     let below = |current: u64, limit: u64| limit == 0 || current < limit;
     let process = &app.shared.process;

@@ -1,28 +1,32 @@
 //! Accepting: limits, the source, TLS, and what a session is born with.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use sys::tcp::Listener;
 use tokio::sync::watch;
 
 use crate::app::{App, FrontendRuntime, ListenerRuntime};
 use crate::gate;
 use crate::net::proxy_protocol::{Addresses, ParseError};
-use crate::net::{Buffer, ReceiveError, Stream, Timer, TlsStream, receive_proxy_header};
+use crate::net::{Buffer, Fresh, ReceiveError, Stream, Timer, TlsStream, receive_proxy_header};
 use crate::proxy::{self, Connection, Conversation, Presence};
 use crate::rules::Entrance;
 use crate::tcp;
 use crate::txn::{Proxied, Session};
 
+/// Most connections that are accepted before others have their turn.
+const MAX_ACCEPTS: usize = 64;
+
 /// A listening socket of one runtime.
 pub enum Socket {
     /// TCP.
-    Tcp(TcpListener),
+    Tcp(Listener),
     /// A unix stream socket.
-    Unix(UnixListener),
+    Unix(Listener),
 }
 
 impl Socket {
@@ -34,9 +38,7 @@ impl Socket {
         let socket = socket2::Socket::from(descriptor);
         socket.set_nonblocking(true)?;
         if socket.local_addr()?.is_unix() {
-            let listener =
-                std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
-            return Ok(Self::Unix(UnixListener::from_std(listener)?));
+            return Ok(Self::Unix(Listener::new(socket.into())?));
         }
         // Without it small answers would wait for acknowledgements; accepted sockets inherit it.
         socket.set_tcp_nodelay(true)?;
@@ -46,37 +48,33 @@ impl Socket {
         if let Some(bytes) = tuning.client_send_bytes {
             socket.set_send_buffer_size(bytes as usize)?;
         }
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+        Ok(Self::Tcp(Listener::new(socket.into())?))
     }
 
-    async fn accept(&self) -> std::io::Result<(Accepted, SocketAddr)> {
+    fn listener(&self) -> &Listener {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, source) = listener.accept().await?;
-                Ok((Accepted::Tcp(stream), source))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((
-                    Accepted::Unix(stream),
-                    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-                ))
-            }
+            Self::Tcp(listener) | Self::Unix(listener) => listener,
         }
+    }
+
+    /// Accepts a connection that waits.
+    fn accept(&self) -> std::io::Result<(Stream, SocketAddr)> {
+        let (stream, source) = self.listener().accept()?;
+        let stream = match self {
+            Self::Tcp(_) => Stream::Fresh(Fresh::client(stream.into())),
+            Self::Unix(_) => Stream::Unix(tokio::net::UnixStream::from_std(stream.into())?),
+        };
+        Ok((stream, source.unwrap_or(UNKNOWN)))
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
+        let address = socket2::SockRef::from(self.listener()).local_addr().ok();
+        address.and_then(|address| address.as_socket())
     }
 }
 
-enum Accepted {
-    Tcp(TcpStream),
-    Unix(tokio::net::UnixStream),
-}
+/// The address of who has none.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Accepts connections until the worker drains; then the socket is closed.
 pub async fn accept(
@@ -96,23 +94,44 @@ pub async fn accept(
             _ = draining.wait_for(|draining| *draining) => return,
             () = gate::room(&app, &front, &listener) => {}
         }
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             _ = draining.wait_for(|draining| *draining) => return,
-            accepted = socket.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, source)) => {
-                let now_us = app.shared.clock.now_us();
-                let presence = Presence::enter(&app, &front, &listener, now_us);
-                if let Some((connection, entrance)) =
-                    begin(&app, &front, presence, stream, source, address, now_us)
-                {
-                    tokio::task::spawn_local(conversation(connection, entrance));
+            () = socket.listener().ready() => {}
+        }
+        let mut count = 0;
+        while count < MAX_ACCEPTS && gate::has_room(&app, &front, &listener) {
+            match socket.accept() {
+                Ok((stream, source)) => enter(&app, &front, &listener, stream, source, address),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    gate::accept_failed(&app.shared, &front.frontend.name, &error).await;
+                    break;
                 }
             }
-            Err(error) => gate::accept_failed(&app.shared, &front.frontend.name, &error).await,
+            count += 1;
         }
+        if count == MAX_ACCEPTS {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Begins a connection's task.
+fn enter(
+    app: &Arc<App>,
+    front: &Arc<FrontendRuntime>,
+    listener: &Arc<ListenerRuntime>,
+    stream: Stream,
+    source: SocketAddr,
+    address: Option<SocketAddr>,
+) {
+    let now_us = app.shared.clock.now_us();
+    let presence = Presence::enter(app, front, listener, now_us);
+    if let Some((connection, entrance)) =
+        begin(app, front, presence, stream, source, address, now_us)
+    {
+        tokio::task::spawn_local(conversation(connection, entrance));
     }
 }
 
@@ -121,26 +140,23 @@ fn begin(
     app: &Arc<App>,
     front: &Arc<FrontendRuntime>,
     mut presence: Presence,
-    stream: Accepted,
+    mut stream: Stream,
     source: SocketAddr,
     address: Option<SocketAddr>,
     now_us: u64,
 ) -> Option<(Box<Connection>, Entrance)> {
     let listener = &presence.listener;
     let shared = &app.shared;
-    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let (mut stream, destination) = match stream {
-        Accepted::Unix(stream) => (Stream::Unix(stream), unknown),
-        Accepted::Tcp(stream) => {
-            let destination = address
-                .or_else(|| stream.local_addr().ok())
-                .unwrap_or(unknown);
-            if listener.keepalive {
-                let _ = socket2::SockRef::from(&stream).set_keepalive(true);
-            }
-            (Stream::Tcp(stream), destination)
+    let mut destination = UNKNOWN;
+    if let Stream::Fresh(stream) = &stream {
+        let stream = stream.socket();
+        destination = address
+            .or_else(|| stream.local_addr().ok())
+            .unwrap_or(UNKNOWN);
+        if listener.keepalive {
+            let _ = socket2::SockRef::from(stream).set_keepalive(true);
         }
-    };
+    }
     let listener_name = Arc::clone(&listener.name);
     let is_unix = matches!(stream, Stream::Unix(_));
     let entry = presence.list(source, is_unix, now_us);
@@ -217,6 +233,14 @@ async fn open(
         Poll::Ready(())
     })
     .await;
+    if let Err(error) = connection.client.watched() {
+        connection.app.shared.process.failed_accepts.increment();
+        tracing::error!(
+            "frontend {}: a connection is closed: it cannot be watched: {error}",
+            connection.front.frontend.name
+        );
+        return None;
+    }
     // Its state lives on the heap: most connections have none.
     if (listener.accept_proxy || entrance == Entrance::WithProxyHeader)
         && !Box::pin(take_proxy_header(&mut connection)).await

@@ -1,7 +1,58 @@
-//! TCP options that neither socket2 nor nix wraps.
+//! What neither tokio, socket2 nor nix offers of stream sockets.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use socket2::SockAddr;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A listening stream socket whose connections are not watched by the runtime before somebody wants it.
+pub struct Listener(AsyncFd<OwnedFd>);
+
+impl Listener {
+    /// Takes a listening socket that does not block. Must be called within a runtime.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        // SAFETY: an `OwnedFd` is open for as long as the `AsyncFd` owns it, and always gives the same number.
+        let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        Ok(Self(watched))
+    }
+
+    /// Returns once a connection may wait. What is wrong with the socket shows when it is accepted from.
+    pub async fn ready(&self) {
+        let _ = self.0.readable().await;
+    }
+
+    /// Accepts a connection that waits: a socket that does not block, and its peer's address if it has one. One system call.
+    pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        self.0.try_io(Interest::READABLE, accept)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}
+
+fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let listener = listener.as_raw_fd();
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes an address of at most `length` bytes into
+    // `storage` and its length into `length`.
+    let (descriptor, address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            match libc::accept4(listener, storage.cast(), length, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                descriptor => Ok(descriptor),
+            }
+        })
+    }?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    let stream = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok((stream, address.as_socket()))
+}
 
 /// Lets a listening socket take data in the first packet (RFC 7413); `pending` is how many such connections may wait.
 pub fn set_fast_open(socket: &impl AsFd, pending: i32) -> io::Result<()> {
@@ -25,6 +76,24 @@ pub fn set_fast_open(socket: &impl AsFd, pending: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_accepted_connection_has_its_peers_address_and_does_not_block() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        listener.set_nonblocking(true).expect("a socket can");
+        let nobody = super::accept(&listener.try_clone().expect("a copy").into());
+        assert_eq!(
+            nobody.expect_err("nobody is there").kind(),
+            std::io::ErrorKind::WouldBlock
+        );
+        let client = std::net::TcpStream::connect(listener.local_addr().expect("it is bound"))
+            .expect("it listens");
+        let (stream, source) = super::accept(&listener.into()).expect("a client");
+        assert_eq!(source, client.local_addr().ok());
+        let mut stream = std::net::TcpStream::from(stream);
+        let nothing = std::io::Read::read(&mut stream, &mut [0]).expect_err("nothing was sent");
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
     #[test]
     fn a_listening_socket_takes_the_option() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");

@@ -1,5 +1,7 @@
 //! Heads written anew: names in lower case, framing and connection fields our own.
 
+use std::ops::Range;
+
 use super::BodyLength;
 use crate::http::Head;
 
@@ -79,7 +81,9 @@ pub fn write_response_head(
 fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: ClientPersistence) {
     let fields_start = out.len();
     let mut nominated: Option<Vec<u8>> = None;
-    for (name, value) in head.iter() {
+    let mut run = Run::default();
+    for (index, field) in head.fields().iter().enumerate() {
+        let (name, value) = (head.text(field.name), head.text(field.value));
         match name.len() {
             // RFC 9110 7.6.1: what concerns one connection is not passed on.
             10 if name.eq_ignore_ascii_case(b"connection") => {
@@ -105,8 +109,9 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
             }
             _ => {}
         }
-        push_field(out, name, value);
+        run.take(out, head, index);
     }
+    run.end(out, head);
     if let Some(nominated) = nominated {
         drop_nominated(out, fields_start, head, &nominated, framing, persistence);
     }
@@ -126,6 +131,53 @@ fn write_fields(out: &mut Vec<u8>, head: &Head, framing: Framing, persistence: C
         ClientPersistence::Upgrade => out.extend_from_slice(b"connection: upgrade\r\n"),
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Fields that lie side by side in the head's buffer just as they are to be written: they are copied in one piece, and their
+/// names put into lower case where they stand then.
+#[derive(Default)]
+struct Run {
+    /// Positions among the head's fields.
+    fields: Range<usize>,
+    /// Where their lines are in the head's buffer.
+    bytes: Range<usize>,
+}
+
+impl Run {
+    /// Takes the next field in, or writes what was taken and then it.
+    fn take(&mut self, out: &mut Vec<u8>, head: &Head, index: usize) {
+        let field = &head.fields()[index];
+        let (name, value) = (field.name.range(), field.value.range());
+        let bytes = head.bytes();
+        let is_line = bytes.get(name.end..value.start) == Some(b": ")
+            && bytes.get(value.end..value.end + 2) == Some(b"\r\n");
+        if !is_line {
+            self.end(out, head);
+            push_field(out, &bytes[name], &bytes[value]);
+        } else if self.fields.end == index && self.bytes.end == name.start {
+            self.fields.end += 1;
+            self.bytes.end = value.end + 2;
+        } else {
+            self.end(out, head);
+            self.fields = index..index + 1;
+            self.bytes = name.start..value.end + 2;
+        }
+    }
+
+    /// Writes what was taken.
+    fn end(&mut self, out: &mut Vec<u8>, head: &Head) {
+        let (fields, bytes) = (
+            std::mem::take(&mut self.fields),
+            std::mem::take(&mut self.bytes),
+        );
+        let at = out.len();
+        out.extend_from_slice(&head.bytes()[bytes.clone()]);
+        let written = &mut out[at..];
+        for field in &head.fields()[fields] {
+            let name = field.name.range();
+            written[name.start - bytes.start..name.end - bytes.start].make_ascii_lowercase();
+        }
+    }
 }
 
 fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -216,6 +268,22 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&out),
             "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn fields_that_lie_side_by_side_are_written_like_all_others() {
+        let raw = b"GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nConnection: close\r\nX-Two:2\r\nX-Three: 3 \r\nX-Four: 4\r\nX-Empty:\r\nX-Five: 5\r\n\r\n";
+        let mut head = Head::default();
+        let limits = crate::http1::Limits::default();
+        crate::http1::parse_request(raw, limits, &mut head).expect("it is a request");
+        head.add(b"X-Six", b"6");
+        head.remove(b"x-four");
+        let mut out = Vec::new();
+        write_request_head(&mut out, &head, Framing::None, ClientPersistence::Silent);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "GET / HTTP/1.1\r\nhost: a\r\nx-one: 1\r\nx-two: 2\r\nx-three: 3\r\nx-empty: \r\nx-five: 5\r\nx-six: 6\r\n\r\n"
         );
     }
 }

@@ -4,16 +4,20 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Buffer, TlsStream};
+use super::{Buffer, Fresh, TlsStream};
+use crate::app::Clock;
 
 /// A connection.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
+    /// TCP that the runtime does not watch yet.
+    Fresh(Fresh),
     /// A unix stream socket.
     Unix(UnixStream),
     /// TLS over TCP, our end the server's.
@@ -37,12 +41,33 @@ macro_rules! each {
             Stream::TlsClient($tls) => $secure,
             Stream::Http2($http2) => $else,
             Stream::Http2Server($http2) => $else,
-            Stream::Taken => Poll::Ready(Err(unsupported())),
+            // Whoever comes here has had it watched.
+            Stream::Fresh(_) | Stream::Taken => Poll::Ready(Err(unsupported())),
         }
     };
 }
 
 impl Stream {
+    /// Lets the runtime watch the connection, if it does not yet.
+    pub fn watched(&mut self) -> io::Result<()> {
+        if !matches!(self, Self::Fresh(_)) {
+            return Ok(());
+        }
+        if let Self::Fresh(fresh) = std::mem::replace(self, Self::Taken) {
+            *self = Self::Tcp(TcpStream::from_std(fresh.into_socket())?);
+        }
+        Ok(())
+    }
+
+    /// Whether it is unwatched and has been so for long enough, while something else is waited for: then
+    /// [`Stream::watched`] is to be called. If it may stay so for a while, the task is woken after it.
+    pub fn wants_watching(&mut self, clock: Clock, context: &Context<'_>) -> bool {
+        match self {
+            Self::Fresh(fresh) => fresh.wants_watching(clock, context.waker()),
+            _ => false,
+        }
+    }
+
     /// Reads once; 0 is the end of the stream. A short read is trusted to mean "drained": the next read waits for
     /// the kernel's event without asking it first.
     pub fn poll_read(
@@ -55,7 +80,12 @@ impl Stream {
             Self::TlsClient(stream) => return stream.poll_read(context, buffer),
             Self::Http2(stream) => return stream.poll_read(context, buffer),
             Self::Http2Server(stream) => return stream.poll_read(context, buffer),
-            Self::Tcp(_) | Self::Unix(_) | Self::Taken => {}
+            Self::Tcp(_) | Self::Fresh(_) | Self::Unix(_) | Self::Taken => {}
+        }
+        if let Self::Fresh(fresh) = self
+            && let Some(read) = fresh.read(buffer.space())
+        {
+            return Poll::Ready(read.inspect(|count| buffer.filled(*count)));
         }
         let mut space = ReadBuf::new(buffer.space());
         ready!(self.poll_read_into(context, &mut space))?;
@@ -70,6 +100,7 @@ impl Stream {
         context: &mut Context<'_>,
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.watched()?;
         each!(self, stream => Pin::new(stream).poll_read(context, space), stream => stream.poll_read_into(context, space), _ => Poll::Ready(Err(unsupported())))
     }
 
@@ -85,6 +116,8 @@ impl Stream {
             Self::Unix(stream) => ready!(stream.poll_read_ready(context))?,
             Self::TlsServer(stream) => ready!(stream.poll_input(context))?,
             Self::TlsClient(stream) => ready!(stream.poll_input(context))?,
+            // It is watched if this takes longer: see `wants_watching`.
+            Self::Fresh(_) => return Poll::Pending,
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => {}
         }
         self.poll_read(context, buffer)
@@ -96,6 +129,12 @@ impl Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Self::Fresh(fresh) = self {
+            if let Some(written) = fresh.write(bytes) {
+                return Poll::Ready(written);
+            }
+            self.watched()?;
+        }
         each!(self, stream => Pin::new(stream).poll_write(context, bytes), stream => stream.poll_write(context, bytes), stream => stream.poll_write(context, bytes))
     }
 
@@ -105,6 +144,7 @@ impl Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.watched()?;
         each!(self, stream => Pin::new(stream).poll_write_vectored(context, slices), stream => stream.poll_write_vectored(context, slices), _ => Poll::Ready(Err(unsupported())))
     }
 
@@ -113,7 +153,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
-            Self::TlsServer(_) | Self::TlsClient(_) => true,
+            Self::Fresh(_) | Self::TlsServer(_) | Self::TlsClient(_) => true,
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => false,
         }
     }
@@ -121,7 +161,7 @@ impl Stream {
     /// Pushes out what TLS holds back.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Fresh(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
             Self::TlsServer(stream) => stream.poll_flush(context),
             Self::TlsClient(stream) => stream.poll_flush(context),
             Self::Http2(stream) => stream.poll_flush(),
@@ -131,6 +171,9 @@ impl Stream {
 
     /// Ends our direction.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Self::Fresh(fresh) = self {
+            return Poll::Ready(fresh.socket().shutdown(std::net::Shutdown::Write));
+        }
         each!(self, stream => Pin::new(stream).poll_shutdown(context), stream => stream.poll_shutdown(context), stream => stream.poll_shutdown())
     }
 
@@ -141,7 +184,8 @@ impl Stream {
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::TlsServer(stream) => stream.poll_input(context),
             Self::TlsClient(stream) => stream.poll_input(context),
-            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
+            // Nothing is kept before it was waited for.
+            Self::Fresh(_) | Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
         if ready.is_pending() {
             return true;
@@ -157,18 +201,19 @@ impl Stream {
                 let mut space = ReadBuf::new(&mut byte);
                 return stream.poll_read_into(context, &mut space).is_pending();
             }
-            Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
+            Self::Fresh(_) | Self::Http2(_) | Self::Http2Server(_) | Self::Taken => return false,
         };
         matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The TCP socket under it, if there is one.
-    pub fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<SockRef<'_>> {
         match self {
-            Self::Tcp(stream) => Some(stream),
+            Self::Tcp(stream) => Some(stream.into()),
+            Self::Fresh(fresh) => Some(fresh.socket().into()),
             Self::Unix(_) => None,
-            Self::TlsServer(stream) => Some(stream.socket()),
-            Self::TlsClient(stream) => Some(stream.socket()),
+            Self::TlsServer(stream) => Some(stream.socket().into()),
+            Self::TlsClient(stream) => Some(stream.socket().into()),
             Self::Http2(_) | Self::Http2Server(_) | Self::Taken => None,
         }
     }
@@ -204,9 +249,9 @@ impl Stream {
             stream.reset(h2::Reason::CANCEL);
         } else if let Self::Http2Server(stream) = self {
             stream.reset();
-        } else if let Some(stream) = self.tcp() {
+        } else if let Some(socket) = self.tcp() {
             // A socket that is already gone needs no reset.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket.set_linger(Some(std::time::Duration::ZERO));
         }
     }
 }

@@ -11,7 +11,10 @@ const MAX_DRAINED: usize = 256 << 10;
 
 /// Ends a client's connection so that it can read what was sent: our direction first, then what it still sends is drained.
 pub(super) async fn close(c: &mut Connection) {
-    let is_plain = matches!(c.client, Stream::Tcp(_) | Stream::Unix(_));
+    let is_plain = matches!(
+        c.client,
+        Stream::Tcp(_) | Stream::Fresh(_) | Stream::Unix(_)
+    );
     if c.is_gone || (is_plain && !c.lingers) {
         return;
     }

@@ -186,6 +186,11 @@ impl Connection {
         {
             return Poll::Ready(Interrupt::ClientGone);
         }
+        if self.client.wants_watching(self.app.shared.clock, context) {
+            // A failure shows at its next use, which is now.
+            let _ = self.client.watched();
+            context.waker().wake_by_ref();
+        }
         self.timer.poll(context).map(|()| Interrupt::Timeout)
     }
 

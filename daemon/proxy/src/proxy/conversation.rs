@@ -96,6 +96,9 @@ async fn request(
 ) -> Option<Box<Connection>> {
     let goes_on = walk::request(&mut connection, beginning).await;
     if connection.http2_preface {
+        if connection.client.watched().is_err() {
+            return None;
+        }
         Box::pin(super::serve_http2(*connection)).await;
         return None;
     }

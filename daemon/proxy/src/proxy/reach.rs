@@ -373,6 +373,8 @@ async fn connection(
             if let Poll::Ready(done) = connecting.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
             }
+            // This takes a while; a failure shows at the client's next use.
+            let _ = client.watched();
             if watches
                 && x.watch
                     .poll(client, input, back.abortonclose, context)

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use config::haproxy::{HttpReuse, Proto, ServerAddress, ServerConfig, TransparentSource};
+use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls_pki_types::ServerName;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::net::{Buffer, Stream, TlsStream};
+use crate::net::{Buffer, Fresh, Stream, TlsStream};
 use crate::state::Server;
 use crate::txn::Session;
 
@@ -136,16 +137,21 @@ pub async fn connect(
     }
     let address = address_for(server, session).ok_or(ConnectError::NoAddress)?;
     let mut stream = connect_tcp(config, connector, address, session).await?;
-    if !header.is_empty() {
-        stream.write_all(header).await?;
+    if !header.is_empty() || connector.tls.is_some() {
+        stream.watched()?;
     }
-    let stream = match &connector.tls {
-        None => Stream::Tcp(stream),
-        Some((tls, name)) => {
-            let (socket, connection) = tls.connect(name.clone(), stream).await?.into_inner();
-            Stream::TlsClient(Box::new(TlsStream::new(socket, connection)))
+    if let Stream::Tcp(mut tcp) = stream {
+        if !header.is_empty() {
+            tcp.write_all(header).await?;
         }
-    };
+        stream = match &connector.tls {
+            None => Stream::Tcp(tcp),
+            Some((tls, name)) => {
+                let (socket, connection) = tls.connect(name.clone(), tcp).await?.into_inner();
+                Stream::TlsClient(Box::new(TlsStream::new(socket, connection)))
+            }
+        };
+    }
     Ok(ServerConnection {
         stream,
         input: Buffer::default(),
@@ -182,7 +188,7 @@ async fn connect_tcp(
     connector: &Connector,
     address: SocketAddr,
     session: &Session,
-) -> io::Result<TcpStream> {
+) -> io::Result<Stream> {
     let (first, last) = config.source.as_ref().map_or((0, 0), |source| source.ports);
     let ports = u32::from(last - first) + 1;
     let mut tries = ports.min(MAX_PORT_TRIES);
@@ -195,19 +201,22 @@ async fn connect_tcp(
         };
         let outcome = async {
             let next = config.socks4.unwrap_or(address);
-            let socket = open_socket(config, next, Some(session), port)?;
+            let socket = prepare_socket(config, next, Some(session), port)?;
             if connector.keepalive {
                 socket.set_keepalive(true)?;
             }
             if let Some(bytes) = connector.buffers[0] {
-                socket.set_recv_buffer_size(bytes)?;
+                socket.set_recv_buffer_size(bytes as usize)?;
             }
             if let Some(bytes) = connector.buffers[1] {
-                socket.set_send_buffer_size(bytes)?;
+                socket.set_send_buffer_size(bytes as usize)?;
             }
-            let mut stream = socket.connect(next).await?;
+            let mut stream = begin_connect(socket, next).await?;
             if config.socks4.is_some() {
-                super::socks::ask(&mut stream, address).await?;
+                stream.watched()?;
+                if let Stream::Tcp(stream) = &mut stream {
+                    super::socks::ask(stream, address).await?;
+                }
             }
             Ok::<_, io::Error>(stream)
         }
@@ -225,21 +234,50 @@ async fn connect_tcp(
     }
 }
 
-/// A socket towards a server, bound as `source` says to its address, this port (0 for any) and interface. A check has no
-/// client: `usesrc` is not for it.
+/// Connects; what is there at once (a server on this host) is not even waited for.
+async fn begin_connect(socket: Socket, address: SocketAddr) -> io::Result<Stream> {
+    match socket.connect(&address.into()) {
+        Ok(()) => return Ok(Stream::Fresh(Fresh::server(socket.into()))),
+        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
+        Err(error) => return Err(error),
+    }
+    // getpeername(2) knows a peer once the handshake is through.
+    if socket.peer_addr().is_ok() {
+        return Ok(Stream::Fresh(Fresh::server(socket.into())));
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(Stream::Tcp(stream)),
+    }
+}
+
+/// As [`prepare_socket`], for whoever lets the runtime connect.
 pub fn open_socket(
     config: &ServerConfig,
     target: SocketAddr,
     client: Option<&Session>,
     port: u16,
 ) -> io::Result<TcpSocket> {
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_nodelay(true)?;
+    let socket = prepare_socket(config, target, client, port)?;
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// A socket towards a server, bound as `source` says to its address, this port (0 for any) and interface. A check has no
+/// client: `usesrc` is not for it.
+fn prepare_socket(
+    config: &ServerConfig,
+    target: SocketAddr,
+    client: Option<&Session>,
+    port: u16,
+) -> io::Result<Socket> {
+    // One call: SOCK_NONBLOCK and SOCK_CLOEXEC come with the type.
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new_raw(Domain::for_address(target), kind, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
     if let Some(limit) = config.tcp_user_timeout {
-        SockRef::from(&socket).set_tcp_user_timeout(Some(limit))?;
+        socket.set_tcp_user_timeout(Some(limit))?;
     }
     let Some(source) = &config.source else {
         return Ok(socket);
@@ -257,13 +295,13 @@ pub fn open_socket(
     };
     if let Some(foreign) = foreign {
         if target.is_ipv4() {
-            SockRef::from(&socket).set_ip_transparent_v4(true)?;
+            socket.set_ip_transparent_v4(true)?;
         } else {
-            SockRef::from(&socket).set_ip_transparent_v6(true)?;
+            socket.set_ip_transparent_v6(true)?;
         }
         let foreign = SocketAddr::new(foreign.ip().to_canonical(), foreign.port());
-        socket.set_reuseaddr(true)?;
-        socket.bind(foreign)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&foreign.into())?;
         return Ok(socket);
     }
     if source.address.is_none() && port == 0 {
@@ -279,8 +317,8 @@ pub fn open_socket(
         let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
     } else {
         // Connections that just ended do not hold the port up.
-        socket.set_reuseaddr(true)?;
+        socket.set_reuse_address(true)?;
     }
-    socket.bind(SocketAddr::new(source.address.unwrap_or(any), port))?;
+    socket.bind(&SocketAddr::new(source.address.unwrap_or(any), port).into())?;
     Ok(socket)
 }

@@ -174,7 +174,10 @@ impl Average {
             let sum = self.sum.load(Relaxed);
             self.sum.store(sum - sum / Self::WINDOW + value_ms, Relaxed);
         }
-        self.maximum.fetch_max(value_ms, Relaxed);
+        // A maximum is seldom new; looking costs less than a locked exchange.
+        if value_ms > self.maximum.load(Relaxed) {
+            self.maximum.fetch_max(value_ms, Relaxed);
+        }
     }
     /// The average.
     pub fn average_ms(&self) -> u64 {
