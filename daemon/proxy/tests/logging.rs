@@ -81,7 +81,7 @@ fn check(options: &str, expected: &str) {
 fn lines_have_haproxys_fields() {
     check(
         "option httplog",
-        "127.0.0.1:40000 f b/s 2/5/1/20/50 200 1234 - - --NI 4/3/2/1/0 0/0 {host|agent \"x\"} \"GET /a?b HTTP/1.1\"",
+        "127.0.0.1:40000 f b/s 2/5/1/20/50 200 1234 - - --NI 4/3/2/1/0 0/0 {host|agent #22x#22} \"GET /a?b HTTP/1.1\"",
     );
     check(
         "option tcplog",
