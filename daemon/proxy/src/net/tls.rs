@@ -3,7 +3,7 @@
 //! rustls alone reads 4 KiB at a time and holds all that it made for writing; here a large body is taken in reads as large
 //! as the buffer that it is read into, and leaves in pieces of [`WRITE_BYTES`].
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -86,7 +86,9 @@ where
         context: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(self.poll_plaintext(context, buffer.space()))?;
+        let mut space = ReadBuf::new(buffer.space());
+        ready!(self.poll_read_into(context, &mut space))?;
+        let count = space.filled().len();
         buffer.filled(count);
         Poll::Ready(Ok(count))
     }
@@ -97,62 +99,51 @@ where
         context: &mut Context<'_>,
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = ready!(self.poll_plaintext(context, space.initialize_unfilled()))?;
-        space.advance(count);
+        let before = space.filled().len();
+        let outcome = self.poll_plaintext(context, space);
+        self.incoming.release_if_empty();
+        if space.filled().len() == before {
+            return outcome;
+        }
+        // What was read is told first.
+        if let Poll::Ready(Err(error)) = outcome {
+            self.failed = Some(error);
+        }
         Poll::Ready(Ok(()))
     }
 
+    /// Fills `space` until it is full or nothing more has come.
     fn poll_plaintext(
         &mut self,
         context: &mut Context<'_>,
-        space: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        if space.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let mut count = 0;
-        let outcome = loop {
-            match self.connection.reader().read(&mut space[count..]) {
-                Ok(0) => break Poll::Ready(Ok(())),
-                Ok(read) => {
-                    count += read;
-                    if count == space.len() {
-                        break Poll::Ready(Ok(()));
-                    }
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while space.remaining() > 0 {
+            let mut reader = self.connection.reader();
+            match reader.fill_buf() {
+                Ok([]) => return Poll::Ready(Ok(())),
+                Ok(data) => {
+                    let count = data.len().min(space.remaining());
+                    space.put_slice(&data[..count]);
+                    reader.consume(count);
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => break Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(error)),
             }
             if let Some(error) = self.failed.take() {
-                break Poll::Ready(Err(error));
+                return Poll::Ready(Err(error));
             }
             if !self.incoming.is_empty() {
                 self.decrypt(context);
                 continue;
             }
-            if space.len() > BUFFER_BYTES {
+            if space.capacity() > BUFFER_BYTES {
                 self.incoming.enlarge();
             }
-            match self.poll_receive(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            }
-        };
-        self.incoming.release_if_empty();
-        match outcome {
-            // What was read is told first.
-            _ if count > 0 => {
-                if let Poll::Ready(Err(error)) = outcome {
-                    self.failed = Some(error);
-                }
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(0)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
+            ready!(self.poll_receive(context))?;
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Receives records.
