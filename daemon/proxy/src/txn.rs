@@ -93,6 +93,8 @@ pub enum Cause {
     Internal,
     /// The server was marked down (`on-marked-down`).
     Down,
+    /// A session of a backup server that ended because an active one is up again (`on-marked-up shutdown-backup-sessions`).
+    ActiveUp,
     /// Killed by an operator.
     Killed,
     /// Answered by ourselves: redirect, statistics, `return`.
@@ -112,6 +114,7 @@ impl Cause {
             Self::Resource => b'R',
             Self::Internal => b'I',
             Self::Down => b'D',
+            Self::ActiveUp => b'U',
             Self::Killed => b'K',
             Self::Local => b'L',
         }
@@ -175,8 +178,10 @@ impl Termination {
             (Cause::ServerTimeout, Stage::Headers | Stage::Data) => Some(504),
             (Cause::ServerTimeout | Cause::Server, Stage::Connect | Stage::Queue) => Some(503),
             (Cause::Server, _) => Some(502),
-            (Cause::Down | Cause::Killed, Stage::Headers | Stage::Data) => Some(502),
-            (Cause::Down | Cause::Killed, _) => Some(503),
+            (Cause::Down | Cause::ActiveUp | Cause::Killed, Stage::Headers | Stage::Data) => {
+                Some(502)
+            }
+            (Cause::Down | Cause::ActiveUp | Cause::Killed, _) => Some(503),
             (Cause::Resource | Cause::Internal, _) => Some(500),
             (
                 Cause::Client

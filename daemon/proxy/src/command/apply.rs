@@ -165,8 +165,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
         }
         Operation::ShutdownServerSessions { server } => {
             let (backend, server) = find(shared, server)?;
-            server.shutdown_generation.fetch_add(1, Relaxed);
-            server.shutdown.notify_waiters();
+            crate::health::shut_sessions(server, false);
             tell_operation(
                 shared,
                 &format!("{}/{}", backend.name, server.name),

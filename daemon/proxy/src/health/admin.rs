@@ -11,7 +11,7 @@ use super::change::{Cause, Change, announce_backend, change_time, changed, opera
 use super::state::{effective_admin, is_stopped, rise_and_fall, server_at};
 use super::{is_down, lock_health, server_word};
 use crate::app::Shared;
-use crate::state::{Backend, Health, Server};
+use crate::state::{Backend, Health, Server, Usability};
 
 /// Who wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +183,14 @@ fn words(
         (ServerAdmin::Maint, ServerAdmin::Ready) => {
             format!("{word} is UP/READY (leaving {forced}maintenance).")
         }
-        (_, ServerAdmin::Ready) => format!("{word} is UP (leaving forced drain)."),
+        (_, ServerAdmin::Ready) => {
+            // Its agent or its checks may still say that it is down.
+            let state = match server.usability() {
+                Usability::Down => "DOWN",
+                _ => "UP",
+            };
+            format!("{word} is {state} (leaving forced drain).")
+        }
     }
 }
 

@@ -114,13 +114,12 @@ fn read(line: &str) -> Wish {
             ("ready", _) => wish.admin = Some(ServerAdmin::Ready),
             ("drain", _) => wish.admin = Some(ServerAdmin::Drain),
             ("maint", _) => wish.admin = Some(ServerAdmin::Maint),
-            ("up", _) => wish.state = Some((true, word.to_owned())),
-            ("down" | "fail" | "failed" | "stopped", _) => {
+            ("up" | "down" | "fail" | "stopped", _) => {
                 let described = match text {
                     Some(text) if !text.is_empty() => format!("{word} ({text})"),
                     _ => word.to_owned(),
                 };
-                wish.state = Some((false, described));
+                wish.state = Some((word == "up", described));
             }
             (_, Some(("maxconn", value))) => match value.parse() {
                 Ok(maxconn) => wish.maxconn = Some(maxconn),

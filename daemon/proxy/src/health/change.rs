@@ -277,7 +277,7 @@ pub(crate) fn changed(
     if change == Change::Down {
         server.counters.down_transitions.increment();
         if server.config.shutdown_sessions_on_down {
-            shut_sessions(server);
+            shut_sessions(server, false);
         }
     }
     if change == Change::Up && server.config.shutdown_backups_on_up && !server.config.backup {
@@ -409,8 +409,9 @@ pub(crate) fn announce_backend(shared: &Shared, backend: &Backend, usable_before
     ));
 }
 
-/// Ends all sessions of a server.
-pub(crate) fn shut_sessions(server: &Server) {
+/// Ends all sessions of a server; `by_active` says that an active server is the cause.
+pub(crate) fn shut_sessions(server: &Server, by_active: bool) {
+    server.shut_by_active.store(by_active, Relaxed);
     server.shutdown_generation.fetch_add(1, Relaxed);
     server.shutdown.notify_waiters();
 }
@@ -421,7 +422,7 @@ fn shut_backups(backend: &Backend, server: &Server) {
         return;
     }
     for backup in backend.servers.iter().filter(|other| other.config.backup) {
-        shut_sessions(backup);
+        shut_sessions(backup, true);
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::app::Shared;
 use crate::state::{Backend, BackendId, Health, Server, ServerId};
 
-pub(crate) use change::{announce_backend, servers_left};
+pub(crate) use change::{announce_backend, servers_left, shut_sessions};
 pub use external::Commands;
 pub(crate) use observe::{Sight, see};
 pub use outcome::Outcome;

@@ -71,8 +71,7 @@ pub(crate) fn rise_and_fall(check: Option<&CheckConfig>) -> (u32, u32) {
 
 /// HAProxy's word for a server's state in `show stat`; a server that tracks shows the health of the tracked one.
 pub(crate) fn status_word(shared: &Shared, server: &Server, health: &Health) -> String {
-    if health.admin != ServerAdmin::Maint
-        && health.inherited == ServerAdmin::Maint
+    if health.inherited == ServerAdmin::Maint
         && let Some((backend, tracked)) = server
             .tracked
             .get()
@@ -115,8 +114,6 @@ pub(crate) fn state_of(server: &Server, health: &Health) -> String {
         Operational::GoingUp => format!("DOWN {}/{rise}", health.health),
         _ if admin == ServerAdmin::Drain && agent.is_some() => "DRAIN (agent)".to_owned(),
         Operational::NoCheck if admin == ServerAdmin::Drain => "DRAIN".to_owned(),
-        // A server with an agent alone is up by what the agent says.
-        Operational::NoCheck if agent.is_some() => up.to_owned(),
         Operational::NoCheck => "no check".to_owned(),
         Operational::Up | Operational::GoingDown if health.health + 1 < rise + fall => {
             format!("{up} {}/{fall}", (health.health + 1).saturating_sub(rise))

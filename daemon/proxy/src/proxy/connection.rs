@@ -21,15 +21,20 @@ pub enum Interrupt {
     Killed,
     /// The server's sessions are shut down.
     ServerDown,
+    /// An active server is up again, and this was a backup's session.
+    ActiveUp,
     /// The client has cut its stream off.
     ClientGone,
 }
 
 impl Interrupt {
-    /// What a shutdown of a server's sessions means: of one that is down it is `on-marked-down`, else an operator's.
+    /// What a shutdown of a server's sessions means: of one that is down it is `on-marked-down`, else an operator's or that
+    /// of an active server that is up again.
     pub fn of_shutdown(server: &Server) -> Self {
         if server.usability() == Usability::Down {
             Self::ServerDown
+        } else if server.shut_by_active.load(Relaxed) {
+            Self::ActiveUp
         } else {
             Self::Killed
         }
@@ -41,6 +46,7 @@ impl Interrupt {
             Self::Timeout => timeout,
             Self::Killed => Cause::Killed,
             Self::ServerDown => Cause::Down,
+            Self::ActiveUp => Cause::ActiveUp,
             Self::ClientGone => Cause::Client,
         };
         Termination::new(cause, stage)

@@ -135,6 +135,8 @@ pub struct Server {
     pub counters: ServerCounters,
     /// Grows when its sessions are to be shut down; a session compares with the value at its start.
     pub shutdown_generation: AtomicU64,
+    /// Whether the last shutdown came of an active server that is up again.
+    pub shut_by_active: AtomicBool,
     /// Wakes sessions to look at `shutdown_generation`.
     pub shutdown: tokio::sync::Notify,
     /// Errors of its traffic in a row (`observe`).
@@ -242,6 +244,7 @@ impl Server {
             ramp_began_ms: AtomicU64::new(0),
             counters: ServerCounters::default(),
             shutdown_generation: AtomicU64::new(0),
+            shut_by_active: AtomicBool::new(false),
             shutdown: tokio::sync::Notify::new(),
             consecutive_errors: AtomicU32::new(0),
             tracked: OnceLock::new(),
