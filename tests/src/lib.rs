@@ -29,11 +29,13 @@ pub mod machine;
 pub mod nginx;
 pub mod node;
 pub mod origin;
+pub mod play;
 pub mod prober;
 pub mod process;
 pub mod requirements;
 pub mod scenario;
 pub mod sinks;
+pub mod steady;
 pub mod terminal;
 pub mod wait;
 

@@ -1,7 +1,7 @@
 //! The cases: a table, a line each.
 
-use super::play::Step;
 use Step::{Leave, Pause, Reset, Send, Shut, Until};
+use tandem_tests::play::Step;
 
 /// A case: its name, its backend's lines (`{origin}` is a server's address), and what the client does. What remains is
 /// read to the end of the connection.

@@ -1,7 +1,7 @@
 //! More of HTTP/1: clients that leave, early answers, targets, upgrades, interim answers, trailers, retries.
 
 use super::cases::{Case, ONE, case};
-use super::play::Step::{self, Leave, Pause, Reset, Send, Shut, Until};
+use tandem_tests::play::Step::{self, Leave, Pause, Reset, Send, Shut, Until};
 
 const SILENT: &str = "GET /silent HTTP/1.1\r\nhost: a\r\n\r\n";
 const WEBSOCKET: &str = "GET /websocket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

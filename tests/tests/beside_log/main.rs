@@ -4,7 +4,6 @@
 mod cases;
 mod http1;
 mod origin;
-mod play;
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -14,7 +13,7 @@ use tandem_tests::{Outcome, ensure, require};
 
 use cases::{Case, OWN_ANSWERS, OWN_LINES, cases, tcp_cases, upgrade_cases};
 use origin::origin;
-use play::{Step::Send, classes, plain, play};
+use tandem_tests::play::{Step::Send, classes, plain, play};
 
 /// What one program did with a case: what the client got, and the lines of the log.
 type Done = (String, Vec<String>);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tandem_tests::Outcome;
 use tandem_tests::beside::{read_all, read_until, scripted};
 
-use super::play::reset;
+use tandem_tests::play::reset;
 
 /// What the scripted server does is in the first word of the path after `/`.
 pub(crate) fn origin() -> Outcome<u16> {

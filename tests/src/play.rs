@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use tandem_tests::Outcome;
-use tandem_tests::beside::{Side, Which, read_until};
+use crate::beside::{Side, Which, read_until};
+use crate::failure::Outcome;
 
 use Step::{Leave, Pause, Reset, Send, Shut, Until};
 
 /// A step of a client.
-pub(crate) enum Step {
+pub enum Step {
     /// Sends bytes.
     Send(&'static str),
     /// Reads until the text has come.
@@ -26,7 +26,7 @@ pub(crate) enum Step {
 }
 
 /// Plays the steps; what the client got.
-pub(crate) fn play(side: &Side, steps: &[Step]) -> Outcome<String> {
+pub fn play(side: &Side, steps: &[Step]) -> Outcome<String> {
     let mut stream = side.connect()?;
     let mut got = String::new();
     for step in steps {
@@ -54,7 +54,7 @@ pub(crate) fn play(side: &Side, steps: &[Step]) -> Outcome<String> {
 }
 
 /// Chunks put together: how they are cut is nobody's business.
-pub(crate) fn joined(body: &str) -> String {
+pub fn joined(body: &str) -> String {
     let (mut rest, mut whole) = (body, String::new());
     while let Some((size, after)) = rest.split_once("\r\n") {
         let Ok(size) = usize::from_str_radix(size, 16) else {
@@ -73,7 +73,7 @@ pub(crate) fn joined(body: &str) -> String {
 }
 
 /// An answer whose headers stand in one order and one case; the text of a page of the proxy's own is not compared.
-pub(crate) fn plain(got: &str) -> String {
+pub fn plain(got: &str) -> String {
     let Some((head, body)) = got.split_once("\r\n\r\n") else {
         return got.to_owned();
     };
@@ -104,7 +104,7 @@ pub(crate) fn plain(got: &str) -> String {
 }
 
 /// A log line without what differs from run to run: client's port, date, and times other than by their class.
-pub(crate) fn classes(line: &str, which: Which) -> String {
+pub fn classes(line: &str, which: Which) -> String {
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     if let Some(address) = words.first_mut() {
         *address = address.split(':').next().unwrap_or_default().to_owned();
@@ -146,7 +146,8 @@ pub(crate) fn classes(line: &str, which: Which) -> String {
     line
 }
 
-pub(crate) fn reset(stream: TcpStream) {
+/// Ends a connection by a reset.
+pub fn reset(stream: TcpStream) {
     let socket = socket2::Socket::from(stream);
     let _ = socket.set_linger(Some(Duration::ZERO));
 }
