@@ -378,7 +378,8 @@ async fn handshake(
         }
         Err(error) => {
             c.front.frontend.counters.request_errors.increment();
-            let silent = c.front.dontlognull && error.kind() == std::io::ErrorKind::UnexpectedEof;
+            let silent = c.front.dontlognull
+                && matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::TimedOut);
             if !silent {
                 let reason = if error.kind() == std::io::ErrorKind::TimedOut {
                     "Timeout during SSL handshake"

@@ -33,6 +33,8 @@ struct Relay {
     ended: bool,
     /// Whether the client is what is waited for.
     client_blocks: bool,
+    /// What the client had taken when the time for taking more began.
+    blocked_at: Option<u64>,
 }
 
 /// Sends the answer to the client, and returns the server's connection to the pool.
@@ -69,6 +71,7 @@ pub(super) async fn forward(
         is_bulk: false,
         ended: facts.body == BodyLength::None,
         client_blocks: false,
+        blocked_at: None,
     };
     if framing == Framing::Chunked && relay.ended {
         end_chunks(&mut x.down);
@@ -78,7 +81,13 @@ pub(super) async fn forward(
         x.back.as_ref().and_then(|back| back.timeouts.server),
     );
     let outcome = c
-        .wait(|c, context| poll_answer(c, x, &mut relay, context))
+        .wait(|c, context| {
+            let polled = poll_answer(c, x, &mut relay, context);
+            if polled.is_pending() {
+                limit_wait(c, x, &mut relay);
+            }
+            polled
+        })
         .await;
     let end = match outcome {
         Ok(Ok(())) => {
@@ -110,6 +119,19 @@ pub(super) async fn forward(
     // The client must not take what it got for the whole.
     x.keep_client = false;
     Err(end)
+}
+
+/// Whoever is waited for has the time of its side: the client from when it took something last.
+fn limit_wait(c: &mut Connection, x: &Exchange, relay: &mut Relay) {
+    if relay.client_blocks {
+        if relay.blocked_at != Some(x.txn.bytes_out) {
+            relay.blocked_at = Some(x.txn.bytes_out);
+            c.timer.set(c.now_us(), c.front.timeouts.client);
+        }
+    } else if relay.blocked_at.take().is_some() {
+        let wait = x.back.as_ref().and_then(|back| back.timeouts.server);
+        c.timer.set(c.now_us(), wait);
+    }
 }
 
 fn may_keep_client(c: &Connection, x: &Exchange) -> bool {

@@ -59,10 +59,12 @@ async fn respond(c: &mut Connection, x: &mut Exchange) {
         let back = x.back.clone();
         let pages = back.as_ref().map_or(&c.front.pages, |back| &back.pages);
         let page = pages.page(status);
-        let is_servers = matches!(
-            x.txn.termination.cause,
-            Cause::Server | Cause::ServerTimeout
-        );
+        // Also one that answers against the rules: what the client gets instead is whole.
+        let is_servers = match x.txn.termination.cause {
+            Cause::Server | Cause::ServerTimeout => true,
+            Cause::Proxy => matches!(x.txn.termination.stage, Stage::Headers | Stage::Data),
+            _ => false,
+        };
         let keeps = is_servers && !page.close && x.facts.keep_alive;
         x.txn.response = page.head.clone();
         body = page.body.clone();

@@ -346,6 +346,7 @@ async fn connection(
     let settles = x.facts.upgrade;
     let settings = &c.app.http2_servers;
     let worker = &c.app.shared;
+    let servers = &c.app.servers;
     let index = (!is_private(back.reuse, &server.config)).then_some(x.server_index);
     let outcome = {
         let Connection {
@@ -359,7 +360,16 @@ async fn connection(
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
         let connecting = async {
-            let connection = crate::server::connect(&server, connector, session, &header).await?;
+            let mut connected = crate::server::connect(&server, connector, session, &header).await;
+            // Connections that are only kept give way where descriptors run out.
+            if connected
+                .as_ref()
+                .is_err_and(crate::server::ConnectError::lacks_descriptors)
+            {
+                crate::server::drop_all_idle(servers);
+                connected = crate::server::connect(&server, connector, session, &header).await;
+            }
+            let connection = connected?;
             if target == Target::Http && connector.speaks_http2(&connection.stream) {
                 return crate::server::open_shared(
                     connection, index, settings, settles, worker, &server,
@@ -536,15 +546,15 @@ pub(super) fn next_try(
 ) -> Option<ServerId> {
     x.txn.retries += 1;
     // A turn of round robin that met a dead server goes to the next one at once: nobody asked for this server.
-    let is_any =
-        x.wanted != Some(server.id) && back.balancer.takes_turns() && active_servers(back) > 1;
+    let has_other = has_other(back, server);
+    let is_any = x.wanted != Some(server.id) && back.balancer.takes_turns() && has_other;
     // Manual, `force-persist`: "The final redispatch is always disabled when this is used."
     let may_leave =
         back.redispatch.is_some_and(|interval| interval != 0) && x.persist != Persist::Force;
     if may_leave
         && (is_any
             || server.usability() == Usability::Down
-            || redispatches(back.redispatch, x.txn.retries, back.retries))
+            || has_other && redispatches(back.redispatch, x.txn.retries, back.retries))
     {
         server.counters.redispatches.increment();
         back.backend.counters.redispatches.increment();
@@ -558,11 +568,14 @@ pub(super) fn next_try(
     None
 }
 
-fn active_servers(back: &BackendRuntime) -> usize {
-    let servers = back.servers.iter().map(|runtime| &runtime.server);
-    servers
-        .filter(|server| !server.config.backup && server.usability() == Usability::Up)
-        .count()
+/// Whether there is another server to go to. Backup servers are none while one that is not lives.
+fn has_other(back: &BackendRuntime, server: &crate::state::Server) -> bool {
+    back.servers.iter().any(|runtime| {
+        let other = &runtime.server;
+        other.id != server.id
+            && (!other.config.backup || server.config.backup)
+            && other.usability() == Usability::Up
+    })
 }
 
 /// `option redispatch N`: from every Nth retry on, or with a negative number counted from the last.

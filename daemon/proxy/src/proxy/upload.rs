@@ -34,19 +34,22 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
     begin_request(c, x);
     // Whether the server's buffer holds bytes that came with an interim answer and were not looked at yet.
     let mut unread = false;
+    let mut blocked_at = None;
     loop {
         let outcome = c
-            .wait(|c, context| poll_response_head(c, x, &mut unread, context))
+            .wait(|c, context| {
+                let polled = poll_response_head(c, x, &mut unread, context);
+                if polled.is_pending() {
+                    limit_wait(c, x, &mut blocked_at);
+                }
+                polled
+            })
             .await;
         let facts = match outcome {
             Ok(Ok(facts)) => facts,
             Ok(Err(failure)) => return Err(failed(c, x, failure)),
             Err(interrupt) => {
-                let waiting_for_client = !x.request_done()
-                    && !x.up_broken
-                    && x.up_written == x.up.len()
-                    && x.up_splice.held() == 0
-                    && (c.input.is_empty() || !goes_directly(x));
+                let waiting_for_client = !x.request_done() && !x.up_broken && !server_blocks(c, x);
                 let cause = if waiting_for_client {
                     Cause::ClientTimeout
                 } else {
@@ -88,6 +91,26 @@ pub(super) async fn send(c: &mut Connection, x: &mut Exchange) -> Result<Respons
             .server
             .as_ref()
             .is_some_and(|server| !server.input.is_empty());
+    }
+}
+
+/// Whether the server is what a request's body waits for.
+fn server_blocks(c: &Connection, x: &Exchange) -> bool {
+    x.up_written < x.up.len() || x.up_splice.held() > 0 || (!c.input.is_empty() && goes_directly(x))
+}
+
+/// A server that does not take the body has its own time from when it took something last, not the client's.
+fn limit_wait(c: &mut Connection, x: &Exchange, blocked_at: &mut Option<(usize, u64, usize)>) {
+    if !x.up_broken && server_blocks(c, x) {
+        let left = x.up_splice.held() + c.input.data().len();
+        let taken = Some((x.up_written, x.txn.bytes_in, left));
+        if *blocked_at != taken {
+            *blocked_at = taken;
+            let wait = x.back.as_ref().and_then(|back| back.timeouts.server);
+            c.timer.set(c.now_us(), wait);
+        }
+    } else if blocked_at.take().is_some() && !x.request_done() {
+        c.timer.set(c.now_us(), c.front.timeouts.client);
     }
 }
 
@@ -593,7 +616,8 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
     let connection = x.server.take();
     match broken {
         Broken::Server { received: false }
-            if !x.body_consumed
+            if is_idempotent(x.txn.request.method())
+                && !x.body_consumed
                 && x.txn.body.is_empty()
                 && connection
                     .as_ref()
@@ -601,6 +625,7 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
         {
             // It was closed while it was kept: that says nothing about the server.
             x.may_reuse = false;
+            x.txn.timings.connected_us = 0;
             Failure::Retry
         }
         // Half a head is no event, as with haproxy, though the manual counts it to `junk-response`.
@@ -641,6 +666,14 @@ fn failed(c: &mut Connection, x: &mut Exchange, broken: Broken) -> Failure {
             Failure::End(Termination::new(Cause::Client, Stage::Request))
         }
     }
+}
+
+/// RFC 9110 9.2.2: only these may be sent again by a proxy that does not know whether the server has seen them.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+    )
 }
 
 fn timed_out(x: &mut Exchange, end: Termination) -> Failure {

@@ -87,6 +87,16 @@ pub enum ConnectError {
     Io(#[from] io::Error),
 }
 
+impl ConnectError {
+    /// Whether there was no descriptor left, of this process or of the system (errno(3): ENFILE, EMFILE).
+    pub fn lacks_descriptors(&self) -> bool {
+        match self {
+            Self::NoAddress => false,
+            Self::Io(error) => matches!(error.raw_os_error(), Some(23 | 24)),
+        }
+    }
+}
+
 /// The address to connect to now: with port 0 or a relative port it depends on where the client came.
 pub fn address_for(server: &Server, session: &Session) -> Option<SocketAddr> {
     let mut address = **server.address.load().as_ref()?;

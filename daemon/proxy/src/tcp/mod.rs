@@ -329,12 +329,14 @@ pub async fn relay(
     // Manual, `timeout tunnel`: it takes the place of both once bytes can flow both ways.
     let limit = back.timeouts.tunnel.or(shorter);
     let timeout_cause = match (client_timeout, server_timeout) {
+        // Both sides have the same time: the client is told of, as haproxy does.
+        _ if back.timeouts.tunnel.is_some() => Cause::ClientTimeout,
         (Some(client), Some(server)) if server < client => Cause::ServerTimeout,
         (None, Some(_)) => Cause::ServerTimeout,
         _ => Cause::ClientTimeout,
     };
     c.timer.set(c.now_us(), limit);
-    let mut seen = 0;
+    let mut seen = (0, false, false);
     let outcome = c
         .wait(|c, context| {
             let first = up.poll(&mut c.client, &mut c.input, &mut server.stream, context);
@@ -344,7 +346,8 @@ pub async fn relay(
                 &mut c.client,
                 context,
             );
-            let moved = up.moved + down.moved;
+            // The end of a direction begins another time, also where no byte came with it.
+            let moved = (up.moved + down.moved, up.ended, down.ended);
             if moved != seen {
                 seen = moved;
                 let now_us = c.now_us();
