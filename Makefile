@@ -22,7 +22,7 @@ test: ## everything: unit tests, then end-to-end tests beside haproxy and keepal
 	scripts/install-test-tools.sh all
 	scripts/test.sh
 
-soak: ## 1,000 reloads under load, optimized
+soak: ## ten minutes of mixed load and 1,000 reloads under load, optimized
 	scripts/install-test-tools.sh all
 	scripts/soak.sh
 
