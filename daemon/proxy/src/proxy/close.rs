@@ -34,7 +34,14 @@ pub(super) async fn close(c: &mut Connection) {
         let count = c.input.len();
         c.input.consume(count);
         match c
-            .wait(|c, context| c.client.poll_read(context, &mut c.input))
+            .wait(|c, context| {
+                let polled = c.client.poll_read(context, &mut c.input);
+                if polled.is_pending() {
+                    // Thousands may be waited for at a time.
+                    c.input.release_if_empty();
+                }
+                polled
+            })
             .await
         {
             Ok(Ok(count)) if count > 0 => drained += count,

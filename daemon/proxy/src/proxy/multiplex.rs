@@ -102,9 +102,12 @@ struct Driver {
 
 /// Serves a client's connection that speaks HTTP/2. What was read of it is in its buffer, the preface first. What only its
 /// beginning needs is on the heap and gone while the connection lasts.
-pub fn serve(c: Connection) -> impl Future<Output = ()> {
+pub fn serve(mut c: Connection) -> impl Future<Output = ()> {
+    let presence = c.presence.take();
     let beginning = Box::pin(begin(c));
     async move {
+        // It is counted and listed to its end, not only while it begins.
+        let _presence = presence;
         if let Some((mut driver, waker)) = beginning.await {
             poll_fn(|task| driver.turn(task, &waker)).await;
         }
