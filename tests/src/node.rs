@@ -245,8 +245,15 @@ impl Node {
         Ok(())
     }
 
+    /// Until the control socket answers, and the worker behind it if proxies are configured.
     fn wait_for_socket(&mut self) -> Outcome {
         let socket = self.socket();
+        let has_proxies = self.files.haproxy.as_ref().is_some_and(|text| {
+            let begins = |line: &str| {
+                ["frontend ", "backend ", "listen "].map(|word| line.starts_with(word))
+            };
+            text.lines().any(|line| begins(line).contains(&true))
+        });
         let daemon = &mut self.processes[0];
         let name = self.host.name().to_owned();
         let ready = wait_for(
@@ -258,8 +265,16 @@ impl Node {
                 }
                 socket
                     .command("show info")
-                    .map(|_| true)
-                    .map_err(|error| error.to_string())
+                    .map_err(|error| error.to_string())?;
+                let stat = || {
+                    socket
+                        .command("show stat")
+                        .map_err(|error| error.to_string())
+                };
+                if has_proxies && !stat()?.contains("END,") {
+                    return Err("no worker answers".to_owned());
+                }
+                Ok(true)
             },
         )?;
         ensure!(
