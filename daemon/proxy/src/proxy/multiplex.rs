@@ -123,9 +123,10 @@ async fn begin(c: Connection) -> Option<(Box<Driver>, Waker)> {
         entry,
         client,
         input,
-        mut timer,
         ..
     } = c;
+    // The connection's timer wakes its task; this one is to wake the frames.
+    let mut timer = Timer::new();
     let clock = app.shared.clock;
     session.is_http2 = true;
     let (transport, watch) = Transport::new(client, input, clock);
