@@ -651,6 +651,46 @@ fn a_tcp_frontend_may_lead_to_an_http_backend_but_not_the_other_way_round() {
     assert!(errors("http", "tcp"));
 }
 
+/// A `deny` in such a frontend once counted for nothing.
+#[test]
+fn rules_of_a_tcp_frontend_are_kept_where_its_backend_is_http() {
+    for (back, kept) in [("http", 1), ("tcp", 0)] {
+        let text = format!(
+            "frontend f\n bind :80\n http-request deny if {{ path /bad }}\n default_backend b\nbackend b\n mode {back}\n"
+        );
+        let config = good(&text);
+        assert_eq!(config.proxies[0].http_request.len(), kept, "{back}");
+    }
+}
+
+#[test]
+fn pools_of_servers_have_bounds() {
+    let config = listen(
+        " server a 1.2.3.4:80\n server b 1.2.3.4:80 pool-max-conn 7 pool-purge-delay 2 max-reuse 3\n \
+         server c 1.2.3.4:80 pool-max-conn -1 pool-purge-delay 0 max-reuse -1\n",
+    );
+    let pools: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| {
+            let pool = &server.pool;
+            (
+                pool.idle_limit(),
+                pool.purge_delay.as_millis(),
+                pool.max_reuse,
+            )
+        })
+        .collect();
+    assert_eq!(
+        pools,
+        [
+            (None, 5_000, None),
+            (Some(7), 2, Some(3)),
+            (Some(0), 0, None)
+        ]
+    );
+}
+
 #[test]
 fn a_socks_proxy_has_an_address_and_a_port() {
     let errors = |options: &str| {

@@ -15,9 +15,15 @@ use crate::suggest::did_you_mean;
 /// Turns the sections read into the model, and checks what they say of each other.
 pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Context<'_>) {
     let drafts = number_proxies(drafts);
+    let http_backends: HashSet<String> = drafts
+        .iter()
+        .map(|draft| &draft.config)
+        .filter(|config| config.kind.is_backend() && config.mode == Mode::Http)
+        .map(|config| config.name.text.clone())
+        .collect();
     for mut draft in drafts {
         number_servers(&mut draft, cx);
-        drop_what_needs_http(&mut draft, cx);
+        drop_what_needs_http(&mut draft, &http_backends, cx);
         check_checks(&draft, cx);
         check_timeouts(&draft, cx);
         let mut proxy = draft.config;
@@ -106,7 +112,7 @@ fn number_servers(draft: &mut Draft, cx: &mut Context<'_>) {
 }
 
 /// Words that need HTTP, in a TCP proxy: they are dropped, with the warnings that HAProxy gives.
-fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
+fn drop_what_needs_http(draft: &mut Draft, http_backends: &HashSet<String>, cx: &mut Context<'_>) {
     let config = &mut draft.config;
     if config.mode == Mode::Http || config.disabled {
         return;
@@ -128,34 +134,7 @@ fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
         warn(accepts, "'option httplog'");
         config.traffic_log = TrafficLog::Tcp;
     }
-    let switches = config.tcp_request_content.iter().any(|line| {
-        line.words
-            .get(1)
-            .is_some_and(|word| word.text == "switch-mode")
-    });
-    if switches && !forwards {
-        // `tcp-request content switch-mode http`: then the rest counts.
-        return;
-    }
-    warn(config.forwardfor.take().is_some(), "'option forwardfor'");
     warn(config.cookie.take().is_some() && forwards, "'cookie'");
-    warn(config.stats.take().is_some(), "'stats'");
-    warn(
-        config.monitor_uri.take().is_some() && accepts,
-        "'monitor-uri'",
-    );
-    warn(
-        !std::mem::take(&mut config.http_request).is_empty(),
-        "'http-request'",
-    );
-    warn(
-        !std::mem::take(&mut config.http_response).is_empty(),
-        "'http-response'",
-    );
-    warn(
-        !std::mem::take(&mut config.redirects).is_empty(),
-        "'redirect'",
-    );
     if matches!(
         config.balance,
         Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Header { .. }
@@ -174,6 +153,63 @@ fn drop_what_needs_http(draft: &mut Draft, cx: &mut Context<'_>) {
             );
             cx.warning(DiagnosticKind::Pointless, server.span, message);
         }
+    }
+    // `tcp-request content switch-mode http`: then the rest counts.
+    let switches = config.tcp_request_content.iter().any(|line| {
+        line.words
+            .get(1)
+            .is_some_and(|word| word.text == "switch-mode")
+    });
+    if !(switches && accepts) {
+        drop_rules_of_http(config, &who, http_backends, cx);
+    }
+}
+
+/// What is said of requests in a TCP proxy that never changes to HTTP by itself.
+fn drop_rules_of_http(
+    config: &mut ProxyConfig,
+    who: &str,
+    http_backends: &HashSet<String>,
+    cx: &mut Context<'_>,
+) {
+    let accepts = config.kind.is_frontend();
+    let targets = config.use_backends.iter().map(|line| &line.backend);
+    let mut targets = targets.chain(&config.default_backend);
+    // A stream that comes to an http backend is HTTP from there on: then the rules count. HAProxy says that it ignores them,
+    // and applies them all the same.
+    let leads_to_http = accepts && targets.any(|name| http_backends.contains(&name.text));
+    let dropped = format!("of {who} is ignored: it needs 'mode http'");
+    let conditional = format!("of {who} counts only where a backend with 'mode http' is chosen");
+    let rules = if leads_to_http {
+        &conditional
+    } else {
+        &dropped
+    };
+    let written = [
+        ("'option forwardfor'", config.forwardfor.is_some(), &dropped),
+        ("'stats'", config.stats.is_some(), &dropped),
+        (
+            "'monitor-uri'",
+            accepts && config.monitor_uri.is_some(),
+            rules,
+        ),
+        ("'http-request'", !config.http_request.is_empty(), rules),
+        ("'http-response'", !config.http_response.is_empty(), rules),
+        ("'redirect'", !config.redirects.is_empty(), rules),
+    ];
+    for (what, is_written, outcome) in written {
+        if is_written {
+            let message = format!("{what} {outcome}");
+            cx.warning(DiagnosticKind::Pointless, config.span, message);
+        }
+    }
+    config.forwardfor = None;
+    config.stats = None;
+    if !leads_to_http {
+        config.monitor_uri = None;
+        config.http_request.clear();
+        config.http_response.clear();
+        config.redirects.clear();
     }
 }
 

@@ -837,6 +837,38 @@ pub struct ResolveConfig {
     pub ignore_weight: bool,
 }
 
+/// How a server's unused connections are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolConfig {
+    /// `pool-max-conn`: most unused connections of all threads together; `None` for no limit.
+    pub max_idle: Option<u32>,
+    /// `pool-purge-delay`: how long one is kept unused; zero keeps none.
+    pub purge_delay: Duration,
+    /// `max-reuse`: requests that a connection may carry after its first; `None` for no limit.
+    pub max_reuse: Option<u32>,
+}
+
+impl PoolConfig {
+    /// Most unused connections, with what `pool-purge-delay 0` means; `None` for no limit.
+    pub fn idle_limit(&self) -> Option<u32> {
+        if self.purge_delay.is_zero() {
+            return Some(0);
+        }
+        self.max_idle
+    }
+}
+
+impl Default for PoolConfig {
+    /// As the manual says: no limits, and 5 s.
+    fn default() -> Self {
+        Self {
+            max_idle: None,
+            purge_delay: Duration::from_secs(5),
+            max_reuse: None,
+        }
+    }
+}
+
 /// A `server` line, with `default-server` already applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerConfig {
@@ -892,6 +924,8 @@ pub struct ServerConfig {
     pub socks4: Option<SocketAddr>,
     /// `proto`.
     pub proto: Proto,
+    /// `pool-max-conn`, `pool-purge-delay`, `max-reuse`.
+    pub pool: PoolConfig,
 }
 
 /// TLS towards a server.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::address::{plain_address, server_address};
 use super::args::{Args, Context, Unit};
 use super::model::{
-    AgentConfig, CheckConfig, InitAddr, InitState, Observe, OnError, Proto, ProxyV2Options,
-    ResolveConfig, SendProxy, ServerAddress, ServerConfig, ServerTls, SourceConfig,
+    AgentConfig, CheckConfig, InitAddr, InitState, Observe, OnError, PoolConfig, Proto,
+    ProxyV2Options, ResolveConfig, SendProxy, ServerAddress, ServerConfig, ServerTls, SourceConfig,
 };
 use super::proxy::Draft;
 use super::{resolvers, source};
@@ -36,6 +36,7 @@ pub(super) struct ServerOptions {
     ssl: bool,
     tls: ServerTls,
     proto: Proto,
+    pool: PoolConfig,
     /// `verify` was written.
     verify_written: bool,
     proxy_header: ProxyHeader,
@@ -103,6 +104,7 @@ impl Default for ServerOptions {
             tcp_user_timeout: None,
             socks4: None,
             proto: Proto::Auto,
+            pool: PoolConfig::default(),
             id: None,
         }
     }
@@ -170,7 +172,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("inter", Do(|o, args, cx| { o.check_config.inter = interval(args, cx)?; Some(()) })),
     ("log-bufsize", NotYet),
     ("log-proto", NotYet),
-    ("max-reuse", Accepted(1)),
+    ("max-reuse", Do(|o, args, cx| { o.pool.max_reuse = or_unlimited(args, cx, "a number of requests")?; Some(()) })),
     ("maxconn", Do(|o, args, cx| { o.maxconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
     ("maxqueue", Do(|o, args, cx| { o.maxqueue = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
     ("minconn", Do(|o, args, cx| { o.minconn = Some(args.integer(cx, "a number of connections", 0..=COUNT)?).filter(|n| *n > 0); Some(()) })),
@@ -201,8 +203,8 @@ const OPTIONS: &[(&str, Action)] = &[
     ("on-marked-down", Do(on_marked_down)),
     ("on-marked-up", Do(on_marked_up)),
     ("pool-low-conn", Accepted(1)),
-    ("pool-max-conn", Accepted(1)),
-    ("pool-purge-delay", Accepted(1)),
+    ("pool-max-conn", Do(|o, args, cx| { o.pool.max_idle = or_unlimited(args, cx, "a number of connections")?; Some(()) })),
+    ("pool-purge-delay", Do(|o, args, cx| { o.pool.purge_delay = args.time(cx, Unit::Milliseconds)?; Some(()) })),
     ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
     ("proto", Do(|o, args, cx| { o.proto = super::bind::proto(args, cx)?; Some(()) })),
     ("proxy-v2-options", Do(proxy_v2_options)),
@@ -387,6 +389,7 @@ fn one_server(
         tcp_user_timeout: options.tcp_user_timeout,
         socks4: options.socks4,
         proto: options.proto,
+        pool: options.pool,
         span,
     })
 }
@@ -519,6 +522,12 @@ fn interval(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Duration> {
         return None;
     }
     Some(time)
+}
+
+/// A number, or -1 for no limit.
+fn or_unlimited(args: &mut Args<'_>, cx: &mut Context<'_>, what: &str) -> Option<Option<u32>> {
+    let number: i32 = args.integer(cx, what, -1..=COUNT)?;
+    Some(u32::try_from(number).ok())
 }
 
 /// `addr ADDRESS[:PORT]`: a port that `port` does not say is taken from here.

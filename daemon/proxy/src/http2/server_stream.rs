@@ -27,6 +27,7 @@ pub struct StreamPlaces {
     live: Cell<usize>,
     is_kept: Cell<bool>,
     is_idle: Cell<bool>,
+    is_surplus: Cell<bool>,
 }
 
 impl StreamPlaces {
@@ -37,12 +38,18 @@ impl StreamPlaces {
             live: Cell::new(0),
             is_kept: Cell::new(false),
             is_idle: Cell::new(false),
+            is_surplus: Cell::new(false),
         })
     }
 
     /// Streams in use.
     pub fn live(&self) -> usize {
         self.live.get()
+    }
+
+    /// Whether its server has enough unused connections without it (`pool-max-conn`): it is not used again.
+    pub fn is_surplus(&self) -> bool {
+        self.is_surplus.get()
     }
 
     /// Whether the connection is there for further requests from now on.
@@ -52,16 +59,16 @@ impl StreamPlaces {
     }
 
     fn count(&self) {
-        let is_idle = self.is_kept.get() && self.live.get() == 0;
-        if self.is_idle.replace(is_idle) == is_idle {
+        let is_idle = self.is_kept.get() && self.live.get() == 0 && !self.is_surplus.get();
+        if self.is_idle.get() == is_idle {
             return;
         }
-        let idle = &self.server.counters.idle_connections;
-        if is_idle {
-            idle.enter();
-        } else {
-            idle.leave();
+        if !is_idle {
+            self.server.counters.idle_connections.leave();
+        } else if !self.server.enter_idle() {
+            return self.is_surplus.set(true);
         }
+        self.is_idle.set(is_idle);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::http1::{
     end_chunks_with, push_chunk, write_response_head,
 };
 use crate::net::{Splice, poll_write_all};
-use crate::server::{is_private, put_idle};
+use crate::server::{is_private, is_worn_out, put_idle};
 use crate::txn::{Cause, Stage, Termination};
 
 /// A body longer than this is moved in large buffers.
@@ -374,6 +374,9 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         return;
     }
     if is_private(back.reuse, &server.config) {
+        if is_worn_out(server, connection.reuses) {
+            return;
+        }
         c.private = Some(Box::new((x.server_index, connection)));
         return;
     }

@@ -465,7 +465,7 @@ async fn kept(
         // A server that moved to another address is not reached by what leads to the old one.
         let same_place = connection.address == address_for(server, &c.session);
         return (at == index && alive && same_place).then(|| {
-            connection.reused = true;
+            connection.reuse();
             connection
         });
     }
@@ -482,7 +482,7 @@ async fn kept(
     {
         let (limit, now_us) = (c.app.http2_servers.streams as usize, c.now_us());
         let shared = std::future::poll_fn(|context| {
-            Poll::Ready(take_shared(index, address, limit, now_us, context))
+            Poll::Ready(take_shared(index, server, address, limit, now_us, context))
         })
         .await;
         if shared.is_some() {

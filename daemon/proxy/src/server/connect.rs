@@ -30,8 +30,18 @@ pub struct ServerConnection {
     pub address: Option<SocketAddr>,
     /// Whether it served a request before.
     pub reused: bool,
+    /// Requests that it carried after its first.
+    pub reuses: u32,
     /// Whether its close is a reset, once a request was sent on it.
     pub resets: bool,
+}
+
+impl ServerConnection {
+    /// It is taken for another request.
+    pub fn reuse(&mut self) {
+        self.reused = true;
+        self.reuses = self.reuses.saturating_add(1);
+    }
 }
 
 impl Drop for ServerConnection {
@@ -142,6 +152,7 @@ pub async fn connect(
             input: Buffer::default(),
             address: None,
             reused: false,
+            reuses: 0,
             resets: false,
         });
     }
@@ -167,6 +178,7 @@ pub async fn connect(
         input: Buffer::default(),
         address: Some(address),
         reused: false,
+        reuses: 0,
         resets: false,
     })
 }

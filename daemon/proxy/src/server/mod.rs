@@ -13,7 +13,7 @@ pub use connect::{
     ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
     open_socket,
 };
-pub use pool::{IDLE_LIMIT, Proof, drop_all_idle, drop_idle, put_idle, take_idle};
+pub use pool::{Proof, drop_all_idle, drop_idle, is_worn_out, put_idle, take_idle};
 pub use proxy_header::{check_header, proxy_header};
 pub use queue::{Admission, Slot, Ticket};
 pub use retry::RetryOn;

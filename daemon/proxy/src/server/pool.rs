@@ -11,10 +11,6 @@ use crate::state::Server;
 
 /// Most connections that a thread keeps to one server.
 pub(super) const MAX_IDLE_PER_SERVER: usize = 1_024;
-/// Longest time that a connection is kept unused, in microseconds (HAProxy's `tune.pool-purge-delay` is as long).
-pub(super) const IDLE_LIMIT_US: u64 = 5_000_000;
-/// The same as a duration.
-pub const IDLE_LIMIT: std::time::Duration = std::time::Duration::from_micros(IDLE_LIMIT_US);
 
 struct Idle {
     connection: ServerConnection,
@@ -55,7 +51,7 @@ pub fn take_idle(
             server.counters.idle_connections.leave();
             // `set server addr` makes older connections worthless.
             if idle.connection.address == address && idle.connection.stream.is_quiet(context) {
-                idle.connection.reused = true;
+                idle.connection.reuse();
                 return Some(idle.connection);
             }
         }
@@ -63,10 +59,14 @@ pub fn take_idle(
     })
 }
 
-/// Keeps a connection that has nothing on its way.
+/// Keeps a connection that has nothing on its way, unless its server has enough (`pool-max-conn`) or it is worn out
+/// (`max-reuse`).
 pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection, now_us: u64) {
     if matches!(connection.stream, Stream::Http2Server(_)) {
         // One stream of a connection that is kept for all already.
+        return;
+    }
+    if is_worn_out(server, connection.reuses) {
         return;
     }
     connection.input.release_if_empty();
@@ -74,8 +74,7 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
         if pools.len() <= index {
             pools.resize_with(index + 1, Vec::new);
         }
-        if pools[index].len() < MAX_IDLE_PER_SERVER {
-            server.counters.idle_connections.enter();
+        if pools[index].len() < MAX_IDLE_PER_SERVER && server.enter_idle() {
             pools[index].push(Idle {
                 connection,
                 since_us: now_us,
@@ -84,12 +83,26 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
     });
 }
 
-/// Closes what was unused for too long; `servers` are all servers in order of their index.
+/// Whether a connection has carried as many requests as `max-reuse` allows. HAProxy counts those of HTTP/2 alone; the manual
+/// speaks of all.
+pub fn is_worn_out(server: &Server, reuses: u32) -> bool {
+    let limit = server.config.pool.max_reuse;
+    limit.is_some_and(|limit| reuses >= limit)
+}
+
+/// What is unused since before this moment is closed (`pool-purge-delay`).
+pub(super) fn unused_since_us(server: &Server, now_us: u64) -> u64 {
+    now_us.saturating_sub(server.config.pool.purge_delay.as_micros() as u64)
+}
+
+/// Closes what was unused for too long; `servers` are all servers in order of their index. HAProxy closes the half of what
+/// it did not need, again and again; here the longest unused go, which are those that were not needed.
 pub fn drop_idle(servers: &[std::sync::Arc<Server>], now_us: u64) {
-    drop_idle_shared(now_us);
+    drop_idle_shared(servers, now_us);
     POOLS.with_borrow_mut(|pools| {
         for (pool, server) in pools.iter_mut().zip(servers) {
-            let keep_from = pool.partition_point(|idle| idle.since_us + IDLE_LIMIT_US < now_us);
+            let since_us = unused_since_us(server, now_us);
+            let keep_from = pool.partition_point(|idle| idle.since_us < since_us);
             for _ in pool.drain(..keep_from) {
                 server.counters.idle_connections.leave();
             }

@@ -14,7 +14,7 @@ use config::haproxy::LogLevel;
 use h2::Reason;
 use h2::client::SendRequest;
 
-use super::pool::IDLE_LIMIT_US;
+use super::pool::{is_worn_out, unused_since_us};
 use super::{ConnectError, ServerConnection};
 use crate::app::Shared;
 use crate::http2::{Flood, ServerStream, Settings, StreamPlace, StreamPlaces, Transport};
@@ -34,6 +34,8 @@ struct SharedConnection {
     closed: Rc<Cell<bool>>,
     /// When a stream was last taken, in microseconds.
     used_us: u64,
+    /// Streams taken after the first.
+    reuses: u32,
 }
 
 thread_local! {
@@ -43,6 +45,7 @@ thread_local! {
 /// A stream on a connection that is there. `index` numbers servers over all backends; `max_streams` is our own bound.
 pub fn take_shared(
     index: usize,
+    server: &Server,
     address: Option<SocketAddr>,
     max_streams: usize,
     now_us: u64,
@@ -56,6 +59,8 @@ pub fn take_shared(
             let connection = &mut connections[at];
             // A server that says goodbye takes no further requests, and `set server addr` makes older connections worthless.
             if connection.closed.get()
+                || connection.places.is_surplus()
+                || is_worn_out(server, connection.reuses)
                 || connection.address != address
                 || matches!(connection.requests.poll_ready(context), Poll::Ready(Err(_)))
             {
@@ -65,6 +70,7 @@ pub fn take_shared(
             let limit = max_streams.min(connection.requests.current_max_send_streams());
             if connection.places.live() < limit {
                 connection.used_us = now_us;
+                connection.reuses = connection.reuses.saturating_add(1);
                 return Some(connection.stream(true));
             }
         }
@@ -81,6 +87,7 @@ impl SharedConnection {
             input: Buffer::default(),
             address: self.address,
             reused,
+            reuses: 0,
             resets: true,
         }
     }
@@ -146,6 +153,7 @@ pub async fn open_shared(
         places,
         closed,
         used_us: clock.now_us(),
+        reuses: 0,
     };
     let first = shared.stream(false);
     if let Some(index) = index {
@@ -181,13 +189,14 @@ fn report(worker: &Shared, server: &Server, flood: Flood) {
 }
 
 /// Lets go of connections that were unused for too long; what is on its way on them still comes to its end.
-pub(super) fn drop_idle_shared(now_us: u64) {
+pub(super) fn drop_idle_shared(servers: &[Arc<Server>], now_us: u64) {
     SHARED.with_borrow_mut(|all| {
-        for connections in all {
+        for (connections, server) in all.iter_mut().zip(servers) {
+            let since_us = unused_since_us(server, now_us);
             connections.retain(|connection| {
                 !connection.closed.get()
-                    && (connection.places.live() > 0
-                        || connection.used_us.saturating_add(IDLE_LIMIT_US) >= now_us)
+                    && !connection.places.is_surplus()
+                    && (connection.places.live() > 0 || connection.used_us >= since_us)
             });
         }
     });

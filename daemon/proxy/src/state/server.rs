@@ -148,6 +148,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// Counts another unused connection, if `pool-max-conn` allows one more.
+    pub fn enter_idle(&self) -> bool {
+        let idle = &self.counters.idle_connections;
+        match self.config.pool.idle_limit() {
+            Some(0) => false,
+            limit => idle.try_enter(limit.unwrap_or(0).into()),
+        }
+    }
+
     /// A server at the start of a worker.
     pub fn new(
         id: ServerId,
