@@ -130,9 +130,9 @@ fn every_process_holds_only_the_rights_it_needs() -> Outcome {
             status(pid, "NoNewPrivs")? == "1",
             "{part:?} can gain rights"
         );
-        // Filters of system calls: what kills, and in the worker what is left.
+        // Filters of system calls: what kills, and in the worker what is left and what is refused without a word.
         let filters = match part {
-            Part::Worker => ("2", "2"),
+            Part::Worker => ("2", "3"),
             Part::Control => ("2", "1"),
             _ => ("0", "0"),
         };

@@ -22,6 +22,10 @@ pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
 /// How a child ends that did what it was told.
 pub(super) const CLEAN_END: &str = "exit status 0";
 
+/// How a child ends that made a system call that only an attacker makes (`sys::confine`).
+const FORBIDDEN_CALL: &str = "killed by SIGSYS: it made a system call that its filter forbids; the kernel's log has the call's number \
+                              (type=1326, syscall=N); 'insecure-no-confinement' in the global section runs the worker without the filter";
+
 type Outgoing = (Vec<u8>, Vec<Arc<OwnedFd>>);
 
 /// A running child.
@@ -173,6 +177,7 @@ impl Child {
 fn describe_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
+        (None, Some(nix::libc::SIGSYS)) => FORBIDDEN_CALL.to_owned(),
         (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
             Ok(name) => format!("signal {signal} ({})", name.as_str()),
             Err(_) => format!("signal {signal}"),

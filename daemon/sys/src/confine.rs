@@ -3,7 +3,8 @@
 //!
 //! Two filters stand behind each other; the harder verdict counts. Calls that only an attacker makes kill the process. All
 //! others that are not listed fail with ENOSYS, as on a kernel that does not know them: libraries then take an older way, and a
-//! call that was forgotten here makes one thing fail and not a site.
+//! call that was forgotten here makes one thing fail and not a site. The kernel's log names each refused call ("type=1326",
+//! with the number after "syscall="), but those that libraries only try (a filter of their own).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +16,7 @@ use landlock::{
 use libc::c_long;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    SeccompRule, TargetArch,
 };
 
 /// What was applied.
@@ -64,6 +65,9 @@ const DEADLY: &[c_long] = &[
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
 ];
+
+/// Calls that libraries try, and do without: their refusal is nothing to tell of.
+const TRIED: &[c_long] = &[libc::SYS_clone3, libc::SYS_statx];
 
 /// Calls of a proxy at work, whatever their arguments: sockets, pipes, timers, memory, threads, its own limits.
 const ALLOWED: &[c_long] = &[
@@ -212,28 +216,69 @@ fn program(
 }
 
 fn seccomp(only_deadly: bool) -> io::Result<usize> {
-    let made = || -> Result<(BpfProgram, BpfProgram, usize), seccompiler::BackendError> {
-        let any = |calls: &[c_long]| calls.iter().map(|call| (*call, Vec::new())).collect();
-        let deadly: BTreeMap<i64, Vec<SeccompRule>> = any(DEADLY);
+    let made = || -> Result<_, seccompiler::BackendError> {
+        let any = |calls: &[c_long]| -> BTreeMap<i64, Vec<SeccompRule>> {
+            calls.iter().map(|call| (*call, Vec::new())).collect()
+        };
+        let deadly = any(DEADLY);
         let deadly = program(deadly, SeccompAction::Allow, SeccompAction::KillProcess)?;
-        let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = any(ALLOWED);
+        let mut allowed = any(ALLOWED);
         allowed.extend(ALLOWED_HERE.iter().map(|call| (*call, Vec::new())));
         allowed.extend(conditional()?);
         // Whom the other filter kills, this one need not refuse.
         let count = allowed.len();
-        let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+        // Nor those that a third filter refuses without having it logged.
+        allowed.extend(any(TRIED));
+        let unknown = || SeccompAction::Errno(libc::ENOSYS as u32);
         Ok((
             deadly,
-            program(allowed, unknown, SeccompAction::Allow)?,
+            program(allowed, unknown(), SeccompAction::Allow)?,
+            program(any(TRIED), SeccompAction::Allow, unknown())?,
             count,
         ))
     };
-    let (deadly, allowed, count) = made().map_err(io::Error::other)?;
-    apply_filter(&deadly).map_err(io::Error::other)?;
+    let (deadly, allowed, tried, count) = made().map_err(io::Error::other)?;
+    no_new_privileges()?;
+    install(&deadly, LOGGED)?;
     if !only_deadly {
-        apply_filter(&allowed).map_err(io::Error::other)?;
+        install(&tried, 0)?;
+        install(&allowed, LOGGED)?;
     }
     Ok(count)
+}
+
+/// Verdicts other than "allow" stand in the kernel's log (seccomp(2), SECCOMP_FILTER_FLAG_LOG; Linux 4.14).
+const LOGGED: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_LOG;
+
+/// Who is filtered may gain no rights by starting programs: the kernel wants it (seccomp(2)).
+fn no_new_privileges() -> io::Result<()> {
+    // SAFETY: prctl takes integers here.
+    match unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `seccompiler` installs filters without a way to have verdicts logged.
+fn install(filter: &BpfProgram, flags: libc::c_ulong) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        // The kernel only reads; both types are the kernel's struct of two bytes, two single bytes and a word.
+        filter: filter.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
+    // SAFETY: the program points to `len` instructions that live as long as the call, which copies them.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    match outcome {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn landlock() -> Result<Option<i32>, landlock::RulesetError> {
