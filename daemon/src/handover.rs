@@ -159,7 +159,7 @@ pub fn adopt(arguments: &Arguments) -> Result<Vec<OwnedFd>, String> {
     let mut pids = Vec::new();
     if let Some(path) = &arguments.sockets_from {
         let place = path.display();
-        let stream = UnixStream::connect(path)
+        let stream = UnixStream::connect(socket_file(path)?)
             .map_err(|error| format!("-x {place}: cannot connect: {error}"))?;
         let pid = sys::adopt::peer_pid(&stream)
             .map_err(|error| format!("-x {place}: whose it is cannot be told: {error}"))?;
@@ -184,6 +184,32 @@ pub fn adopt(arguments: &Arguments) -> Result<Vec<OwnedFd>, String> {
         return Err("-x: the process behind that socket has no listening sockets, is gone, or may not be traced".to_owned());
     }
     Ok(sockets)
+}
+
+/// The file of `-x`. Only a UNIX socket tells the process behind it.
+fn socket_file(given: &Path) -> Result<&Path, String> {
+    const REMEDY: &str = "give the path of a UNIX 'stats socket', or only -sf PID: its listening sockets are copied all the same";
+    let text = given.to_string_lossy();
+    let refuse = |what: &str| {
+        Err(format!(
+            "-x {text}: {what} does not tell which process is behind it; {REMEDY}"
+        ))
+    };
+    match text.split_once('@') {
+        Some(("unix", _)) => {
+            let path = given.to_str().and_then(|path| path.strip_prefix("unix@"));
+            return Ok(path.map_or(given, Path::new));
+        }
+        Some(("abns", _)) => return refuse("an abstract socket"),
+        Some(("fd" | "sockpair", _)) => return refuse("a descriptor"),
+        Some(("ipv4" | "ipv6" | "tcp" | "tcp4" | "tcp6", _)) => return refuse("a TCP socket"),
+        _ => {}
+    }
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) if !text.contains('/') && !given.exists() => refuse("a TCP socket"),
+        _ => Ok(given),
+    }
 }
 
 /// A pidfile may be old, and its number another program's by now.
@@ -218,4 +244,30 @@ pub fn dismiss(arguments: &Arguments) {
 fn signal(pid: u32, signal: Signal) -> nix::Result<()> {
     let pid = i32::try_from(pid).map_err(|_| nix::errno::Errno::ESRCH)?;
     nix::sys::signal::kill(Pid::from_raw(pid), signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_unix_socket_serves_to_copy_sockets() {
+        let check = |given: &str, expected: &str| {
+            let told = match socket_file(Path::new(given)) {
+                Ok(path) => path.display().to_string(),
+                Err(message) => message,
+            };
+            assert!(told.contains(expected), "{given}: {told}");
+        };
+        check("/run/haproxy/admin.sock", "/run/haproxy/admin.sock");
+        check("unix@/run/a.sock", "/run/a.sock");
+        check("a.sock", "a.sock");
+        check("/run/odd:99", "/run/odd:99");
+        check("127.0.0.1:9999", "a TCP socket does not tell");
+        check("ipv4@127.0.0.1:9999", "a TCP socket does not tell");
+        check("*:9999", "only -sf PID");
+        check("[::1]:9999", "a TCP socket does not tell");
+        check("abns@name", "an abstract socket does not tell");
+        check("fd@3", "a descriptor does not tell");
+    }
 }
