@@ -1,11 +1,14 @@
 //! What a worker survives, and what others notice of it: its death under load, and states that come from a file. Beside
 //! haproxy where it has the same.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tandem_tests::beside::{BOTH, Differences, Side, Which, free_port, scripted};
-use tandem_tests::process::{Signal, send};
+use tandem_tests::process::{Signal, is_alive, send};
+use tandem_tests::wait::wait_for;
 use tandem_tests::{Load, LoadOptions, Outcome, ensure, require, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,54 +32,149 @@ fn answering() -> Outcome<u16> {
     })
 }
 
+/// Answers at once, but what asks for `/held` never.
+fn holding(held: Arc<AtomicU64>) -> Outcome<u16> {
+    scripted(move |mut stream, _| {
+        loop {
+            let head = tandem_tests::beside::read_until(&mut stream, "\r\n\r\n");
+            if !head.contains("\r\n\r\n") {
+                return;
+            }
+            if head.contains("/held") {
+                held.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            if stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .is_err()
+            {
+                return;
+            }
+        }
+    })
+}
+
+/// How many daemons lose their worker: one that has just lost one starts the next after a pause only.
+const DEATHS: usize = 3;
+
+/// What clients see of a death, counted: exactly the requests that were held at a server fail, idle kept connections end
+/// without a byte, of clients that ask without a pause each loses no more than the one that was under way, and whoever
+/// connects meanwhile is neither refused nor reset, but waits in the socket's queue.
 #[test]
 fn a_worker_that_is_killed_costs_the_requests_in_flight_alone() -> Outcome {
     require!("tandemd");
+    let mut times = (0..DEATHS)
+        .map(|_| death_under_load())
+        .collect::<Outcome<Vec<Duration>>>()?;
+    println!("service was back after {times:?}");
+    times.sort();
+    ensure!(
+        times[0] <= BACK && times[DEATHS - 1] <= BACK + BUSY,
+        "service was away for {times:?}"
+    );
+    Ok(())
+}
+
+/// How long service was away.
+fn death_under_load() -> Outcome<Duration> {
     const CLIENTS: u64 = 8;
-    let server = answering()?;
+    const HELD: usize = 20;
+    let held = Arc::new(AtomicU64::new(0));
+    let server = holding(Arc::clone(&held))?;
     let side = Side::start(
         Which::Tandem,
         &format!(
-            "frontend f\n bind {{in}}\n default_backend b\nbackend b\n server s1 127.0.0.1:{server} weight 7\n"
+            "frontend f\n bind {{in}}\n default_backend b\nbackend b\n timeout server 60s\n server s1 127.0.0.1:{server} weight 7\n"
         ),
     )?;
     side.wait_stat("b", "s1", "weight", "7")?;
     side.command("set weight b/s1 3")?;
-    let load = Load::here(LoadOptions::new(side.address, CLIENTS as usize));
-    wait_until("the load", LIMIT, || load.completed() > 500)?;
+    let mut waiting = Vec::new();
+    for _ in 0..HELD {
+        let mut stream = side.connect()?;
+        stream.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        waiting.push(stream);
+    }
+    let idle: Vec<_> = (0..HELD)
+        .map(|_| {
+            let mut stream = side.connect()?;
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")?;
+            let answer = tandem_tests::beside::read_until(&mut stream, "ok");
+            ensure!(answer.ends_with("ok"), "an idle one was told {answer}");
+            Ok(stream)
+        })
+        .collect::<Outcome<_>>()?;
+    wait_until("the held requests", LIMIT, || {
+        held.load(Ordering::SeqCst) as usize == HELD
+    })?;
+    let kept = Load::here(LoadOptions::new(side.address, CLIENTS as usize));
+    let closing = Load::here(LoadOptions {
+        keep_alive: false,
+        ..LoadOptions::new(side.address, CLIENTS as usize)
+    });
+    wait_until("the load", LIMIT, || {
+        kept.completed() > 500 && closing.completed() > 100
+    })?;
     let asked_before: u64 = side.stat("f", "FRONTEND", "req_tot")?.parse().unwrap_or(0);
     let old = side.serving();
     send(old, Signal::SIGKILL)?;
     let killed = Instant::now();
-    let at_the_kill = load.completed();
-    wait_until("an answer after the death", LIMIT, || {
-        side.get("/", &[]).is_ok_and(|answer| answer.status == 200)
-    })?;
+    // One that comes right after the death: it is not refused, and its answer tells when service is back.
+    let answer = side.get("/", &[])?;
     let back = killed.elapsed();
+    ensure!(
+        answer.status == 200,
+        "the first answer is {}",
+        answer.status
+    );
+    let (at, at_closing) = (kept.completed(), closing.completed());
     wait_until("the load to go on", LIMIT, || {
-        load.completed() > at_the_kill + 500
+        kept.completed() > at + 500 && closing.completed() > at_closing + 100
     })?;
-    let tally = load.finish();
+    for (name, load) in [("kept", kept), ("closing", closing)] {
+        let tally = load.finish();
+        ensure!(
+            tally.failures() <= CLIENTS,
+            "{name}: more than the {CLIENTS} requests in flight failed: {:?}",
+            tally.failed
+        );
+        ensure!(
+            tally
+                .failed
+                .keys()
+                .all(|reason| !reason.starts_with("connect")
+                    && !reason.starts_with("status")
+                    && !reason.contains("in time")),
+            "{name}: {:?}",
+            tally.failed
+        );
+        println!(
+            "{name}: {} completed, {:?} failed",
+            tally.completed, tally.failed
+        );
+    }
+    for (name, streams) in [("held", waiting), ("idle", idle)] {
+        for mut stream in streams {
+            let rest = tandem_tests::beside::read_all(&mut stream);
+            ensure!(
+                rest.is_empty(),
+                "{name}: {:?}",
+                String::from_utf8_lossy(&rest)
+            );
+        }
+    }
     ensure!(side.serving() != old, "the dead worker serves");
-    ensure!(
-        tally.failures() <= CLIENTS,
-        "more than the {CLIENTS} requests in flight failed: {:?}",
-        tally.failed
-    );
-    ensure!(back <= BACK + BUSY, "service was away for {back:?}");
-    println!("service back after {back:?}, {:?} failed", tally.failed);
     // What the operator wanted is remembered, and the counters go on.
-    ensure!(
-        side.stat("b", "s1", "weight")? == "3",
-        "the weight is {}",
-        side.stat("b", "s1", "weight")?
-    );
+    let weight = side.stat("b", "s1", "weight")?;
+    ensure!(weight == "3", "the weight is {weight}");
     let asked: u64 = side.stat("f", "FRONTEND", "req_tot")?.parse().unwrap_or(0);
     ensure!(
         asked >= asked_before,
         "{asked_before} requests were counted before, {asked} now"
     );
-    Ok(())
+    // Of the dead worker's connections none is left in the figures but those of the last moment.
+    side.wait_stat("f", "FRONTEND", "scur", "0")?;
+    Ok(back)
 }
 
 #[test]
@@ -234,6 +332,70 @@ fn a_reload_hands_over_what_is_newer_than_the_state_file() -> Outcome {
                 && side.serving() != serving
         },
     )?;
+    Ok(())
+}
+
+/// HAProxy forgets them too: whoever wants an entry to last writes it into the file, and the file is the truth.
+#[test]
+fn a_reload_and_a_death_read_lists_and_maps_from_their_files_again() -> Outcome {
+    require!("tandemd");
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("a.map"), "/a file\n")?;
+    std::fs::write(folder.path().join("b.lst"), "/b\n")?;
+    let side = Side::start_in(
+        Which::Tandem,
+        "frontend f\n bind {in}\n acl B path -f {dir}/b.lst\n http-request set-map({dir}/a.map) /r rule if { path /set }\n \
+         http-request set-var(txn.b) str(yes) if B\n \
+         http-request return status 200 content-type text/plain lf-string \"%[path,map({dir}/a.map,none)] %[var(txn.b)]\"\n",
+        folder,
+    )?;
+    let seen = || -> Outcome<Vec<String>> {
+        let body = |path| Ok(side.get(path, &[])?.body.trim().to_owned());
+        ["/a", "/n", "/r", "/b", "/c"]
+            .into_iter()
+            .map(body)
+            .collect()
+    };
+    let (map, list) = (
+        side.folder().join("a.map").display().to_string(),
+        side.folder().join("b.lst").display().to_string(),
+    );
+    let of_files = ["file", "none", "none", "none yes", "none"];
+    for (what, reload) in [("a reload", true), ("a death", false)] {
+        ensure!(seen()? == of_files, "before {what}: {:?}", seen()?);
+        for change in [
+            format!("set map {map} /a changed"),
+            format!("add map {map} /n new"),
+            format!("add acl {list} /c"),
+            format!("del acl {list} /b"),
+        ] {
+            let answer = side.command(&change)?;
+            ensure!(answer.trim().is_empty(), "{change}: {answer}");
+        }
+        side.get("/set", &[])?;
+        let changed = ["changed", "new", "rule", "none", "none yes"];
+        ensure!(seen()? == changed, "changed: {:?}", seen()?);
+        let old = side.serving();
+        if reload {
+            let answer = side.command("reload")?;
+            ensure!(answer.contains("Success=1"), "reload says {answer}");
+            wait_until("the old worker to leave", LIMIT, || !is_alive(old))?;
+        } else {
+            // As the filter of system calls kills it: the log says so, and what can be done.
+            send(old, Signal::SIGSYS)?;
+            wait_until("the reason of its death", LIMIT, || {
+                let said = side.output();
+                said.contains("killed by SIGSYS") && said.contains("'insecure-no-confinement'")
+            })?;
+        }
+        wait_for(&format!("what the files say after {what}"), LIMIT, || {
+            let after = seen().map_err(|error| error.to_string())?;
+            match after == of_files {
+                true => Ok(()),
+                false => Err(format!("{after:?}")),
+            }
+        })?;
+    }
     Ok(())
 }
 

@@ -89,6 +89,9 @@ fn footprint(node: &mut Node) -> Outcome<Footprint> {
     })
 }
 
+/// Events that a node keeps.
+const MAX_EVENTS: usize = 1_000;
+
 /// Changes of a VRRP state in a log.
 fn transitions(log: &str) -> usize {
     let states = ["MASTER", "BACKUP", "FAULT"];
@@ -206,6 +209,19 @@ fn reloads_under_load_lose_nothing() -> Outcome {
         .parse()
         .map_err(|_| Failure::new("no address"))?;
     let client = lab.host("client");
+
+    // The history is to tell of this after all the reloads.
+    let marked = node.command("disable health pool/web1; enable health pool/web1")?;
+    ensure!(marked.trim().is_empty(), "the mark says {marked}");
+    let history = wait_for("the mark in the history", LIMIT, || {
+        let events = node
+            .command("show events")
+            .map_err(|error| error.to_string())?;
+        match events.contains("pool/web1: health checks enabled") {
+            true => Ok(events),
+            false => Err(events),
+        }
+    })?;
 
     // What a first load makes it hold is no growth.
     Load::start(client, LoadOptions::new(target, 32))?.finish();
@@ -354,6 +370,28 @@ fn reloads_under_load_lose_nothing() -> Outcome {
     ensure!(
         gauge.as_deref() == Some("0"),
         "{gauge:?} sessions are counted with no client left"
+    );
+    // The history goes on over all workers; it lets go of nothing but what is older than its latest events.
+    let events = node.command("show events")?;
+    let kept: Vec<&str> = events.lines().filter(|line| !line.is_empty()).collect();
+    let number = |line: &&str| line.split(' ').next()?.parse::<usize>().ok();
+    let numbers: Vec<usize> = kept.iter().filter_map(number).collect();
+    ensure!(
+        numbers.len() == kept.len() && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+        "events are missing: {events}"
+    );
+    let is_whole = numbers.first() == Some(&1);
+    ensure!(
+        is_whole || kept.len() == MAX_EVENTS,
+        "{} events are kept, the first is {:?}",
+        kept.len(),
+        numbers.first()
+    );
+    let told = events.matches("configuration: reloaded").count();
+    ensure!(
+        !is_whole || events.starts_with(history.trim_end()) && told == reloads + 1,
+        "of {} reloads {told} are told\nbefore: {history}\nafter: {events}",
+        reloads + 1
     );
     // VRRP never noticed.
     ensure!(node.pids(Part::Vrrp) == vrrp, "vrrp was replaced");
