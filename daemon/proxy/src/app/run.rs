@@ -123,6 +123,9 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         super::state_file::apply(&app.shared);
     }
     super::takeover::apply(&app.shared, &setup.servers_state);
+    for back in &app.backends {
+        back.balancer.begin(&back.backend);
+    }
     let config = &app.shared.config;
     let threads = config
         .global

@@ -242,6 +242,11 @@ impl Balancer {
         }
     }
 
+    /// Lines up who is usable at the start: later changes find servers in line.
+    pub fn begin(&self, backend: &Backend) {
+        self.follow(backend, &mut self.lock());
+    }
+
     /// Whether a server is among those that new clients may be sent to.
     pub fn serves(&self, backend: &Backend, id: ServerId) -> bool {
         let mut state = self.lock();
@@ -312,7 +317,10 @@ impl Balancer {
         state.total = weights.iter().map(|weight| u64::from(*weight)).sum();
         state.usable = weights.iter().filter(|weight| **weight > 0).count();
         match &mut state.chooser {
-            Chooser::Turns(turns) => turns.follow(weights),
+            Chooser::Turns(turns) => turns.follow(weights, |id| {
+                let server = backend.servers.get(id.0 as usize);
+                server.map_or(0, |server| server.comings_and_goings.load(Relaxed))
+            }),
             Chooser::Least(least) => least.follow(weights, |id| {
                 backend
                     .servers

@@ -123,6 +123,8 @@ pub struct Server {
     /// State behind [`Server::usability`].
     pub health: Mutex<Health>,
     usability: AtomicU8,
+    /// How often its usability has changed: one that went and came back between two requests has lost its place in line.
+    pub comings_and_goings: AtomicU32,
     /// Weight set by the operator, 0 to 256.
     pub user_weight: AtomicU32,
     /// `maxconn` now, 0 for none; operators change it.
@@ -247,6 +249,7 @@ impl Server {
             is_pinned: AtomicBool::new(false),
             initial_address: address,
             usability: AtomicU8::new(0),
+            comings_and_goings: AtomicU32::new(0),
             user_weight: AtomicU32::new(u32::from(config.weight)),
             maxconn: AtomicU32::new(config.maxconn.unwrap_or(0)),
             ramp: AtomicU32::new(FULL_SPEED),
@@ -358,7 +361,11 @@ impl Server {
                 (ServerAdmin::Ready, true) => Usability::Up,
             }
         };
-        self.usability.swap(usability as u8, Relaxed) != usability as u8
+        let has_changed = self.usability.swap(usability as u8, Relaxed) != usability as u8;
+        if has_changed {
+            self.comings_and_goings.fetch_add(1, Relaxed);
+        }
+        has_changed
     }
 }
 
