@@ -54,6 +54,51 @@ fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
     Ok((stream, address.as_socket()))
 }
 
+/// Receives what has come (recv(2)), at most as much as `space` holds; 0 is the end of the stream.
+///
+/// The C library's function is a cancellation point, which costs a process with several threads two locked exchanges a call: no
+/// thread here is ever cancelled.
+pub fn receive(socket: &impl AsFd, space: &mut [u8]) -> io::Result<usize> {
+    let descriptor = socket.as_fd().as_raw_fd();
+    let (from, length) = (
+        std::ptr::null_mut::<libc::sockaddr>(),
+        std::ptr::null_mut::<u32>(),
+    );
+    // SAFETY: the descriptor is borrowed for the call, the kernel writes at most `space.len()` bytes into `space`, and no
+    // address is asked for.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            descriptor,
+            space.as_mut_ptr(),
+            space.len(),
+            0,
+            from,
+            length,
+        )
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends what there is room for (send(2)), without a signal where the peer is gone. See [`receive`].
+pub fn send(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let descriptor = socket.as_fd().as_raw_fd();
+    let to = std::ptr::null::<libc::sockaddr>();
+    // SAFETY: the descriptor is borrowed for the call, the kernel reads `bytes.len()` bytes of `bytes`, and no address is given.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            descriptor,
+            bytes.as_ptr(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+            to,
+            0,
+        )
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// Lets a listening socket take data in the first packet (RFC 7413); `pending` is how many such connections may wait.
 pub fn set_fast_open(socket: &impl AsFd, pending: i32) -> io::Result<()> {
     let descriptor = socket.as_fd().as_raw_fd();
@@ -92,6 +137,22 @@ mod tests {
         let mut stream = std::net::TcpStream::from(stream);
         let nothing = std::io::Read::read(&mut stream, &mut [0]).expect_err("nothing was sent");
         assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_is_sent_is_received_and_a_socket_without_data_or_peer_says_so() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        near.set_nonblocking(true).expect("a socket can");
+        let mut space = [0; 8];
+        let nothing = super::receive(&near, &mut space).expect_err("nothing was sent");
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(super::send(&far, b"hello").ok(), Some(5));
+        assert_eq!(super::receive(&near, &mut space).ok(), Some(5));
+        assert_eq!(&space[..5], b"hello");
+        drop(far);
+        assert_eq!(super::receive(&near, &mut space).ok(), Some(0));
+        let gone = super::send(&near, b"hello").expect_err("nobody is there");
+        assert_eq!(gone.kind(), std::io::ErrorKind::BrokenPipe);
     }
 
     #[test]

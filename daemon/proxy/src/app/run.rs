@@ -133,6 +133,10 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
         .map_or_else(cores, usize::from)
         .max(1);
     app.shared.process.threads.store(threads as u32, Relaxed);
+    if threads == 1 {
+        // This thread is the one runtime; those that encode answers only read.
+        crate::state::set_sole_writer();
+    }
     let fits = super::shared::connections_by_descriptors().max(1);
     let configured = app.shared.process.maxconn.fetch_min(fits, Relaxed);
     if configured > fits {

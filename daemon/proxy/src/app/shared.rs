@@ -16,7 +16,7 @@ use protocol::operation::Operation;
 use protocol::worker::{ErrorCapture, SessionInfo};
 
 use crate::pattern::Registry;
-use crate::state::{Backend, BackendId, Counter, Frontend, FrontendId, MaxGauge, RateMeter};
+use crate::state::{Backend, BackendId, Counter, Frontend, FrontendId, MaxGauge, RateMeter, add};
 
 /// A lock whose holder cannot leave broken state behind: a panic elsewhere does not spread.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -375,7 +375,7 @@ pub struct SessionTable {
 impl SessionTable {
     /// A new session's number.
     pub fn next_id(&self) -> u64 {
-        self.next.fetch_add(1, Relaxed) + 1
+        add(&self.next, 1) + 1
     }
     fn shard(&self, id: u64) -> MutexGuard<'_, Entries> {
         lock(&self.shards[id as usize % SESSION_SHARDS])

@@ -19,7 +19,7 @@ use config::haproxy::{Balance, HashFunction, HashMethod};
 use config::{Diagnostic, DiagnosticKind, Diagnostics};
 
 use crate::sample::{Expression, Scope, View};
-use crate::state::{Backend, Server, ServerId, Usability};
+use crate::state::{Backend, Server, ServerId, Usability, add};
 use hash::Hasher;
 
 /// What balancing says.
@@ -291,7 +291,7 @@ impl Balancer {
 
     /// A place has been given back.
     pub fn freed(&self, server: &Server) {
-        self.freed.fetch_add(1, Relaxed);
+        add(&self.freed, 1);
         self.load_changed(server);
     }
 

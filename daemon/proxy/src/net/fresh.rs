@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -120,12 +120,12 @@ impl Fresh {
         if !self.is_client {
             return None;
         }
-        now(self.socket.read(space))
+        now(sys::tcp::receive(&self.socket, space))
     }
 
     /// Writes what there is room for; `None` where it has to be waited for.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        now(self.socket.write(bytes))
+        now(sys::tcp::send(&self.socket, bytes))
     }
 
     /// The socket.

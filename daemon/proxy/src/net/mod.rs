@@ -5,6 +5,7 @@ mod fresh;
 mod pipe;
 pub mod proxy_protocol;
 mod proxy_receive;
+mod socket;
 mod stream;
 mod timer;
 mod tls;

@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::socket::{poll_receive, poll_send};
 use super::{Buffer, Fresh, TlsStream};
 use crate::app::Clock;
 
@@ -87,6 +88,12 @@ impl Stream {
         {
             return Poll::Ready(read.inspect(|count| buffer.filled(*count)));
         }
+        self.watched()?;
+        if let Self::Tcp(socket) = self {
+            let count = ready!(poll_receive(socket, context, buffer.space()))?;
+            buffer.filled(count);
+            return Poll::Ready(Ok(count));
+        }
         let mut space = ReadBuf::new(buffer.space());
         ready!(self.poll_read_into(context, &mut space))?;
         let count = space.filled().len();
@@ -134,6 +141,9 @@ impl Stream {
                 return Poll::Ready(written);
             }
             self.watched()?;
+        }
+        if let Self::Tcp(socket) = self {
+            return poll_send(socket, context, bytes);
         }
         each!(self, stream => Pin::new(stream).poll_write(context, bytes), stream => stream.poll_write(context, bytes), stream => stream.poll_write(context, bytes))
     }

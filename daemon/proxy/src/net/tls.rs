@@ -9,9 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::{ConnectionCommon, SideData};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::socket::{poll_receive, poll_send};
 use super::{BUFFER_BYTES, Buffer};
 
 /// Most plaintext of one write. With the overhead of its records it stays below the 64 KiB that the kernel hands to a device
@@ -152,9 +153,7 @@ where
             // rustls knew of the end and did not tell it.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        let mut space = ReadBuf::new(self.incoming.space());
-        ready!(Pin::new(&mut self.socket).poll_read(context, &mut space))?;
-        let count = space.filled().len();
+        let count = ready!(poll_receive(&self.socket, context, self.incoming.space()))?;
         self.incoming.filled(count);
         if count == 0 {
             self.ended = true;
@@ -262,7 +261,7 @@ impl Socket<'_, '_> {
 
 impl Write for Socket<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Self::now(Pin::new(&mut *self.socket).poll_write(self.context, bytes))
+        Self::now(poll_send(self.socket, self.context, bytes))
     }
 
     fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {

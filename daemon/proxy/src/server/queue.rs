@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::balance::Balancer;
-use crate::state::{Backend, Server, ServerId, Usability};
+use crate::state::{Backend, Server, ServerId, Usability, add, subtract};
 use crate::txn::Priority;
 
 /// Most requests that wait in one backend's queues; more are refused as if they had waited too long.
@@ -89,7 +89,7 @@ impl Admission {
         if !server.counters.sessions.try_enter(u64::from(places)) {
             return None;
         }
-        self.backend.served.fetch_add(1, Relaxed);
+        add(&self.backend.served, 1);
         self.balancer.load_changed(server);
         Some(Slot {
             admission: Arc::clone(self),
@@ -214,7 +214,7 @@ impl Admission {
             } else {
                 queues.backend.pop_first()
             };
-            self.backend.served.fetch_add(1, Relaxed);
+            add(&self.backend.served, 1);
             self.left(from_own.then_some(server));
             self.balancer.load_changed(server);
             if let Some((_, waiter)) = waiter {
@@ -250,7 +250,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.server.counters.sessions.leave();
-        self.admission.backend.served.fetch_sub(1, Relaxed);
+        subtract(&self.admission.backend.served, 1);
         self.admission.balancer.freed(&self.server);
         self.admission.dispatch_to(&self.server);
     }

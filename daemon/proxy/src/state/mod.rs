@@ -9,7 +9,9 @@ mod frontend;
 mod server;
 
 pub use backend::{Availability, Backend, BackendCounters, BackendId};
-pub use counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+pub use counters::{
+    Average, Counter, MaxGauge, RateMeter, ResponseCounters, add, set_sole_writer, subtract,
+};
 pub use frontend::{Frontend, FrontendCounters, FrontendId};
 pub use server::{
     AgentHealth, CHECK_WORDS, Health, Server, ServerCounters, ServerId, Usability, check_word,
