@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_config::haproxy::*;
-use tandem_config::{DiagnosticKind as Kind, Input, Loaded, Severity, load};
+use tandem_config::{DiagnosticKind as Kind, Input, Loaded, Severity, Word, load};
 
 const TIMEOUTS: &str = " timeout client 1s\n timeout server 1s\n timeout connect 1s\n";
 
@@ -543,11 +543,61 @@ fn tls_settings_are_read() {
         tls[0].ca_file.as_ref().map(|word| word.as_str()),
         Some("/etc/ca/ca.pem")
     );
-    assert_eq!(tls[0].min_version.as_deref(), Some("TLSv1.3"));
+    assert_eq!(tls[0].choice.min_version.as_deref(), Some("TLSv1.3"));
     assert_eq!(
-        (tls[1].min_version.as_deref(), tls[1].max_version.as_deref()),
+        (
+            tls[1].choice.min_version.as_deref(),
+            tls[1].choice.max_version.as_deref()
+        ),
         (Some("TLSv1.2"), Some("TLSv1.2"))
     );
+}
+
+#[test]
+fn offers_of_tls_come_from_the_line_or_from_global() {
+    let config = good(&format!(
+        "global\n ssl-default-bind-ciphers AES\n ssl-default-bind-curves P-256\n ssl-default-bind-options no-tls-tickets prefer-client-ciphers\n \
+         ssl-default-server-ciphersuites X\n ssl-default-server-options force-tlsv13\n\
+         listen l\n mode http\n bind :443 ssl crt a ciphers ALL ecdhe P-384\n bind :444 ssl crt a\n{TIMEOUTS} \
+         server a 1.2.3.4:443 ssl verify none ssl-min-ver TLSv1.2 ciphers HIGH no-ssl-reuse check\n"
+    ));
+    let text = |word: &Option<Word>| word.as_ref().map_or("", |word| word.as_str()).to_owned();
+    let offer = |choice: &TlsChoice| {
+        let versions = [&choice.min_version, &choice.max_version];
+        let versions = versions.map(|version| version.clone().unwrap_or_default());
+        [
+            text(&choice.ciphers),
+            text(&choice.ciphersuites),
+            text(&choice.curves),
+            versions.join(" to "),
+        ]
+    };
+    let proxy = &config.proxies[0];
+    let binds = proxy.binds.iter().filter_map(|bind| bind.tls.as_ref());
+    let binds: Vec<_> = binds
+        .map(|tls| {
+            (
+                offer(&tls.choice),
+                tls.no_tickets,
+                tls.prefer_client_ciphers,
+            )
+        })
+        .collect();
+    let words = |words: [&str; 4]| words.map(str::to_owned);
+    assert_eq!(
+        binds,
+        [
+            (words(["ALL", "", "P-384", " to "]), true, true),
+            (words(["AES", "", "P-256", " to "]), true, true)
+        ]
+    );
+    let server = &proxy.servers[0];
+    let tls = server.tls.as_ref().expect("TLS");
+    let check = &server.check.as_ref().expect("a check").tls_options;
+    for tls in [tls, check] {
+        let expected = words(["HIGH", "X", "", "TLSv1.2 to TLSv1.3"]);
+        assert_eq!((offer(&tls.choice), tls.no_reuse), (expected, true));
+    }
 }
 
 #[test]

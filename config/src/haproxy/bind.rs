@@ -3,7 +3,7 @@
 use super::account::{account_id, account_name, mode_bits};
 use super::address::bind_addresses;
 use super::args::{Args, Context, Unit};
-use super::model::{Bind, BindAddress, BindTls, Proto};
+use super::model::{Bind, BindAddress, BindTls, Global, Proto, ServerTls, TlsChoice};
 use super::proxy::Draft;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
@@ -14,6 +14,8 @@ struct Options {
     /// `ssl`; TLS options without it say nothing.
     ssl: bool,
     tls: BindTls,
+    /// `ecdhe`, which `curves` makes void.
+    ecdhe: Option<Word>,
 }
 
 enum Action {
@@ -38,22 +40,22 @@ const OPTIONS: &[(&str, Action)] = &[
     ("ca-sign-file", NotYet),
     ("ca-sign-pass", NotYet),
     ("ca-verify-file", NotYet),
-    ("ciphers", Accepted(1)),
-    ("ciphersuites", Accepted(1)),
-    ("client-sigalgs", Accepted(1)),
+    ("ciphers", Do(|o, args, cx| { o.tls.choice.ciphers = Some(args.value(cx, "a cipher list")?.clone()); Some(()) })),
+    ("ciphersuites", Do(|o, args, cx| { o.tls.choice.ciphersuites = Some(args.value(cx, "cipher suites")?.clone()); Some(()) })),
+    ("client-sigalgs", NotYet),
     ("crl-file", NotYet),
     ("crt", Do(|o, args, cx| { let word = args.value(cx, "a path")?.clone(); o.tls.certificates.push(word); Some(()) })),
     ("crt-ignore-err", NotYet),
     ("crt-list", NotYet),
-    ("curves", Accepted(1)),
+    ("curves", Do(|o, args, cx| { o.tls.choice.curves = Some(args.value(cx, "curves")?.clone()); Some(()) })),
     ("defer-accept", Accepted(0)),
-    ("ecdhe", Accepted(1)),
+    ("ecdhe", Do(|o, args, cx| { o.ecdhe = Some(args.value(cx, "a curve")?.clone()); Some(()) })),
     ("expose-fd", Accepted(1)),
     ("force-sslv3", NotYet),
     ("force-tlsv10", NotYet),
     ("force-tlsv11", NotYet),
-    ("force-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS12.to_owned()); o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
-    ("force-tlsv13", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); o.tls.max_version = Some(TLS13.to_owned()); Some(()) })),
+    ("force-tlsv12", Do(|o, _, _| { force(&mut o.tls.choice, TLS12); Some(()) })),
+    ("force-tlsv13", Do(|o, _, _| { force(&mut o.tls.choice, TLS13); Some(()) })),
     ("generate-certificates", NotYet),
     ("gid", Do(|o, args, cx| { o.bind.group = Some(account_id(args, cx)?); Some(()) })),
     ("group", Do(|o, args, cx| { o.bind.group = Some(account_name(args, cx)?); Some(()) })),
@@ -70,13 +72,13 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-alpn", Do(|o, _, _| { o.tls.alpn.clear(); Some(()) })),
     ("no-ca-names", NotYet),
     ("no-sslv3", Do(|_, _, _| Some(()))),
-    ("no-tls-tickets", Accepted(0)),
+    ("no-tls-tickets", Do(|o, _, _| { o.tls.no_tickets = true; Some(()) })),
     ("no-tlsv10", Do(|_, _, _| Some(()))),
     ("no-tlsv11", Do(|_, _, _| Some(()))),
-    ("no-tlsv12", Do(|o, _, _| { o.tls.min_version = Some(TLS13.to_owned()); Some(()) })),
-    ("no-tlsv13", Do(|o, _, _| { o.tls.max_version = Some(TLS12.to_owned()); Some(()) })),
+    ("no-tlsv12", Do(|o, _, _| { o.tls.choice.min_version = Some(TLS13.to_owned()); Some(()) })),
+    ("no-tlsv13", Do(|o, _, _| { o.tls.choice.max_version = Some(TLS12.to_owned()); Some(()) })),
     ("npn", Accepted(1)),
-    ("prefer-client-ciphers", Accepted(0)),
+    ("prefer-client-ciphers", Do(|o, _, _| { o.tls.prefer_client_ciphers = true; Some(()) })),
     ("process", Accepted(1)),
     ("proto", Do(|o, args, cx| { o.bind.proto = proto(args, cx)?; Some(()) })),
     ("quic-cc-algo", NotYet),
@@ -84,16 +86,16 @@ const OPTIONS: &[(&str, Action)] = &[
     ("quic-socket", NotYet),
     ("severity-output", Accepted(1)),
     ("shards", Accepted(1)),
-    ("sigalgs", Accepted(1)),
+    ("sigalgs", NotYet),
     ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
-    ("ssl-max-ver", Do(|o, args, cx| { o.tls.max_version = max_version(args, cx)?; Some(()) })),
-    ("ssl-min-ver", Do(|o, args, cx| { o.tls.min_version = Some(min_version(args, cx)?); Some(()) })),
+    ("ssl-max-ver", Do(|o, args, cx| { o.tls.choice.max_version = max_version(args, cx)?; Some(()) })),
+    ("ssl-min-ver", Do(|o, args, cx| { o.tls.choice.min_version = Some(min_version(args, cx)?); Some(()) })),
     ("strict-sni", Do(|o, _, _| { o.tls.strict_sni = true; Some(()) })),
     ("tcp-ut", Do(|o, args, cx| { o.bind.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("tfo", Do(|o, _, _| { o.bind.fast_open = true; Some(()) })),
     ("thread", Accepted(1)),
     ("tls-ticket-keys", NotYet),
-    ("tls-tickets", Accepted(0)),
+    ("tls-tickets", Do(|o, _, _| { o.tls.no_tickets = false; Some(()) })),
     ("transparent", Do(|o, _, _| { o.bind.transparent = true; Some(()) })),
     ("uid", Do(|o, args, cx| { o.bind.user = Some(account_id(args, cx)?); Some(()) })),
     ("user", Do(|o, args, cx| { o.bind.user = Some(account_name(args, cx)?); Some(()) })),
@@ -102,8 +104,8 @@ const OPTIONS: &[(&str, Action)] = &[
     ("verify", Do(verify)),
 ];
 
-const TLS12: &str = "TLSv1.2";
-const TLS13: &str = "TLSv1.3";
+pub(super) const TLS12: &str = "TLSv1.2";
+pub(super) const TLS13: &str = "TLSv1.3";
 
 /// `bind ADDRESSES [OPTIONS]`.
 pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
@@ -115,6 +117,7 @@ pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>)
         bind: plain_bind(span),
         ssl: false,
         tls: BindTls::default(),
+        ecdhe: None,
     };
     while let Some(word) = args.next_option() {
         args.enter(word);
@@ -161,6 +164,8 @@ pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>)
             cx.error(DiagnosticKind::InvalidValue, span, message);
             return None;
         }
+        let curves = &mut options.tls.choice.curves;
+        *curves = curves.take().or(options.ecdhe);
         options.bind.tls = Some(options.tls);
     }
     for address in addresses? {
@@ -269,39 +274,65 @@ pub(super) fn max_version(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<O
     }
 }
 
-/// What `ssl-default-bind-options` says of versions, for lines that say nothing themselves.
-pub(super) fn apply_default_options(words: &[Word], tls: &mut BindTls, cx: &mut Context<'_>) {
-    let placeholder = Word::new(
-        "ssl-default-bind-options",
-        words.first().map(|word| word.span).unwrap_or_default(),
-    );
-    let mut line = vec![placeholder];
-    line.extend(words.iter().cloned());
-    let Some(mut args) = Args::new(&line) else {
-        return;
+/// What `ssl-default-bind-…` says, for a line that says nothing itself.
+pub(super) fn apply_bind_defaults(global: &Global, tls: &mut BindTls, cx: &mut Context<'_>) {
+    let defaults = tls_defaults(global, "ssl-default-bind", cx);
+    tls.choice.or(&defaults.choice);
+    tls.strict_sni |= defaults.strict_sni;
+    tls.no_tickets |= defaults.no_tickets;
+    tls.prefer_client_ciphers |= defaults.prefer_client_ciphers;
+}
+
+/// The same with `ssl-default-server-…`.
+pub(super) fn apply_server_defaults(global: &Global, tls: &mut ServerTls, cx: &mut Context<'_>) {
+    let defaults = tls_defaults(global, "ssl-default-server", cx);
+    tls.choice.or(&defaults.choice);
+    tls.no_tickets |= defaults.no_tickets;
+}
+
+/// What the lines of `global` that begin with these words say.
+fn tls_defaults(global: &Global, begin: &str, cx: &mut Context<'_>) -> BindTls {
+    let words = |what: &str| {
+        let words = global.ssl_defaults.get(&format!("{begin}-{what}"));
+        words.map(Vec::as_slice).unwrap_or_default()
     };
     let mut defaults = BindTls::default();
+    defaults.choice.ciphers = words("ciphers").first().cloned();
+    defaults.choice.ciphersuites = words("ciphersuites").first().cloned();
+    defaults.choice.curves = words("curves").first().cloned();
+    let options = words("options");
+    let keyword = Word::new(
+        format!("{begin}-options"),
+        options.first().map(|word| word.span).unwrap_or_default(),
+    );
+    let line: Vec<Word> = std::iter::once(keyword)
+        .chain(options.iter().cloned())
+        .collect();
+    let Some(mut args) = Args::new(&line) else {
+        return defaults;
+    };
+    let choice = &mut defaults.choice;
     while let Some(word) = args.next_option() {
         match word.text.as_str() {
-            "ssl-min-ver" => defaults.min_version = min_version(&mut args, cx),
-            "ssl-max-ver" => defaults.max_version = max_version(&mut args, cx).flatten(),
-            "no-tlsv12" => defaults.min_version = Some(TLS13.to_owned()),
-            "no-tlsv13" => defaults.max_version = Some(TLS12.to_owned()),
-            "force-tlsv12" => {
-                defaults.min_version = Some(TLS12.to_owned());
-                defaults.max_version = Some(TLS12.to_owned());
-            }
-            "force-tlsv13" => {
-                defaults.min_version = Some(TLS13.to_owned());
-                defaults.max_version = Some(TLS13.to_owned());
-            }
+            "ssl-min-ver" => choice.min_version = min_version(&mut args, cx),
+            "ssl-max-ver" => choice.max_version = max_version(&mut args, cx).flatten(),
+            "no-tlsv12" => choice.min_version = Some(TLS13.to_owned()),
+            "no-tlsv13" => choice.max_version = Some(TLS12.to_owned()),
+            "force-tlsv12" => force(choice, TLS12),
+            "force-tlsv13" => force(choice, TLS13),
             "strict-sni" => defaults.strict_sni = true,
+            "no-tls-tickets" => defaults.no_tickets = true,
+            "prefer-client-ciphers" => defaults.prefer_client_ciphers = true,
             _ => {}
         }
     }
-    tls.min_version = tls.min_version.take().or(defaults.min_version);
-    tls.max_version = tls.max_version.take().or(defaults.max_version);
-    tls.strict_sni |= defaults.strict_sni;
+    defaults
+}
+
+/// `force-tlsv12` and the like: one version alone.
+pub(super) fn force(choice: &mut TlsChoice, version: &str) {
+    choice.min_version = Some(version.to_owned());
+    choice.max_version = Some(version.to_owned());
 }
 
 /// The options by what becomes of them, for the documentation.

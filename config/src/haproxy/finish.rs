@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::args::Context;
-use super::bind::apply_default_options;
+use super::bind::{apply_bind_defaults, apply_server_defaults};
 use super::log::LogEntry;
 use super::model::*;
 use super::proxy::Draft;
@@ -316,9 +316,7 @@ fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: 
         if let Some(ca_file) = &mut tls.ca_file {
             rebase(ca_file, global.ca_base.as_ref());
         }
-        if let Some(options) = global.ssl_defaults.get("ssl-default-bind-options") {
-            apply_default_options(options, tls, cx);
-        }
+        apply_bind_defaults(global, tls, cx);
     }
     for server in &mut proxy.servers {
         let check = server.check.as_mut().map(|check| &mut check.tls_options);
@@ -326,6 +324,7 @@ fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: 
             if let Some(ca_file) = &mut tls.ca_file {
                 rebase(ca_file, global.ca_base.as_ref());
             }
+            apply_server_defaults(global, tls, cx);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! TLS on both sides: certificates of a `bind` line chosen by SNI, and what we ask of servers.
 
 mod certificates;
+mod choice;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,49 +9,24 @@ use std::sync::Arc;
 use config::haproxy::{BindTls, ServerTls};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
-};
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 
 use crate::txn::TlsInfo;
 use certificates::Certificates;
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
+use choice::Offer;
 
 /// Where the system keeps the authorities that `ca-file @system-ca` and a missing `ca-file` mean.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-fn versions(
-    tls: &BindTls,
-    span: Span,
-    diagnostics: &mut Diagnostics,
-) -> Vec<&'static SupportedProtocolVersion> {
-    let minimum = tls.min_version.as_deref().unwrap_or("TLSv1.2");
-    let maximum = tls.max_version.as_deref().unwrap_or("TLSv1.3");
-    let mut versions = Vec::new();
-    if minimum != "TLSv1.3" && maximum >= "TLSv1.2" {
-        versions.push(&rustls::version::TLS12);
-    }
-    if maximum >= "TLSv1.3" {
-        versions.push(&rustls::version::TLS13);
-    }
-    if versions.is_empty() {
-        diagnostics.push(Diagnostic::error(
-            DiagnosticKind::InvalidValue,
-            span,
-            format!(
-                "no TLS version from {minimum} to {maximum} is offered; TLSv1.2 and TLSv1.3 are"
-            ),
-        ));
-    }
-    versions
-}
+/// Sessions that a line without tickets remembers (`tune.ssl.cachesize` of HAProxy is as large).
+const REMEMBERED_SESSIONS: usize = 20_000;
+/// Servers' names whose sessions a connector remembers: a connector asks for one name.
+const REMEMBERED_NAMES: usize = 8;
 
 /// The acceptor of a `bind` line: certificates loaded, versions and ALPN set. `None` when something is wrong with it.
 pub fn acceptor(
@@ -58,7 +34,7 @@ pub fn acceptor(
     span: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<tokio_rustls::TlsAcceptor> {
-    let provider = provider();
+    let Offer { provider, versions } = choice::offer(&tls.choice, span, diagnostics)?;
     let certificates = Certificates::load(
         &tls.certificates,
         tls.strict_sni,
@@ -66,10 +42,6 @@ pub fn acceptor(
         span,
         diagnostics,
     )?;
-    let versions = versions(tls, span, diagnostics);
-    if versions.is_empty() {
-        return None;
-    }
     if tls.verify.as_deref().is_some_and(|verify| verify != "none") {
         diagnostics.push(Diagnostic::error(
             DiagnosticKind::NotSupportedYet,
@@ -98,7 +70,10 @@ pub fn acceptor(
         .iter()
         .map(|protocol| protocol.clone().into_bytes())
         .collect();
-    if let Ok(tickets) = aws_lc_rs::Ticketer::new() {
+    server.ignore_client_order = !tls.prefer_client_ciphers;
+    if tls.no_tickets {
+        server.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    } else if let Ok(tickets) = aws_lc_rs::Ticketer::new() {
         server.ticketer = tickets;
     }
     Some(tokio_rustls::TlsAcceptor::from(Arc::new(server)))
@@ -111,9 +86,9 @@ pub fn connector(
     span: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<(tokio_rustls::TlsConnector, ServerName<'static>)> {
-    let provider = provider();
+    let Offer { provider, versions } = choice::offer(&tls.choice, span, diagnostics)?;
     let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions)
     {
         Ok(builder) => builder,
         Err(error) => {
@@ -156,6 +131,12 @@ pub fn connector(
             .with_no_client_auth()
     };
     client.enable_sni = tls.sni.is_some();
+    if tls.no_reuse {
+        client.resumption = Resumption::disabled();
+    } else if tls.no_tickets {
+        client.resumption = Resumption::in_memory_sessions(REMEMBERED_NAMES)
+            .tls12_resumption(Tls12Resumption::SessionIdOnly);
+    }
     client.alpn_protocols = tls
         .alpn
         .iter()
