@@ -131,7 +131,7 @@ fn enter(
     if let Some((connection, entrance)) =
         begin(app, front, presence, stream, source, address, now_us)
     {
-        tokio::task::spawn_local(conversation(connection, entrance));
+        conversation(connection, entrance).spawn();
     }
 }
 

@@ -689,13 +689,16 @@ fn timed_out(x: &mut Exchange, end: Termination) -> Failure {
 
 /// Prepares another try of a request that was sent, if `retry-on` has the event and the request is still whole.
 fn replay(x: &mut Exchange, has: impl Fn(&RetryOn) -> bool) -> bool {
+    // What is still coming from the client is not sent twice.
+    if !x.request_done()
+        || !may_replay(x)
+        || !x.back.as_ref().is_some_and(|back| has(&back.retry_on))
+    {
+        return false;
+    }
     let (Some(back), Some(server)) = (x.back.clone(), x.txn.server.clone()) else {
         return false;
     };
-    // What is still coming from the client is not sent twice.
-    if !x.request_done() || !may_replay(x) || !has(&back.retry_on) {
-        return false;
-    }
     x.server = None;
     x.may_reuse = false;
     x.avoid = reach::next_try(x, &back, &server);

@@ -9,7 +9,7 @@ use config::haproxy::HeaderNames;
 
 use super::upload::Failure;
 use super::{Connection, Exchange, answer, body, finish, reach, receive, upload};
-use crate::app::BackendRuntime;
+use crate::app::{BackendRuntime, FrontendRuntime};
 use crate::persistence::Persist;
 use crate::rules::{Answer, AnswerKind, CompiledRules, Context, ErrorPages, Verdict};
 use crate::stats::StatsService;
@@ -57,6 +57,9 @@ async fn walk(
 }
 
 async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
+    if !looks_at_requests(&c.front) {
+        return Ok(());
+    }
     let front = Arc::clone(&c.front);
     content_rules(c, x, &front.rules).await?;
     if front.uses_proxy_header {
@@ -74,8 +77,26 @@ async fn frontend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     restrict_names(x, front.header_names, &front.pages)
 }
 
+/// Whether [`frontend_rules`] has anything to do.
+fn looks_at_requests(front: &FrontendRuntime) -> bool {
+    front.rules.has_tcp_content()
+        || front.uses_proxy_header
+        || front.buffers_request
+        || front.monitor_uri.is_some()
+        || !front.rules.is_empty_request()
+        || front.stats.is_some()
+        || !matches!(front.header_names, HeaderNames::Preserve)
+}
+
 async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let Some(back) = x.back.clone() else {
+    let has_rules = |rules: &CompiledRules| rules.has_tcp_content() || !rules.is_empty_request();
+    let looks = |back: &&Arc<BackendRuntime>| {
+        back.rules.as_ref().is_some_and(has_rules)
+            || back.stats.is_some()
+            || back.buffers_request
+            || !matches!(back.header_names, HeaderNames::Preserve)
+    };
+    let Some(back) = x.back.as_ref().filter(looks).cloned() else {
         return Ok(());
     };
     if let Some(rules) = &back.rules {
@@ -317,7 +338,11 @@ fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
 
 /// The server that `use-server` or the client's cookie names.
 fn persistence(c: &Connection, x: &mut Exchange) {
-    let Some(back) = x.back.clone() else { return };
+    let chooses =
+        |back: &&Arc<BackendRuntime>| back.persistence.is_some() || !back.server_rules.is_empty();
+    let Some(back) = x.back.as_ref().filter(chooses).cloned() else {
+        return;
+    };
     let by_rule = reach::server_by_rule(c, x, &back);
     if let Some(persistence) = &back.persistence {
         // The cookie is read and edited in any case (manual, `use-server`).
@@ -332,10 +357,21 @@ fn persistence(c: &Connection, x: &mut Exchange) {
 }
 
 async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
-    let Some(back) = x.back.clone() else {
+    let now_us = x.txn.timings.response_us;
+    let Some(back) = &x.back else {
         return Ok(());
     };
-    let now_us = x.txn.timings.response_us;
+    let is_left_alone = back.persistence.is_none()
+        && c.front.rules.is_empty_response()
+        && back
+            .rules
+            .as_ref()
+            .is_none_or(|rules| rules.is_empty_response());
+    if is_left_alone {
+        c.entry.touch(now_us);
+        return Ok(());
+    }
+    let back = Arc::clone(back);
     let front = Arc::clone(&c.front);
     for rules in back
         .rules
