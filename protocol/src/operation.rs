@@ -224,6 +224,20 @@ pub enum Operation {
     },
     /// `reload`.
     Reload,
+    /// `enable|disable dynamic-cookie backend B`.
+    DynamicCookies {
+        /// Which.
+        backend: String,
+        /// Whether servers without a cookie of their own get one.
+        enabled: bool,
+    },
+    /// `set dynamic-cookie-key backend B KEY`.
+    DynamicCookieKey {
+        /// Which.
+        backend: String,
+        /// What cookies are made of, beside addresses. A secret: it is in no log.
+        key: String,
+    },
 }
 
 impl Operation {

@@ -544,6 +544,13 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
         ),
         Operation::VrrpFailback { instance } => (instance.clone(), "failback".to_owned()),
         Operation::Reload => ("configuration".to_owned(), "reload".to_owned()),
+        Operation::DynamicCookies { backend, enabled } => {
+            let word = if *enabled { "enabled" } else { "disabled" };
+            (backend.clone(), format!("dynamic cookies {word}"))
+        }
+        Operation::DynamicCookieKey { backend, .. } => {
+            (backend.clone(), "key of dynamic cookies set".to_owned())
+        }
     }
 }
 

@@ -50,7 +50,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                 )
             })?;
             let new = SocketAddr::new(ip, port.unwrap_or(before.map_or(0, |found| found.port())));
-            Ok(set_address(shared, backend, server, before, new))
+            Ok(set_address(shared, backend, server, new, port.is_some()))
         }
         Operation::ServerFqdn { server, fqdn } => {
             let (backend, server) = find(shared, server)?;
@@ -210,6 +210,27 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
             crate::stats::clear(shared, *all);
             Ok(String::new())
         }
+        Operation::DynamicCookies { backend, enabled } => {
+            let backend = find_backend_with_cookie(shared, backend)?;
+            backend.dynamic_cookies.store(*enabled, Relaxed);
+            let change = match enabled {
+                true => "dynamic cookies enabled",
+                false => "dynamic cookies disabled",
+            };
+            tell_operation(shared, &backend.name, change);
+            Ok(String::new())
+        }
+        Operation::DynamicCookieKey { backend, key } => {
+            let backend = find_backend_with_cookie(shared, backend)?;
+            let key = Some(Arc::new(key.clone()));
+            backend.dynamic_cookie_key.store(key);
+            tell_operation(
+                shared,
+                &backend.name,
+                "dynamic cookies are made of another key",
+            );
+            Ok(String::new())
+        }
         Operation::VrrpFailover { .. } | Operation::VrrpFailback { .. } | Operation::Reload => Err(
             Refusal::Invalid("the worker does not do this operation".to_owned()),
         ),
@@ -286,6 +307,25 @@ pub(super) fn find_frontend<'s>(
     shared.frontend(name).ok_or(Refusal::NoSuchFrontend)
 }
 
+/// HAProxy takes commands for dynamic cookies where there is no `cookie`, without effect; here that is refused.
+pub(super) fn find_backend_with_cookie<'s>(
+    shared: &'s Shared,
+    name: &str,
+) -> Result<&'s Arc<Backend>, Refusal> {
+    let backend = shared
+        .backends
+        .iter()
+        .find(|backend| backend.name == name)
+        .ok_or(Refusal::NoSuchBackend)?;
+    let proxy = shared.config.proxies.get(backend.config_index);
+    if proxy.is_none_or(|proxy| proxy.cookie.is_none()) {
+        return Err(Refusal::Invalid(format!(
+            "Backend '{name}' has no 'cookie' line: dynamic cookies would change nothing."
+        )));
+    }
+    Ok(backend)
+}
+
 fn set_weight(
     shared: &Shared,
     backend: &Backend,
@@ -302,7 +342,8 @@ fn set_weight(
                         .to_owned(),
                 ));
             }
-            initial.saturating_mul(percent) / 100
+            // Management manual, `set weight`: relative weights end at 256.
+            (u64::from(initial) * u64::from(percent) / 100).min(u64::from(MAX_WEIGHT)) as u32
         }
     };
     if new > MAX_WEIGHT {
@@ -345,15 +386,32 @@ fn is_static(shared: &Shared, backend: &Backend) -> bool {
     }
 }
 
+/// HAProxy's words for what was asked: of a port they speak only if one was named.
 fn set_address(
     shared: &Shared,
     backend: &Backend,
     server: &Server,
-    before: Option<SocketAddr>,
     new: SocketAddr,
+    names_port: bool,
 ) -> String {
-    if before == Some(new) {
-        return "no need to change the addr, port nor fqdn".to_owned();
+    let before = server.address.load().as_deref().copied();
+    let is_new_ip = before.is_none_or(|old| old.ip() != new.ip());
+    let is_new_port = before.map_or(0, |old| old.port()) != new.port();
+    let mut parts = Vec::new();
+    parts.push(match before {
+        _ if !is_new_ip => "no need to change the addr".to_owned(),
+        Some(old) => format!("IP changed from '{}' to '{}'", old.ip(), new.ip()),
+        None => format!("IP changed from '(none)' to '{}'", new.ip()),
+    });
+    if is_new_port {
+        let old = before.map_or(0, |old| old.port());
+        parts.push(format!("port changed from '{old}' to '{}'", new.port()));
+    } else if names_port {
+        parts.push("no need to change the port".to_owned());
+    }
+    let text = format!("{} by 'stats socket command'", parts.join(", "));
+    if !is_new_ip && !is_new_port {
+        return text;
     }
     server.address.store(Some(Arc::new(new)));
     server.is_pinned.store(true, Relaxed);
@@ -367,32 +425,12 @@ fn set_address(
     }
     server.publish();
     backend.servers_changed();
-    let mut parts = Vec::new();
-    match before {
-        Some(old) if old.ip() != new.ip() => {
-            parts.push(format!("IP changed from '{}' to '{}'", old.ip(), new.ip()));
-        }
-        None => parts.push(format!("IP changed from '(none)' to '{}'", new.ip())),
-        Some(_) => {}
-    }
-    if before.is_none_or(|old| old.port() != new.port()) {
-        parts.push(format!(
-            "port changed from '{}' to '{}'",
-            before.map_or(0, |old| old.port()),
-            new.port()
-        ));
-    }
-    let unchanged = if before.is_some_and(|old| old.ip() == new.ip()) {
-        "no need to change the addr, "
-    } else {
-        ""
-    };
-    let text = format!("{unchanged}{} by 'stats socket command'", parts.join(", "));
     shared.reports.tell(
         backend.config_index,
         LogLevel::Notice,
         &format!("{}/{}: {text}", backend.name, server.name),
     );
+    parts.retain(|part| !part.starts_with("no need"));
     tell_operation(
         shared,
         &format!("{}/{}", backend.name, server.name),

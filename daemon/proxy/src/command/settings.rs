@@ -2,12 +2,15 @@
 //! and agents are asked. HAProxy forgets all of it at a reload; its state file knows servers alone.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use config::haproxy::ProxyConfig;
 use protocol::operation::{GlobalRate, Operation, ServerName};
 use protocol::snapshot::Setting;
 
-use super::apply::{find, find_frontend, put_agent_target, put_check_target, rate_slot};
+use super::apply::{
+    find, find_backend_with_cookie, find_frontend, put_agent_target, put_check_target, rate_slot,
+};
 use crate::app::Shared;
 
 /// Most settings that are kept; the oldest goes first.
@@ -105,8 +108,22 @@ pub(super) fn configured(shared: &Shared, operation: &Operation) -> Option<Strin
             let (_, server) = find(shared, server).ok()?;
             Some(format!("{:?}", server.config.address))
         }
+        Operation::DynamicCookies { backend, .. } => {
+            let proxy = cookie_of(shared, backend)?;
+            Some(format!("{:?}", proxy.cookie.as_ref()?.dynamic))
+        }
+        Operation::DynamicCookieKey { backend, .. } => Some(format!(
+            "{:?}",
+            cookie_of(shared, backend)?.dynamic_cookie_key
+        )),
         _ => None,
     }
+}
+
+/// A backend's configuration, if it has a cookie.
+fn cookie_of<'s>(shared: &'s Shared, backend: &str) -> Option<&'s ProxyConfig> {
+    let backend = find_backend_with_cookie(shared, backend).ok()?;
+    shared.config.proxies.get(backend.config_index)
 }
 
 /// Makes a setting silently; says whether it could be made.
@@ -149,6 +166,15 @@ fn put(shared: &Shared, operation: &Operation) -> bool {
             }
             _ => false,
         },
+        Operation::DynamicCookies { backend, enabled } => find_backend_with_cookie(shared, backend)
+            .map(|backend| backend.dynamic_cookies.store(*enabled, Relaxed))
+            .is_ok(),
+        Operation::DynamicCookieKey { backend, key } => find_backend_with_cookie(shared, backend)
+            .map(|backend| {
+                let key = Some(Arc::new(key.clone()));
+                backend.dynamic_cookie_key.store(key);
+            })
+            .is_ok(),
         _ => false,
     }
 }
@@ -182,6 +208,10 @@ fn same_subject(one: &Operation, other: &Operation) -> bool {
     match (one, other) {
         (O::FrontendEnabled { frontend: a, .. }, O::FrontendEnabled { frontend: b, .. })
         | (O::FrontendMaxconn { frontend: a, .. }, O::FrontendMaxconn { frontend: b, .. }) => {
+            a == b
+        }
+        (O::DynamicCookies { backend: a, .. }, O::DynamicCookies { backend: b, .. })
+        | (O::DynamicCookieKey { backend: a, .. }, O::DynamicCookieKey { backend: b, .. }) => {
             a == b
         }
         (O::GlobalMaxconn { .. }, O::GlobalMaxconn { .. }) => true,

@@ -6,31 +6,42 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::state::{Server, ServerId};
+use crate::state::{Backend, Server, ServerId};
 
-/// The dynamic cookies of a backend.
+/// The dynamic cookies of a backend. Whether there are any and of which key operators change at run time.
 #[derive(Clone, Debug)]
 pub(super) struct DynamicCookies {
-    key: Vec<u8>,
+    backend: Arc<Backend>,
     /// Those that have no cookie of their own.
     servers: Vec<Arc<Server>>,
 }
 
 impl DynamicCookies {
-    pub(super) fn new(key: &str, servers: &[Arc<Server>]) -> Self {
-        let without = servers
+    pub(super) fn new(backend: &Arc<Backend>) -> Self {
+        let without = backend
+            .servers
             .iter()
             .filter(|server| server.config.cookie.is_none());
         Self {
-            key: key.as_bytes().to_vec(),
             servers: without.cloned().collect(),
+            backend: Arc::clone(backend),
+        }
+    }
+
+    /// The key; none while there are no dynamic cookies.
+    fn key(&self) -> Option<Arc<String>> {
+        match self.backend.dynamic_cookies.load(Relaxed) {
+            true => self.backend.dynamic_cookie_key.load_full(),
+            false => None,
         }
     }
 
     /// A server's cookie for its address now; none without an address.
     pub(super) fn of(&self, server: &Server) -> Option<Vec<u8>> {
-        Some(format!("{:016x}", self.number(server)?).into_bytes())
+        let number = number_of(&self.key()?, server)?;
+        Some(format!("{number:016x}").into_bytes())
     }
 
     /// The server that a cookie names. Addresses change, so each is looked at: some ten nanoseconds a server.
@@ -41,14 +52,15 @@ impl DynamicCookies {
         }
         let wanted = u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()?;
         let mut servers = self.servers.iter();
-        let found = servers.find(|server| self.number(server) == Some(wanted))?;
+        let key = self.key()?;
+        let found = servers.find(|server| number_of(&key, server) == Some(wanted))?;
         Some(found.id)
     }
+}
 
-    fn number(&self, server: &Server) -> Option<u64> {
-        let address = server.address.load().as_deref().copied()?;
-        Some(number(&self.key, address))
-    }
+fn number_of(key: &str, server: &Server) -> Option<u64> {
+    let address = server.address.load().as_deref().copied()?;
+    Some(number(key.as_bytes(), address))
 }
 
 fn number(key: &[u8], address: SocketAddr) -> u64 {

@@ -6,6 +6,8 @@ mod dynamic;
 mod rules;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use config::haproxy::{CookieConfig, CookieMode, ProxyConfig};
@@ -23,13 +25,13 @@ pub struct CookiePersistence {
     config: CookieConfig,
     name: Vec<u8>,
     servers: HashMap<Vec<u8>, ServerId>,
-    dynamic: Option<DynamicCookies>,
+    dynamic: DynamicCookies,
     /// What follows the value: path, domain and so on.
     tail: String,
 }
 
 /// The cookie persistence of a backend, if it has one.
-pub fn persistence(proxy: &ProxyConfig, backend: &Backend) -> Option<CookiePersistence> {
+pub fn persistence(proxy: &ProxyConfig, backend: &Arc<Backend>) -> Option<CookiePersistence> {
     let config = proxy.cookie.clone()?;
     let servers = backend
         .servers
@@ -55,12 +57,11 @@ pub fn persistence(proxy: &ProxyConfig, backend: &Backend) -> Option<CookiePersi
         tail.push_str("; ");
         tail.push_str(attribute);
     }
-    let key = proxy
-        .dynamic_cookie_key
-        .as_deref()
-        .filter(|_| config.dynamic);
+    backend.dynamic_cookies.store(config.dynamic, Relaxed);
+    let key = proxy.dynamic_cookie_key.clone().map(Arc::new);
+    backend.dynamic_cookie_key.store(key);
     Some(CookiePersistence {
-        dynamic: key.map(|key| DynamicCookies::new(key, &backend.servers)),
+        dynamic: DynamicCookies::new(backend),
         name: config.name.clone().into_bytes(),
         config,
         servers,
@@ -174,10 +175,8 @@ impl CookiePersistence {
             txn.persistence = crate::txn::PersistenceState::default();
             return None;
         }
-        let server = match (self.servers.get(key), &self.dynamic) {
-            (None, Some(dynamic)) => dynamic.find(key),
-            (server, _) => server.copied(),
-        };
+        let own = self.servers.get(key).copied();
+        let server = own.or_else(|| self.dynamic.find(key));
         txn.cookie_letters[0] = if server.is_some() { b'V' } else { b'I' };
         server
     }
@@ -203,9 +202,9 @@ impl CookiePersistence {
     /// Edits the answer's cookies and sets the fourth letter.
     pub fn response(&self, txn: &mut Transaction, server: &Server) {
         txn.cookie_letters[1] = b'N';
-        let made = match (&server.config.cookie, &self.dynamic) {
-            (None, Some(dynamic)) => dynamic.of(server),
-            _ => None,
+        let made = match &server.config.cookie {
+            None => self.dynamic.of(server),
+            Some(_) => None,
         };
         let own = server.config.cookie.as_deref().map(str::as_bytes);
         let key = own.or(made.as_deref());
@@ -223,15 +222,13 @@ impl CookiePersistence {
             return;
         }
         let Some(key) = key else {
-            // A server without a cookie: the client forgets the one that it has.
-            if txn.cookie_letters[0] != b'N' {
-                let text = format!(
-                    "{}=; Expires=Thu, 01-Jan-1970 00:00:01 GMT{}",
-                    self.config.name, self.tail
-                );
-                txn.response.add(b"set-cookie", text.as_bytes());
-                txn.cookie_letters[1] = b'I';
-            }
+            // A server without a cookie: the client forgets the one that it may have (HAProxy says so whether or not it sent one).
+            let text = format!(
+                "{}=; Expires=Thu, 01-Jan-1970 00:00:01 GMT{}",
+                self.config.name, self.tail
+            );
+            txn.response.add(b"set-cookie", text.as_bytes());
+            txn.cookie_letters[1] = b'I';
             return;
         };
         let mut text = self.name.clone();

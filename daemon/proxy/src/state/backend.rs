@@ -1,7 +1,9 @@
 //! A backend's facts and counters.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
 use super::server::{Server, Usability};
@@ -33,6 +35,10 @@ pub struct Backend {
     has_ramps: bool,
     /// Grows whenever a server's usability or weight changes; balancers compare it and rebuild.
     generation: AtomicU64,
+    /// Whether servers without a cookie get one made of their addresses (`cookie … dynamic`).
+    pub dynamic_cookies: AtomicBool,
+    /// What such cookies are made of, beside addresses (`dynamic-cookie-key`).
+    pub dynamic_cookie_key: ArcSwapOption<String>,
     /// Wakes those who wait in the queue when a place is free or a server comes up.
     pub wake: tokio::sync::Notify,
     /// Figures.
@@ -71,6 +77,8 @@ impl Backend {
             http,
             servers,
             generation: AtomicU64::new(1),
+            dynamic_cookies: AtomicBool::new(false),
+            dynamic_cookie_key: ArcSwapOption::empty(),
             wake: tokio::sync::Notify::new(),
             counters: BackendCounters::default(),
             availability: Mutex::default(),

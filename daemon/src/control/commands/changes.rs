@@ -65,11 +65,19 @@ pub(super) fn weight_of(word: Option<&&str>) -> Result<WeightChange, Answer> {
         Some(digits) => (digits, true),
         None => (*word, false),
     };
+    let end = digits
+        .bytes()
+        .enumerate()
+        .position(|(at, byte)| !byte.is_ascii_digit() && (at > 0 || !matches!(byte, b'-' | b'+')))
+        .unwrap_or(digits.len());
+    if !digits[..end].bytes().any(|byte| byte.is_ascii_digit()) {
+        return Err(error("Empty weight string empty or preceded by garbage"));
+    }
     let Ok(number) = digits.parse::<i64>() else {
         return Err(error("Trailing garbage in weight string"));
     };
     match (u32::try_from(number), percent) {
-        (Ok(number), true) if number <= 25_600 => Ok(WeightChange::Percent(number)),
+        (Ok(number), true) => Ok(WeightChange::Percent(number)),
         (_, true) => Err(error("Relative weight must be positive.")),
         (Ok(number), false) if number <= 256 => Ok(WeightChange::Absolute(number as u16)),
         (_, false) => Err(error(
@@ -173,7 +181,10 @@ fn set_check(word: &str, server: ServerName, stats: &ServerStats, words: &[&str]
     let value = words.first().copied().filter(|value| !value.is_empty());
     let is_agent = word.starts_with("agent");
     if is_agent && stats.agent.is_none() {
-        let end = if word == "agent-port" { "" } else { "." };
+        let end = match word {
+            "agent-addr" | "agent-port" => "",
+            _ => ".",
+        };
         return Err(error(format!(
             "agent checks are not enabled on this server{end}"
         )));
@@ -289,6 +300,32 @@ pub(super) fn frontend_enabled(words: &[&str], snapshot: &Snapshot, enabled: boo
         ("OPEN", true) => Err(error("All sockets are already enabled.")),
         ("MAINT", false) => Err(error("All sockets are already disabled.")),
         _ => Ok(Operation::FrontendEnabled { frontend, enabled }),
+    }
+}
+
+fn backend(word: Option<&&str>, snapshot: &Snapshot) -> Result<String, Answer> {
+    let Some(name) = word.filter(|name| !name.is_empty()) else {
+        return Err(error("A backend name is expected."));
+    };
+    views::proxies(snapshot)
+        .find(|proxy| proxy.name == **name && proxy.backend.is_some())
+        .map(|proxy| proxy.name.clone())
+        .ok_or_else(|| Refusal::NoSuchBackend.into())
+}
+
+pub(super) fn dynamic_cookies(words: &[&str], snapshot: &Snapshot, enabled: bool) -> Parsed {
+    let backend = backend(words.first(), snapshot)?;
+    Ok(Operation::DynamicCookies { backend, enabled })
+}
+
+pub(super) fn dynamic_cookie_key(words: &[&str], snapshot: &Snapshot) -> Parsed {
+    let backend = backend(words.first(), snapshot)?;
+    match words.get(1).filter(|key| !key.is_empty()) {
+        Some(key) => Ok(Operation::DynamicCookieKey {
+            backend,
+            key: (*key).to_owned(),
+        }),
+        None => Err(error("String value expected.")),
     }
 }
 

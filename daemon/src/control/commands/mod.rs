@@ -149,11 +149,16 @@ const fn row(
 }
 
 const fn later(words: &'static str) -> Command {
+    later_for(words, Level::User)
+}
+
+/// Who may not do it is told so, as by HAProxy.
+const fn later_for(words: &'static str, level: Level) -> Command {
     Command {
         words,
         arguments: "",
         help: "not supported yet",
-        level: Level::User,
+        level,
         run: Run::NotYet,
     }
 }
@@ -166,7 +171,7 @@ static COMMANDS: &[Command] = &[
     later("abort ssl"),
     row("add acl", "[@<ver>] <acl> <pattern>", "add a pattern to a list", Operator, Run::Patterns(|w, p| patterns::add(w, p, true))),
     row("add map", "[@<ver>] <map> <key> <val>", "add an entry to a map, or the lines of a payload", Operator, Run::Patterns(|w, p| patterns::add(w, p, false))),
-    later("add server"),
+    later_for("add server", Admin),
     later("add ssl"),
     row("clear acl", "[@<ver>] <acl>", "remove all patterns of a list", Operator, Run::Patterns(|w, p| patterns::clear(w, p, true))),
     row("clear counters", "[all]", "forget the maxima, or all counters", Operator, Run::Operate(clear_counters)),
@@ -177,15 +182,15 @@ static COMMANDS: &[Command] = &[
     later("commit ssl"),
     row("del acl", "<acl> [<key>|#<ref>]", "remove patterns from a list", Operator, Run::Patterns(|w, p| patterns::del(w, p, true))),
     row("del map", "<map> [<key>|#<ref>]", "remove entries from a map", Operator, Run::Patterns(|w, p| patterns::del(w, p, false))),
-    later("del server"),
+    later_for("del server", Admin),
     later("del ssl"),
     row("disable agent", "<bk>/<srv>", "stop asking the agent of a server", Admin, Run::Operate(|w, s| agent(w, s, false))),
-    later("disable dynamic-cookie"),
+    row("disable dynamic-cookie backend", "<bk>", "make no cookies of servers' addresses", Admin, Run::Operate(|w, s| dynamic_cookies(w, s, false))),
     row("disable frontend", "<frontend>", "accept no connections for a while", Admin, Run::Operate(|w, s| frontend_enabled(w, s, false))),
     row("disable health", "<bk>/<srv>", "stop the checks of a server", Admin, Run::Operate(|w, s| checks(w, s, false))),
     row("disable server", "<bk>/<srv>", "put a server into maintenance", Admin, Run::Operate(|w, s| server_state(w, s, ServerAdmin::Maint))),
     row("enable agent", "<bk>/<srv>", "ask the agent of a server again", Admin, Run::Operate(|w, s| agent(w, s, true))),
-    later("enable dynamic-cookie"),
+    row("enable dynamic-cookie backend", "<bk>", "make cookies of servers' addresses", Admin, Run::Operate(|w, s| dynamic_cookies(w, s, true))),
     row("enable frontend", "<frontend>", "accept connections again", Admin, Run::Operate(|w, s| frontend_enabled(w, s, true))),
     row("enable health", "<bk>/<srv>", "start the checks of a server", Admin, Run::Operate(|w, s| checks(w, s, true))),
     row("enable server", "<bk>/<srv>", "take a server out of maintenance", Admin, Run::Operate(|w, s| server_state(w, s, ServerAdmin::Ready))),
@@ -201,7 +206,7 @@ static COMMANDS: &[Command] = &[
     row("prompt", "", "stay connected, or not", User, Run::Local(|_, session| { session.prompt = !session.prompt; Answer::Done })),
     row("quit", "", "disconnect", User, Run::Local(|_, session| { session.quit = true; Answer::Done })),
     row("reload", "", "read the configuration again", Admin, Run::Operate(|_, _| Ok(Operation::Reload))),
-    later("set dynamic-cookie-key"),
+    row("set dynamic-cookie-key backend", "<bk> <k>", "change the secret that cookies are made of", Admin, Run::Operate(dynamic_cookie_key)),
     row("set map", "<map> [<key>|#<ref>] <value>", "change the value of entries of a map", Operator, Run::Patterns(|w, p| patterns::set(w, p, false))),
     row("set maxconn frontend", "<frontend> <value>", "change a frontend's limit", Admin, Run::Operate(frontend_maxconn)),
     row("set maxconn global", "<value>", "change the process's limit", Admin, Run::Operate(global_maxconn)),
