@@ -191,7 +191,8 @@ fn agent(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option
 }
 
 fn check(server: &ServerStats, tell: fn(&CheckStats) -> Option<Value>) -> Option<Value> {
-    server.check.as_ref().and_then(tell)
+    let check = server.check.as_ref().filter(|check| check.enabled);
+    check.and_then(tell)
 }
 
 /// The last check; silent while an operator keeps the server in maintenance, as HAProxy is.
@@ -263,9 +264,9 @@ fields! {
     "act" "SGP" U32 "usable servers that are not backups": none, |_, s| num(u32::from(!s.backup)), |_, b| num(b.active_servers);
     "bck" "SGP" U32 "usable backups": none, |_, s| num(u32::from(s.backup)), |_, b| num(b.backup_servers);
     "chkfail" "MCP" U64 "failed checks": none, |_, s| check(s, |c| num(c.failures)), none;
-    "chkdown" "MCP" U64 "times that it went down": none, |_, s| s.check.as_ref().and_then(|_| num(s.down_transitions)), |_, b| num(b.down_transitions);
+    "chkdown" "MCP" U64 "times that it went down": none, |_, s| check(s, |_| num(0_u64)).and_then(|_| num(s.down_transitions)), |_, b| num(b.down_transitions);
     "lastchg" "MAP" U32 "seconds since the last change of state": none, |_, s| seconds(s.last_change_ms), |_, b| seconds(b.last_change_ms);
-    "downtime" "MCP" U32 "seconds down since the start": none, |_, s| s.check.as_ref().and_then(|_| seconds(s.downtime_ms)), |_, b| seconds(b.downtime_ms);
+    "downtime" "MCP" U32 "seconds down since the start": none, |_, s| check(s, |_| num(0_u64)).and_then(|_| seconds(s.downtime_ms)), |_, b| seconds(b.downtime_ms);
     "qlimit" "CGS" U32 "limit of the queue": none, |_, s| limit(s.queue_limit), none;
     "pid" "KGP" U32 "number of the process, always 1": one, one, one;
     "iid" "KGS" U32 "number of the proxy": iid, iid, iid;

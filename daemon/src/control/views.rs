@@ -142,10 +142,7 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
     // Bits and numbers as the management manual lists them for `show servers state`.
     let in_maintenance =
         server.admin == ServerAdmin::Maint || server.inherited == ServerAdmin::Maint;
-    let agent_down = server
-        .agent
-        .as_ref()
-        .is_some_and(|agent| agent.enabled && agent.health == 0);
+    let agent_down = server.agent.as_ref().is_some_and(|agent| agent.health == 0);
     let operational = match server.operational {
         _ if in_maintenance || agent_down => 0,
         Operational::Down | Operational::GoingUp => 0,

@@ -72,9 +72,8 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                 return Ok(String::new());
             }
             change_agent(server, |agent| {
+                // What it said last still counts.
                 agent.enabled = *enabled;
-                // What it said last no longer counts.
-                agent.health = 1;
             })?;
             server.publish();
             backend.servers_changed();

@@ -11,7 +11,7 @@ use super::change::{Cause, Change, announce_backend, change_time, changed, opera
 use super::state::{effective_admin, is_stopped, rise_and_fall, server_at};
 use super::{is_down, lock_health, server_word};
 use crate::app::Shared;
-use crate::state::{Backend, Health, Server, Usability};
+use crate::state::{Backend, Health, Server};
 
 /// Who wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,28 @@ pub(crate) fn set_admin(
     });
 }
 
+/// What of a server's state an administrative change is told by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Office {
+    own: ServerAdmin,
+    inherited: ServerAdmin,
+    is_down: bool,
+}
+
+impl Office {
+    fn of(health: &Health) -> Self {
+        Self {
+            own: health.admin,
+            inherited: health.inherited,
+            is_down: is_down(health),
+        }
+    }
+
+    fn has(self, state: ServerAdmin) -> bool {
+        self.own == state || self.inherited == state
+    }
+}
+
 /// Changes a server's own or inherited administrative state, tells it, and takes along those that track it. `via` is the
 /// server from which it is inherited.
 fn change_admin(
@@ -84,48 +106,53 @@ fn change_admin(
     change: &mut dyn FnMut(&mut Health),
 ) {
     let usable_before = backend.is_available();
-    let (before, state) = {
+    // What a tracking server is when it leaves maintenance.
+    let leader = server
+        .tracked
+        .get()
+        .and_then(|place| server_at(shared, *place))
+        .map(|(_, leader)| {
+            let health = lock_health(leader);
+            (is_down(&health), health.stopping)
+        });
+    let (before, state, office_before, office) = {
         let mut health = lock_health(server);
-        let before = effective_admin(&health);
+        let (before, office_before) = (effective_admin(&health), Office::of(&health));
         let now_ms = shared.clock.now_ms();
         let was_down = is_stopped(&health);
         change(&mut health);
         let state = effective_admin(&health);
-        if before == state {
-            return;
+        if before == ServerAdmin::Maint && state != before {
+            return_to_service(server, &mut health, leader);
         }
-        if before == ServerAdmin::Maint {
-            // Out of maintenance: up, and one failed check away from going down.
-            if let Some(check) = &server.config.check {
-                let (rise, fall) = rise_and_fall(Some(check));
-                health.health = rise;
-                health.operational = operational(rise, rise, fall);
-                health.operational = match health.operational {
-                    Operational::GoingDown => Operational::Up,
-                    other => other,
-                };
+        if before != state {
+            let is_down = is_stopped(&health);
+            if was_down {
+                health.downtime_ms += now_ms.saturating_sub(health.changed_at_ms);
             }
-            health.stopping = false;
+            health.changed_at_ms = now_ms;
+            if is_down && !was_down {
+                server.counters.down_transitions.increment();
+            }
         }
-        let is_down = is_stopped(&health);
-        if was_down {
-            health.downtime_ms += now_ms.saturating_sub(health.changed_at_ms);
-        }
-        health.changed_at_ms = now_ms;
-        if is_down && !was_down {
-            server.counters.down_transitions.increment();
-        }
-        (before, state)
+        (before, state, office_before, Office::of(&health))
     };
-    if state == ServerAdmin::Ready {
+    if office_before == office {
+        return;
+    }
+    if state == ServerAdmin::Ready && before != state {
         server.start_slowly(shared.clock.now_ms());
     }
     server.publish();
     backend.servers_changed();
-    let text = words(backend, server, before, state, via);
-    shared
-        .reports
-        .tell(backend.config_index, LogLevel::Notice, &text);
+    for text in words(shared, backend, server, office_before, office, via) {
+        shared
+            .reports
+            .tell(backend.config_index, LogLevel::Notice, &text);
+    }
+    if before == state {
+        return;
+    }
     shared.events.push(Event::now(
         author.source(),
         EventSeverity::Notice,
@@ -153,14 +180,42 @@ fn change_admin(
     }
 }
 
+/// Out of maintenance a server is up, and one failed check away from going down; one that tracks is what the tracked
+/// one is, which is down or not, and stopping or not.
+fn return_to_service(server: &Server, health: &mut Health, leader: Option<(bool, bool)>) {
+    health.stopping = false;
+    if let Some((is_down, stopping)) = leader {
+        health.operational = match is_down {
+            true => Operational::Down,
+            false => Operational::Up,
+        };
+        health.health = u32::from(!is_down);
+        health.stopping = stopping;
+        return;
+    }
+    let Some(check) = &server.config.check else {
+        health.operational = Operational::NoCheck;
+        health.health = 1;
+        return;
+    };
+    let (rise, fall) = rise_and_fall(Some(check));
+    health.health = rise;
+    health.operational = match operational(rise, rise, fall) {
+        Operational::GoingDown => Operational::Up,
+        other => other,
+    };
+}
+
 /// What the log says of a change.
 fn words(
+    shared: &Shared,
     backend: &Backend,
     server: &Server,
-    before: ServerAdmin,
-    state: ServerAdmin,
+    before: Office,
+    after: Office,
     via: Option<&str>,
-) -> String {
+) -> Vec<String> {
+    use ServerAdmin::{Drain, Maint};
     let (active, backup) = backend.usable_by_kind();
     let word = server_word(backend, server);
     let left = format!(
@@ -168,30 +223,77 @@ fn words(
         server.counters.sessions.current(),
         server.counters.queue.current()
     );
-    let online = format!(
-        "{active} active and {backup} backup servers online. 0 sessions requeued, {} total in queue.",
-        backend.counters.queue.current()
-    );
-    let forced = if via.is_some() { "" } else { "forced " };
     let by = via.map_or(String::new(), |via| format!(" via {via}"));
-    match (before, state) {
-        (_, ServerAdmin::Maint) => format!("{word} is going DOWN for maintenance{by}. {left}"),
-        (ServerAdmin::Maint, ServerAdmin::Drain) => {
-            format!("{word} is now DRAIN (leaving {forced}maintenance). {left}")
+    let up = if after.is_down { "DOWN" } else { "UP" };
+    match (before.has(Maint), after.has(Maint)) {
+        (false, true) if before.is_down => {
+            vec![format!("{word} was DOWN and now enters maintenance{by}.")]
         }
-        (_, ServerAdmin::Drain) => format!("{word} enters drain state{by}. {online}"),
-        (ServerAdmin::Maint, ServerAdmin::Ready) => {
-            format!("{word} is UP/READY (leaving {forced}maintenance).")
+        (false, true) => vec![format!("{word} is going DOWN for maintenance{by}. {left}")],
+        (true, true) => match (before.own == Maint, after.own == Maint) {
+            (true, false) => vec![format!(
+                "{word} is leaving forced maintenance but remains in maintenance{}.",
+                tracked_words(shared, server)
+            )],
+            (true, true) if before.inherited == Maint && after.inherited != Maint => {
+                vec![format!("{word} remains in forced maintenance.")]
+            }
+            _ => Vec::new(),
+        },
+        (true, false) => {
+            let forced = if before.own == Maint { "forced " } else { "" };
+            let state = if after.has(Drain) { "DRAIN" } else { "READY" };
+            let mut told = vec![format!(
+                "{word} is {up}/{state} (leaving {forced}maintenance)."
+            )];
+            if after.has(Drain) {
+                told.push(drain_words(shared, backend, server, after.own));
+            }
+            told
         }
-        (_, ServerAdmin::Ready) => {
-            // Its agent or its checks may still say that it is down.
-            let state = match server.usability() {
-                Usability::Down => "DOWN",
-                _ => "UP",
-            };
-            format!("{word} is {state} (leaving forced drain).")
-        }
+        (false, false) => match (before.has(Drain), after.has(Drain)) {
+            (false, true) if after.is_down => {
+                vec![format!("{word} enters drain state{by}. {left}")]
+            }
+            (false, true) => vec![format!(
+                "{word} enters drain state{by}. {active} active and {backup} backup servers online. 0 sessions requeued, {} total in queue.",
+                backend.counters.queue.current()
+            )],
+            (true, false) => vec![format!("{word} is {up} (leaving forced drain).")],
+            (true, true) if after.own == Drain || before.own == Drain => {
+                vec![drain_words(shared, backend, server, after.own)]
+            }
+            _ => Vec::new(),
+        },
     }
+}
+
+/// What the log adds when a server that changes remains in drain mode.
+pub(super) fn drain_words(
+    shared: &Shared,
+    backend: &Backend,
+    server: &Server,
+    own: ServerAdmin,
+) -> String {
+    let word = server_word(backend, server);
+    match own {
+        ServerAdmin::Drain => format!("{word} remains in forced drain mode."),
+        _ => format!(
+            "{word} is leaving forced drain but remains in drain mode{}.",
+            tracked_words(shared, server)
+        ),
+    }
+}
+
+/// ` via b/s`: the server that it tracks.
+fn tracked_words(shared: &Shared, server: &Server) -> String {
+    server
+        .tracked
+        .get()
+        .and_then(|place| server_at(shared, *place))
+        .map_or(String::new(), |(backend, tracked)| {
+            format!(" via {}/{}", backend.name, tracked.name)
+        })
 }
 
 fn admin_word(state: ServerAdmin) -> &'static str {
@@ -235,6 +337,10 @@ pub(crate) fn force_health(
     server: &Server,
     forced: ForcedHealth,
 ) {
+    // In maintenance it has no health; it is up when it leaves.
+    if effective_admin(&lock_health(server)) == ServerAdmin::Maint {
+        return;
+    }
     let check = server.config.check.as_ref();
     // A server without checks is brought down all the same, and up again.
     let (rise, fall) = rise_and_fall(check);

@@ -19,7 +19,7 @@ use crate::app::Shared;
 use crate::state::{Backend, Server};
 
 /// Most bytes of an agent's line that are read.
-const MAX_LINE_BYTES: usize = 4 << 10;
+const MAX_LINE_BYTES: usize = 16 << 10;
 /// Largest weight (manual, `weight`).
 const MAX_WEIGHT: u32 = 256;
 
@@ -58,28 +58,33 @@ pub(super) async fn ask(server: &Server, limits: Limits) -> Result<Vec<u8>, Outc
         loop {
             let count = stream.read(&mut buffer).await?;
             line.extend_from_slice(&buffer[..count]);
-            let end = line
-                .iter()
-                .position(|byte| matches!(byte, b'\r' | b'\n' | 0));
+            let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+            let end = line.iter().position(ends);
             if let Some(end) = end {
+                let is_whole = line[end] != 0;
                 line.truncate(end);
-                return Ok::<_, std::io::Error>(());
+                return Ok::<_, std::io::Error>(is_whole);
             }
             if count == 0 || line.len() >= MAX_LINE_BYTES {
-                return Ok(());
+                return Ok(false);
             }
         }
     };
     match timeout_at(until, talk).await {
         Err(_) => Err(Outcome::new("L7TOUT", "")),
         Ok(Err(error)) => Err(Outcome::new("SOCKERR", describe(&error))),
-        Ok(Ok(())) if line.is_empty() => Err(Outcome::new(
+        Ok(Ok(true)) => Ok(line),
+        Ok(Ok(false)) if line.is_empty() => Err(Outcome::new(
             "L7RSP",
             "TCPCHK got an empty response at step 2",
         )),
-        Ok(Ok(())) => Ok(line),
+        // What is cut off may be the start of something else.
+        Ok(Ok(false)) => Err(Outcome::new("L7TOUT", INCOMPLETE)),
     }
 }
+
+/// What is said of an agent whose line has no end.
+const INCOMPLETE: &str = "Ignoring incomplete line from agent";
 
 /// What an agent's line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,61 +98,131 @@ struct Wish {
     /// `up`, or one of the words for down, with the text behind `#`.
     state: Option<(bool, String)>,
     /// What was not understood.
-    complaint: String,
+    complaint: Option<Complaint>,
 }
 
-/// Reads a line: words apart at blanks, tabs and commas; what stands behind `#` describes the word before it.
+/// Reads a line: words apart at blanks, tabs and commas, in any case; what stands behind a word that begins with `#`
+/// describes the state. The first word that is not understood is what the complaint names.
 fn read(line: &str) -> Wish {
     let mut wish = Wish::default();
-    let (words, text) = match line.split_once('#') {
-        Some((words, text)) => (words, Some(text.trim())),
-        None => (line, None),
-    };
-    for word in words
-        .split([' ', '\t', ','])
-        .filter(|word| !word.is_empty())
-    {
-        let numbered = word
-            .split_once(':')
-            .map(|(name, value)| (name, value.trim()));
-        match (word, numbered) {
-            ("ready", _) => wish.admin = Some(ServerAdmin::Ready),
-            ("drain", _) => wish.admin = Some(ServerAdmin::Drain),
-            ("maint", _) => wish.admin = Some(ServerAdmin::Maint),
-            ("up" | "down" | "fail" | "stopped", _) => {
-                let described = match text {
-                    Some(text) if !text.is_empty() => format!("{word} ({text})"),
-                    _ => word.to_owned(),
-                };
-                wish.state = Some((word == "up", described));
-            }
-            (_, Some(("maxconn", value))) => match value.parse() {
-                Ok(maxconn) => wish.maxconn = Some(maxconn),
-                Err(_) => {
-                    wish.complaint =
-                        "agent warns : maxconn string empty or preceded by garbage".to_owned();
+    let mut text = None;
+    let mut state = None;
+    let mut rest = line;
+    loop {
+        rest = rest.trim_start_matches(APART);
+        if rest.is_empty() {
+            break;
+        }
+        if let Some(described) = rest.strip_prefix('#') {
+            text = Some(described.trim().to_owned());
+            break;
+        }
+        let end = rest.find(APART).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        match word.to_ascii_lowercase().as_str() {
+            "ready" => wish.admin = Some(ServerAdmin::Ready),
+            "drain" => wish.admin = Some(ServerAdmin::Drain),
+            "maint" => wish.admin = Some(ServerAdmin::Maint),
+            "up" => state = Some((true, word)),
+            "down" | "fail" | "stopped" => state = Some((false, word)),
+            lower => {
+                if let Err(complaint) = wish.take_number(word, lower) {
+                    wish.complain(complaint);
                 }
-            },
-            (_, Some(("weight", value))) => match read_weight(value) {
-                Some((weight, true)) => wish.percent = Some(weight),
-                Some((weight, false)) => wish.weight = Some(weight),
-                None => wish.complaint = format!("agent reports an error : {word}"),
-            },
-            _ => match read_weight(word) {
-                Some((percent, true)) => wish.percent = Some(percent),
-                _ => wish.complaint = format!("agent reports an error : {word}"),
-            },
+            }
         }
     }
+    // What was not understood stands in the place of a description that is missing.
+    let described = text
+        .filter(|text| !text.is_empty())
+        .or_else(|| wish.complaint.as_ref().map(Complaint::short));
+    wish.state = state.map(|(up, word)| match described {
+        Some(text) => (up, format!("{word} ({text})")),
+        None => (up, word.to_owned()),
+    });
     wish
 }
 
-/// A number, and whether it is one of per cent.
-fn read_weight(text: &str) -> Option<(u32, bool)> {
-    match text.strip_suffix('%') {
-        Some(digits) => Some((digits.parse().ok()?, true)),
-        None => Some((text.parse().ok()?, false)),
+/// What stands between words.
+const APART: [char; 3] = [' ', '\t', ','];
+
+/// What was not understood of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Complaint {
+    /// A word.
+    Word(String),
+    /// A number that is none, in HAProxy's words.
+    Number(&'static str),
+}
+
+impl Complaint {
+    /// As it stands behind the word for a state.
+    fn short(&self) -> String {
+        match self {
+            Self::Word(word) => word.clone(),
+            Self::Number(text) => (*text).to_owned(),
+        }
     }
+
+    /// As it stands alone.
+    fn long(&self) -> String {
+        match self {
+            Self::Word(word) => format!("agent reports an error : {word}"),
+            Self::Number(text) => format!("agent warns : {text}"),
+        }
+    }
+}
+
+impl Wish {
+    fn complain(&mut self, complaint: Complaint) {
+        if self.complaint.is_none() {
+            self.complaint = Some(complaint);
+        }
+    }
+
+    /// `75%`, `maxconn:30`, and `weight:5`, which newer agents say.
+    fn take_number(&mut self, word: &str, lower: &str) -> Result<(), Complaint> {
+        let unknown = || Complaint::Word(word.to_owned());
+        if let Some(value) = lower.strip_prefix("maxconn:") {
+            if value.is_empty() {
+                return Err(Complaint::Number("Require <maxconn>."));
+            }
+            let (number, behind) = leading_number(value).ok_or(Complaint::Number(
+                "maxconn string empty or preceded by garbage",
+            ))?;
+            if !behind.is_empty() {
+                return Err(Complaint::Number("Trailing garbage in maxconn string"));
+            }
+            self.maxconn = Some(number);
+            return Ok(());
+        }
+        let (value, is_weight) = match lower.strip_prefix("weight:") {
+            Some(value) => (value, true),
+            None => (lower, false),
+        };
+        if is_weight && let Ok(weight) = value.parse() {
+            self.weight = Some(weight);
+            return Ok(());
+        }
+        // A word of per cent begins with a digit and ends with the sign.
+        let digits = value.strip_suffix('%').ok_or_else(unknown)?;
+        let (percent, behind) = leading_number(digits).ok_or_else(unknown)?;
+        if !behind.is_empty() {
+            return Err(Complaint::Number("Trailing garbage in weight string"));
+        }
+        self.percent = Some(percent);
+        Ok(())
+    }
+}
+
+/// A number and what stands behind it; one that is too large counts as the largest.
+fn leading_number(text: &str) -> Option<(u32, &str)> {
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, behind) = text.split_at(end);
+    (!digits.is_empty()).then(|| (digits.parse().unwrap_or(u32::MAX), behind))
 }
 
 /// Does what an agent said, or takes in that it said nothing.
@@ -167,7 +242,10 @@ pub(super) fn apply(
     let initial = u32::from(server.config.weight);
     let weight = wish
         .percent
-        .map(|percent| (u64::from(initial) * u64::from(percent) / 100) as u32)
+        .map(|percent| {
+            let weight = u64::from(initial) * u64::from(percent) / 100;
+            u32::try_from(weight).unwrap_or(MAX_WEIGHT)
+        })
         .or(wish.weight);
     if let Some(admin) = wish.admin {
         set_admin(shared, backend, server, admin, Author::Agent);
@@ -194,7 +272,10 @@ pub(super) fn apply(
             Outcome::new("L7STS", format!("via agent : {word}")),
             Some(false),
         ),
-        None => (Outcome::new("CHECKED", wish.complaint), None),
+        None => {
+            let complaint = wish.complaint.map_or(String::new(), |found| found.long());
+            (Outcome::new("CHECKED", complaint), None)
+        }
     };
     record(shared, backend, server, &outcome, up, duration);
 }
@@ -227,7 +308,10 @@ fn record(
         (before, health.clone(), news)
     };
     let count = after.agent.as_ref().map_or(0, |agent| agent.health);
-    let reason = outcome.reason(Some(duration));
+    let reason = match outcome.detail == INCOMPLETE {
+        true => Outcome::new(outcome.status, "").reason(Some(duration)),
+        false => outcome.reason(Some(duration)),
+    };
     let logs = logs_checks(shared, backend);
     if logs && news && outcome.verdict() != Verdict::Neutral {
         tell_check(
@@ -299,7 +383,7 @@ mod tests {
             },
         );
         check(
-            "down#no disk",
+            "down #no disk",
             Wish {
                 state: state(false, "down (no disk)"),
                 ..Wish::default()
@@ -315,7 +399,30 @@ mod tests {
         check(
             "hello",
             Wish {
-                complaint: "agent reports an error : hello".to_owned(),
+                complaint: Some(Complaint::Word("hello".to_owned())),
+                ..Wish::default()
+            },
+        );
+        check(
+            "UP nonsense maxconn:",
+            Wish {
+                state: state(true, "UP (nonsense)"),
+                complaint: Some(Complaint::Word("nonsense".to_owned())),
+                ..Wish::default()
+            },
+        );
+        check(
+            "down#x",
+            Wish {
+                complaint: Some(Complaint::Word("down#x".to_owned())),
+                ..Wish::default()
+            },
+        );
+        check(
+            "maxconn:12x 99999999999%",
+            Wish {
+                percent: Some(u32::MAX),
+                complaint: Some(Complaint::Number("Trailing garbage in maxconn string")),
                 ..Wish::default()
             },
         );

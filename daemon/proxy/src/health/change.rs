@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
+use protocol::operation::ServerAdmin;
 use protocol::snapshot::Operational;
 
+use super::admin::drain_words;
 use super::outcome::{Outcome, Verdict};
-use super::state::{is_down_by_checks, rise_and_fall, server_at};
+use super::state::{effective_admin, is_down_by_checks, rise_and_fall, server_at};
 use super::{is_down, lock_health, server_word};
 use crate::app::Shared;
 use crate::state::{Backend, Health, Server};
@@ -267,6 +269,14 @@ pub(crate) fn changed(
     change: Change,
     why: &Cause<'_>,
 ) {
+    let (admin, own_admin) = {
+        let health = lock_health(server);
+        (effective_admin(&health), health.admin)
+    };
+    if admin == ServerAdmin::Maint {
+        // It is told when it leaves maintenance; those that track it are in maintenance with it.
+        return;
+    }
     let usable_before = backend.is_available();
     let was_up = server.usability() != crate::state::Usability::Down;
     if change == Change::Up && !was_up {
@@ -307,6 +317,12 @@ pub(crate) fn changed(
         ),
     };
     shared.reports.tell(backend.config_index, level, &text);
+    if admin == ServerAdmin::Drain {
+        let text = drain_words(shared, backend, server, own_admin);
+        shared
+            .reports
+            .tell(backend.config_index, LogLevel::Notice, &text);
+    }
     let (severity, kind, words) = match change {
         Change::Up if was_up => (EventSeverity::Notice, EventKind::ServerUp, "STOPPING -> UP"),
         Change::Up => (EventSeverity::Notice, EventKind::ServerUp, "DOWN -> UP"),

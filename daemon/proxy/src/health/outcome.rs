@@ -101,7 +101,7 @@ impl Outcome {
             text.push_str(&format!(", code: {code}"));
         }
         if !self.detail.is_empty() {
-            text.push_str(&format!(", info: \"{}\"", self.detail));
+            text.push_str(&format!(", info: \"{}\"", encoded(&self.detail)));
         }
         if let Some(duration) = duration {
             text.push_str(&format!(", check duration: {}ms", duration.as_millis()));
@@ -122,6 +122,22 @@ impl Outcome {
     }
 }
 
+/// What a server or an agent said, for a log line: quotes and all that is not printable as `<22>`.
+fn encoded(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"';
+    if text.bytes().all(is_plain) {
+        return text.into();
+    }
+    let mut encoded = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match is_plain(byte) {
+            true => encoded.push(char::from(byte)),
+            false => encoded.push_str(&format!("<{byte:02X}>")),
+        }
+    }
+    encoded.into()
+}
+
 /// The static word of a status that the configuration names.
 pub(super) fn known_status(text: &str) -> Option<&'static str> {
     row(text).map(|row| row.0)
@@ -139,5 +155,6 @@ mod tests {
         assert_eq!(Outcome::new("L7OK", "").code, Some(0));
         assert_eq!(Outcome::new("L7OKC", "").verdict(), Verdict::Conditional);
         assert_eq!(Outcome::new("L7RSP", "x".repeat(300)).detail.len(), 127);
+        assert_eq!(encoded("a \"b\"\n\u{fc}"), "a <22>b<22><0A><C3><BC>");
     }
 }

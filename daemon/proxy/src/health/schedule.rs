@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use protocol::operation::ServerAdmin;
-use protocol::snapshot::Operational;
 use socket2::Socket;
 use sys::watch::Watch;
 use tokio::time::Instant;
@@ -26,6 +25,8 @@ use crate::state::{Backend, Server};
 
 /// Most by which `spread-checks` may change an interval, in per cent.
 const MAX_SPREAD_PERCENT: u64 = 50;
+/// Shorter intervals do not say over what time first checks are spread.
+const LEAST_SPREAD: Duration = Duration::from_secs(1);
 /// Checks that come due within this time of one another are begun together.
 const TOGETHER: Duration = Duration::from_millis(1);
 
@@ -63,7 +64,8 @@ struct Schedule {
     moved: tokio::sync::Notify,
 }
 
-/// Starts all checks on the calling runtime. First checks are spread over the shortest interval, as HAProxy spreads them.
+/// Starts all checks on the calling runtime. First checks are spread as HAProxy was seen to spread them: the nth of all
+/// begins after that share of its own interval, or of the shortest one of a second or more if that is longer.
 pub fn start(app: &Arc<App>) {
     let mut entries = Vec::new();
     for runtime in &app.backends {
@@ -92,16 +94,20 @@ pub fn start(app: &Arc<App>) {
     let global = &app.shared.config.global;
     let shortest = entries
         .iter()
-        .map(Entry::configured_interval)
+        .map(Entry::interval)
+        .filter(|interval| *interval >= LEAST_SPREAD)
         .min()
         .unwrap_or_default();
-    let span = global
-        .max_spread_checks
-        .map_or(shortest, |most| most.min(shortest));
     let count = u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1);
     let now = Instant::now();
-    let due = (0..entries.len())
-        .map(|at| Reverse((now + span * u32::try_from(at).unwrap_or(0) / count, at, 0)))
+    let due = entries
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| {
+            let span = entry.interval().max(shortest);
+            let span = global.max_spread_checks.map_or(span, |most| most.min(span));
+            Reverse((now + span * u32::try_from(at).unwrap_or(0) / count, at, 0))
+        })
         .collect();
     let schedule = Rc::new(Schedule {
         app: Arc::clone(app),
@@ -162,9 +168,9 @@ impl Entry {
             return self.configured_interval();
         };
         let health = lock_health(&self.server);
-        match health.operational {
-            Operational::Up | Operational::NoCheck if !health.suspected => check.inter,
-            Operational::Down => check.downinter.unwrap_or(check.inter),
+        match health.health {
+            0 => check.downinter.unwrap_or(check.inter),
+            count if count + 1 >= check.rise + check.fall && !health.suspected => check.inter,
             _ => check.fastinter.unwrap_or(check.inter),
         }
     }

@@ -10,10 +10,8 @@ use crate::state::{Backend, Health, Server};
 
 /// Whether checks or the agent say that it is down.
 pub(crate) fn is_down(health: &Health) -> bool {
-    let agent_down = health
-        .agent
-        .as_ref()
-        .is_some_and(|agent| agent.enabled && agent.health == 0);
+    // What an agent took down stays down when it is no longer asked, until an operator says `agent up`.
+    let agent_down = health.agent.as_ref().is_some_and(|agent| agent.health == 0);
     agent_down || is_down_by_checks(health.operational)
 }
 
@@ -103,18 +101,22 @@ pub(crate) fn state_of(server: &Server, health: &Health) -> String {
     if agent.is_some_and(|agent| agent.health == 0) {
         return "DOWN (agent)".to_owned();
     }
+    if is_down(health) && !is_down_by_checks(health.operational) {
+        return "DOWN".to_owned();
+    }
     let (rise, fall) = rise_and_fall(server.config.check.as_ref());
-    let up = match (admin, health.stopping) {
-        (ServerAdmin::Drain, _) => "DRAIN",
-        (_, true) => "NOLB",
+    let up = match (health.stopping, admin) {
+        (true, _) => "NOLB",
+        (_, ServerAdmin::Drain) => "DRAIN",
         _ => "UP",
     };
     match health.operational {
         Operational::Down => "DOWN".to_owned(),
         Operational::GoingUp => format!("DOWN {}/{rise}", health.health),
-        _ if admin == ServerAdmin::Drain && agent.is_some() => "DRAIN (agent)".to_owned(),
+        _ if up == "DRAIN" && agent.is_some() => "DRAIN (agent)".to_owned(),
         Operational::NoCheck if admin == ServerAdmin::Drain => "DRAIN".to_owned(),
         Operational::NoCheck => "no check".to_owned(),
+        _ if server.config.check.is_some() && !health.checks_enabled => "no check".to_owned(),
         Operational::Up | Operational::GoingDown if health.health + 1 < rise + fall => {
             format!("{up} {}/{fall}", (health.health + 1).saturating_sub(rise))
         }
