@@ -85,8 +85,11 @@ fn columns(side: &Side, backend: &str, server: &str, names: &[&str]) -> Outcome<
     Ok(names.iter().map(value).collect())
 }
 
+/// A step, what `show stat` has then, and what the log says of it.
+type Told = (String, Vec<String>, Vec<String>);
+
 /// Compares what both told of each step: columns, then lines of the log.
-fn compare(seen: [Vec<(String, Vec<String>, Vec<String>)>; 2]) -> Outcome {
+fn compare(seen: [Vec<Told>; 2]) -> Outcome {
     let mut differences = Differences::default();
     let [theirs, ours] = seen;
     for (theirs, ours) in theirs.into_iter().zip(ours) {

@@ -37,8 +37,8 @@ impl Sight {
             (Self::Status(100..=499 | 501 | 505), _) => None,
             (Self::Status(_), _) => Some("Wrong http response"),
             (Self::BrokenHead, _) => Some("Invalid http response (headers)"),
-            (Self::Timeout, _) => Some("Read timeout"),
-            (Self::ReadError, _) => Some("Read error"),
+            (Self::Timeout, _) => Some("Read timeout (http)"),
+            (Self::ReadError, _) => Some("Read error (http)"),
         }
     }
 }
