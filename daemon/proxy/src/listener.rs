@@ -180,6 +180,9 @@ fn begin(
         stream.reset_on_close();
         return None;
     }
+    if !has_handshake(&presence.listener, entrance) && !keeps(app, front, &session, now_us) {
+        return None;
+    }
     let connection = Box::new(Connection {
         app: Arc::clone(app),
         front: Arc::clone(front),
@@ -202,6 +205,20 @@ fn begin(
     Some((connection, entrance))
 }
 
+/// Whether a session stands only after more than its connection.
+fn has_handshake(listener: &ListenerRuntime, entrance: Entrance) -> bool {
+    listener.accept_proxy || entrance == Entrance::WithProxyHeader || listener.tls.is_some()
+}
+
+/// `tcp-request session`, once for a session that stands: whether it goes on.
+fn keeps(app: &App, front: &FrontendRuntime, session: &Session, now_us: u64) -> bool {
+    let entrance = front.rules.tcp_session(session, &app.environment, now_us);
+    if entrance == Entrance::Closed {
+        front.frontend.counters.denied_sessions.increment();
+    }
+    entrance != Entrance::Closed
+}
+
 /// A session's task.
 fn conversation(connection: Box<Connection>, entrance: Entrance) -> Conversation {
     let listener = connection
@@ -210,9 +227,7 @@ fn conversation(connection: Box<Connection>, entrance: Entrance) -> Conversation
         .map(|presence| Arc::clone(&presence.listener));
     match listener {
         Some(listener)
-            if listener.accept_proxy
-                || entrance == Entrance::WithProxyHeader
-                || listener.tls.is_some()
+            if has_handshake(&listener, entrance)
                 || listener.http2
                 || !connection.front.frontend.http =>
         {
@@ -249,6 +264,16 @@ async fn open(
     }
     if let Some(acceptor) = &listener.tls {
         connection = Box::pin(handshake(connection, acceptor)).await?;
+    }
+    if has_handshake(&listener, entrance)
+        && !keeps(
+            &connection.app,
+            &connection.front,
+            &connection.session,
+            connection.now_us(),
+        )
+    {
+        return None;
     }
     let by_alpn = || {
         let tls = connection.session.tls.as_ref();

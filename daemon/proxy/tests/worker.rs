@@ -772,3 +772,45 @@ fn tls_serves_by_name_and_survives_nonsense() {
         worker.logged("GET /tls")
     );
 }
+
+#[test]
+fn session_rules_are_for_a_connection_and_leave_those_of_its_requests_alone() {
+    let text = "
+defaults
+ mode http
+ timeout client 5s
+ timeout server 5s
+ timeout connect 5s
+ log {log} local0
+frontend open
+ bind 127.0.0.1:1
+ option httplog
+ tcp-request session accept
+ tcp-request content reject if { path /refused }
+ http-request return status 200
+frontend shut
+ bind 127.0.0.1:2
+ tcp-request session accept if { src 10.0.0.1 }
+ tcp-request session reject
+ http-request return status 200
+frontend relay
+ bind 127.0.0.1:3
+ mode tcp
+ tcp-request session set-var(txn.seen) int(1)
+ tcp-request session reject if { src 127.0.0.1 }
+ default_backend open
+backend open
+ mode tcp
+";
+    let worker = Worker::start(text);
+    let asked = worker.ask(
+        0,
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /refused HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(asked.matches("HTTP/1.1 200").count(), 1, "{asked}");
+    assert!(worker.logged("PR--").contains("/refused"));
+    // Neither a request nor its time is waited for.
+    for listener in [1, 2] {
+        assert_eq!(read_all(worker.connect(listener)), "");
+    }
+}

@@ -53,6 +53,7 @@ const REQUEST: Place = Place(1);
 const RESPONSE: Place = Place(2);
 const CONNECTION: Place = Place(4);
 const CONTENT: Place = Place(8);
+const SESSION: Place = Place(16);
 
 /// An action's word, where it may stand, and how its arguments are read.
 struct ActionRow {
@@ -77,7 +78,7 @@ const ALL: u8 = 1 | 2 | 8;
 
 #[rustfmt::skip]
 static ACTIONS: &[ActionRow] = &[
-    row!("accept", 4 | 8, |_, _, _| Ok(Action::Allow)),
+    row!("accept", 4 | 8 | 16, |_, _, _| Ok(Action::Allow)),
     row!("add-acl", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::AddPattern(w.format(c)?)))),
     row!("add-header", BOTH, |w, c, _| Ok(Action::AddHeader(w.name()?, w.format(c)?))),
     row!("allow", BOTH, |_, _, _| Ok(Action::Allow)),
@@ -90,7 +91,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("disable-l7-retry", 1, |_, _, _| Ok(Action::DisableReplay)),
     row!("expect-proxy", 4, expect_proxy),
     row!("redirect", BOTH, |w, c, _| redirect(w, c).map(Action::Redirect)),
-    row!("reject", 1 | 4 | 8, |_, _, _| Ok(Action::Reject)),
+    row!("reject", 1 | 4 | 8 | 16, |_, _, _| Ok(Action::Reject)),
     row!("replace-header", BOTH, |w, c, _| Ok(Action::ReplaceHeader(w.name()?, w.regex()?, w.format(c)?))),
     row!("replace-path", 1, |w, c, _| Ok(Action::ReplacePath(w.regex()?, w.format(c)?))),
     row!("replace-pathq", 1, |w, c, _| Ok(Action::ReplacePathQuery(w.regex()?, w.format(c)?))),
@@ -109,13 +110,13 @@ static ACTIONS: &[ActionRow] = &[
     row!("set-query", 1, |w, c, _| Ok(Action::SetQuery(w.format(c)?))),
     row!("set-status", 2, set_status),
     row!("set-uri", 1, |w, c, _| Ok(Action::SetUri(w.format(c)?))),
-    row!("set-var", ALL, |w, c, _| Ok(Action::SetVariable(w.variable()?, w.expression(c)?))),
-    row!("set-var-fmt", ALL, |w, c, _| Ok(Action::SetVariableFormat(w.variable()?, w.format(c)?))),
-    row!("silent-drop", ALL | 4, |_, _, _| Ok(Action::SilentDrop)),
+    row!("set-var", ALL | 16, |w, c, _| Ok(Action::SetVariable(w.variable()?, w.expression(c)?))),
+    row!("set-var-fmt", ALL | 16, |w, c, _| Ok(Action::SetVariableFormat(w.variable()?, w.format(c)?))),
+    row!("silent-drop", ALL | 4 | 16, |_, _, _| Ok(Action::SilentDrop)),
     row!("strict-mode", BOTH, |w, _, _| w.next("'on' or 'off'").map(|_| Action::Nothing)),
     row!("switch-mode", 8, switch_mode),
     row!("tarpit", 1, |w, c, _| Ok(Action::Tarpit(reply(w, c, 500)?))),
-    row!("unset-var", ALL, |w, _, _| Ok(Action::UnsetVariable(w.variable()?))),
+    row!("unset-var", ALL | 16, |w, _, _| Ok(Action::UnsetVariable(w.variable()?))),
     row!("wait-for-body", 1, wait_for_body),
     row!("wait-for-handshake", 1, |_, _, _| Ok(Action::Nothing)),
 ];
@@ -286,7 +287,17 @@ impl Compiler<'_> {
         }
         self.rules.inspect_delay = proxy.inspect_delay;
         for line in &proxy.tcp_request_content {
-            let line = skip_word(line, &["content", "session"]);
+            if line
+                .words
+                .first()
+                .is_some_and(|word| word.text == "session")
+            {
+                if let Some(rule) = self.rule(&skip_word(line, &["session"]), SESSION) {
+                    self.rules.tcp_session.push(rule);
+                }
+                continue;
+            }
+            let line = skip_word(line, &["content"]);
             // Heads are always waited for, so that the delay has nothing to add.
             if line
                 .words

@@ -146,6 +146,7 @@ struct CookieCapture {
 #[derive(Default)]
 pub struct CompiledRules {
     tcp_connection: Vec<Rule>,
+    tcp_session: Vec<Rule>,
     tcp_content: Vec<Rule>,
     inspect_delay: Option<Duration>,
     request: Vec<Rule>,
@@ -170,29 +171,18 @@ impl CompiledRules {
         environment: &Environment,
         now_us: u64,
     ) -> Entrance {
-        let mut entrance = Entrance::Open;
-        if self.tcp_connection.is_empty() {
-            return entrance;
-        }
-        let txn = Transaction::default();
-        let view = View {
-            session,
-            txn: &txn,
-            environment,
-            now_us,
-        };
-        for rule in &self.tcp_connection {
-            if !acl::holds(rule.condition.as_ref(), &view) {
-                continue;
-            }
-            match rule.action {
-                Action::Allow => return entrance,
-                Action::Reject | Action::SilentDrop => return Entrance::Closed,
-                Action::ExpectProxy => entrance = Entrance::WithProxyHeader,
-                _ => {}
-            }
-        }
-        entrance
+        entrance(&self.tcp_connection, session, environment, now_us)
+    }
+
+    /// `tcp-request session`: whether the connection is kept, once all its handshakes are over. Neither a request nor variables
+    /// of one exist yet: rules that set these do nothing here, as with HAProxy.
+    pub fn tcp_session(
+        &self,
+        session: &Session,
+        environment: &Environment,
+        now_us: u64,
+    ) -> Entrance {
+        entrance(&self.tcp_session, session, environment, now_us)
     }
 
     /// How long a stream's first bytes are waited for where `tcp-request content` looks at them.
@@ -205,12 +195,12 @@ impl CompiledRules {
             .filter(|_| conditions.any(Condition::reads_request))
     }
 
-    /// Whether there are rules of `tcp-request session` or `content`.
+    /// Whether there are rules of `tcp-request content`.
     pub fn has_tcp_content(&self) -> bool {
         !self.tcp_content.is_empty()
     }
 
-    /// `tcp-request session` and `content`.
+    /// `tcp-request content`.
     pub fn tcp_content(&self, context: &mut Context<'_>) -> Verdict {
         self.run(&self.tcp_content, context, actions::Side::Request)
     }
@@ -413,6 +403,33 @@ impl CookieCapture {
             }
         }
     }
+}
+
+/// Whether and how rules that see nothing but the connection let it in.
+fn entrance(rules: &[Rule], session: &Session, environment: &Environment, now_us: u64) -> Entrance {
+    let mut entrance = Entrance::Open;
+    if rules.is_empty() {
+        return entrance;
+    }
+    let txn = Transaction::default();
+    let view = View {
+        session,
+        txn: &txn,
+        environment,
+        now_us,
+    };
+    for rule in rules {
+        if !acl::holds(rule.condition.as_ref(), &view) {
+            continue;
+        }
+        match rule.action {
+            Action::Allow => return entrance,
+            Action::Reject | Action::SilentDrop => return Entrance::Closed,
+            Action::ExpectProxy => entrance = Entrance::WithProxyHeader,
+            _ => {}
+        }
+    }
+    entrance
 }
 
 /// Answered by ourselves.
