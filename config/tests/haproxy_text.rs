@@ -741,6 +741,48 @@ fn pools_of_servers_have_bounds() {
     );
 }
 
+/// A switch of `defaults` that a section takes back leaves nothing behind.
+#[test]
+fn options_of_defaults_can_be_taken_back() {
+    for name in [
+        "abortonclose",
+        "accept-invalid-http-request",
+        "accept-invalid-http-response",
+        "allbackups",
+        "clitcpka",
+        "disable-h2-upgrade",
+        "dontlog-normal",
+        "dontlognull",
+        "http-buffer-request",
+        "http-drop-request-trailers",
+        "http-drop-response-trailers",
+        "http-ignore-probes",
+        "http-no-delay",
+        "http-server-close",
+        "http-use-proxy-header",
+        "httpclose",
+        "idle-close-on-response",
+        "log-health-checks",
+        "log-separate-errors",
+        "logasap",
+        "persist",
+        "prefer-last-server",
+        "redispatch",
+        "srvtcpka",
+    ] {
+        let text = |first: &str, second: &str| {
+            format!("defaults\n mode http\n{TIMEOUTS} {first}\nlisten l\n bind :80\n {second}\n")
+        };
+        let option = format!("option {name}");
+        let taken_back = good(&text(&option, &format!("no {option}")));
+        let never = good(&text("#", "#"));
+        assert_eq!(taken_back, never, "{name}");
+        if name != "http-no-delay" {
+            assert_ne!(good(&text(&option, "#")), never, "{name} does nothing");
+        }
+    }
+}
+
 #[test]
 fn a_socks_proxy_has_an_address_and_a_port() {
     let errors = |options: &str| {

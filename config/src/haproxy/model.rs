@@ -870,6 +870,17 @@ pub struct ResolveConfig {
     pub ignore_weight: bool,
 }
 
+/// Probes of TCP keep-alive; what is `None` is the system's choice (tcp(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepaliveProbes {
+    /// Probes without answer until the connection is given up.
+    pub count: Option<u32>,
+    /// Time without traffic until the first, in whole seconds.
+    pub idle: Option<Duration>,
+    /// Time between two, in whole seconds.
+    pub interval: Option<Duration>,
+}
+
 /// How a server's unused connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolConfig {
@@ -1093,6 +1104,12 @@ pub struct ProxyConfig {
     pub http_buffer_request: bool,
     /// `option http-ignore-probes`.
     pub http_ignore_probes: bool,
+    /// `option disable-h2-upgrade`: HTTP/2 is spoken only where it was agreed on.
+    pub disable_h2_upgrade: bool,
+    /// `clitcpka-cnt`, `-idle`, `-intvl`: probes of TCP keep-alive towards clients.
+    pub client_probes: KeepaliveProbes,
+    /// The same with `srvtcpka-…` towards servers.
+    pub server_probes: KeepaliveProbes,
     /// `option accept-invalid-http-request`.
     pub accept_invalid_request: bool,
     /// `option accept-invalid-http-response`.

@@ -38,7 +38,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("checkcache", D | B, NotYet),
     ("clitcpka", D | F, Flag(|p| &mut p.client_tcp_keepalive)),
     ("contstats", D | F, Accepted("counters are always continuous")),
-    ("disable-h2-upgrade", D | F, Accepted("HTTP/2 is spoken where ALPN agreed on it, and only there")),
+    ("disable-h2-upgrade", D | F, Flag(|p| &mut p.disable_h2_upgrade)),
     ("dontlog-normal", D | F, Flag(|p| &mut p.dontlog_normal)),
     ("dontlognull", D | F, Flag(|p| &mut p.dontlognull)),
     ("external-check", D | B, Do(checks::external_option)),

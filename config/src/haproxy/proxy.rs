@@ -1,5 +1,7 @@
 //! `defaults`, `frontend`, `backend` and `listen`: one row for each keyword, with the sections that take it.
 
+use std::time::Duration;
+
 use super::args::{Args, Context, Unit};
 use super::log::{LogEntry, log_entry};
 use super::model::*;
@@ -107,6 +109,8 @@ impl Draft {
             config.log_separate_errors = false;
             config.logasap = false;
             config.client_tcp_keepalive = false;
+            config.client_probes = KeepaliveProbes::default();
+            config.disable_h2_upgrade = false;
         }
         if !config.kind.is_backend() {
             config.load_state = LoadState::None;
@@ -131,6 +135,7 @@ impl Draft {
             config.persist = false;
             config.allbackups = false;
             config.server_tcp_keepalive = false;
+            config.server_probes = KeepaliveProbes::default();
             config.log_health_checks = false;
             config.http_reuse = HttpReuse::default();
             config.hash_method = HashMethod::default();
@@ -183,6 +188,9 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         accepted_options: Vec::new(),
         http_buffer_request: false,
         http_ignore_probes: false,
+        disable_h2_upgrade: false,
+        client_probes: KeepaliveProbes::default(),
+        server_probes: KeepaliveProbes::default(),
         accept_invalid_request: false,
         accept_invalid_response: false,
         header_names: HeaderNames::Preserve,
@@ -250,7 +258,24 @@ pub(super) enum Action {
 
 use Action::{Accepted, Do, NotYet, Removed};
 
-const PROBES: &str = "the system's own settings of TCP keep-alive are used";
+/// Most probes of TCP keep-alive, and most seconds between them (tcp(7)).
+const MAX_PROBES: i64 = 127;
+const MAX_PROBE_SECONDS: u64 = 32_767;
+
+/// A time of TCP keep-alive, which the system counts in seconds.
+fn probe_time(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Duration> {
+    let span = args.span();
+    let time = args.time(cx, Unit::Seconds)?;
+    if (1..=MAX_PROBE_SECONDS).contains(&time.as_secs()) {
+        return Some(Duration::from_secs(time.as_secs()));
+    }
+    let message = format!(
+        "'{}' expects a time from 1 s to {MAX_PROBE_SECONDS} s",
+        args.name()
+    );
+    cx.error(DiagnosticKind::InvalidValue, span, message);
+    None
+}
 
 /// Keywords, sorted.
 #[rustfmt::skip]
@@ -263,9 +288,9 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("bind-process", D | F | B, Accepted("there is one worker process")),
     ("block", F | B, Removed("use 'http-request deny'")),
     ("capture", F, Do(rules::capture)),
-    ("clitcpka-cnt", D | F, Accepted(PROBES)),
-    ("clitcpka-idle", D | F, Accepted(PROBES)),
-    ("clitcpka-intvl", D | F, Accepted(PROBES)),
+    ("clitcpka-cnt", D | F, Do(|d, args, cx| { d.config.client_probes.count = Some(args.integer(cx, "a number of probes", 1..=MAX_PROBES)?); args.end(cx) })),
+    ("clitcpka-idle", D | F, Do(|d, args, cx| { d.config.client_probes.idle = Some(probe_time(args, cx)?); args.end(cx) })),
+    ("clitcpka-intvl", D | F, Do(|d, args, cx| { d.config.client_probes.interval = Some(probe_time(args, cx)?); args.end(cx) })),
     ("clitimeout", D | F, Removed("use 'timeout client'")),
     ("compression", D | F | B, NotYet),
     ("contimeout", D | B, Removed("use 'timeout connect'")),
@@ -347,9 +372,9 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("server-state-file-name", D | B, Do(life::state_file_name)),
     ("server-template", B | STRICT, Do(server::server_template)),
     ("source", D | B, Do(source::of_backend)),
-    ("srvtcpka-cnt", D | B, Accepted(PROBES)),
-    ("srvtcpka-idle", D | B, Accepted(PROBES)),
-    ("srvtcpka-intvl", D | B, Accepted(PROBES)),
+    ("srvtcpka-cnt", D | B, Do(|d, args, cx| { d.config.server_probes.count = Some(args.integer(cx, "a number of probes", 1..=MAX_PROBES)?); args.end(cx) })),
+    ("srvtcpka-idle", D | B, Do(|d, args, cx| { d.config.server_probes.idle = Some(probe_time(args, cx)?); args.end(cx) })),
+    ("srvtcpka-intvl", D | B, Do(|d, args, cx| { d.config.server_probes.interval = Some(probe_time(args, cx)?); args.end(cx) })),
     ("srvtimeout", D | B, Removed("use 'timeout server'")),
     ("stats", D | F | B, Do(stats::stats)),
     ("stick", B, NotYet),

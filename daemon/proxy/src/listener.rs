@@ -153,8 +153,8 @@ fn begin(
         destination = address
             .or_else(|| stream.local_addr().ok())
             .unwrap_or(UNKNOWN);
-        if listener.keepalive {
-            let _ = socket2::SockRef::from(stream).set_keepalive(true);
+        if let Some(keepalive) = &listener.keepalive {
+            let _ = socket2::SockRef::from(stream).set_tcp_keepalive(keepalive);
         }
     }
     let listener_name = Arc::clone(&listener.name);

@@ -294,6 +294,8 @@ pub struct Transaction {
     pub is_to_proxy: bool,
     /// `http-request set-log-level silent`.
     pub silent: bool,
+    /// Its log line was written before its end (`option logasap`).
+    pub is_logged: bool,
 }
 
 impl Transaction {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use config::haproxy::{
-    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HeaderNames, HttpReuse, InitAddr, Mode,
-    Proto, ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
+    BindAddress, ConnectionMode, ForwardFor, HaproxyConfig, HeaderNames, HttpReuse, InitAddr,
+    KeepaliveProbes, Mode, Proto, ProxyConfig, SendProxy, ServerAddress, ServerConfig, Timeouts,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use serde::{Deserialize, Serialize};
+use socket2::TcpKeepalive;
 
 use super::Shared;
 use crate::balance::Balancer;
@@ -81,6 +82,8 @@ pub struct FrontendRuntime {
     pub ignores_probes: bool,
     /// `option accept-invalid-http-request`.
     pub accepts_invalid: bool,
+    /// Without `option disable-h2-upgrade`: a client that begins to speak HTTP/2 unasked is served.
+    pub upgrades_to_http2: bool,
     /// `option http-restrict-req-hdr-names`.
     pub header_names: HeaderNames,
     /// `option http-use-proxy-header`.
@@ -174,7 +177,7 @@ pub struct ListenerRuntime {
     /// Connections now.
     pub connections: MaxGauge,
     /// `option clitcpka`.
-    pub keepalive: bool,
+    pub keepalive: Option<TcpKeepalive>,
     /// `accept-proxy`.
     pub accept_proxy: bool,
 }
@@ -262,6 +265,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
                 dontlognull: proxy.dontlognull,
                 ignores_probes: proxy.http_ignore_probes,
                 accepts_invalid: proxy.accept_invalid_request,
+                upgrades_to_http2: !proxy.disable_h2_upgrade,
                 header_names: proxy.header_names,
                 uses_proxy_header: proxy.use_proxy_header,
                 drops_trailers: proxy.drop_response_trailers,
@@ -322,7 +326,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             http2: bind.proto == Proto::Http2,
             maxconn: u64::from(bind.maxconn.unwrap_or(0)),
             connections: MaxGauge::default(),
-            keepalive: proxy.client_tcp_keepalive,
+            keepalive: keepalive(proxy.client_tcp_keepalive, proxy.client_probes),
             accept_proxy: bind.accept_proxy,
         }));
     }
@@ -519,7 +523,7 @@ fn backend_runtime(
                 connector: Connector {
                     tls,
                     proto: server.config.proto,
-                    keepalive: proxy.server_tcp_keepalive,
+                    keepalive: keepalive(proxy.server_tcp_keepalive, proxy.server_probes),
                     next_port: Arc::default(),
                     buffers: [
                         config.global.tuning.server_receive_bytes,
@@ -579,6 +583,23 @@ fn backend_runtime(
         drops_trailers: proxy.drop_request_trailers,
         header_names: proxy.header_names,
     }
+}
+
+/// `option tcpka` with its probes, if it is on.
+fn keepalive(is_on: bool, probes: KeepaliveProbes) -> Option<TcpKeepalive> {
+    is_on.then(|| {
+        let mut keepalive = TcpKeepalive::new();
+        if let Some(idle) = probes.idle {
+            keepalive = keepalive.with_time(idle);
+        }
+        if let Some(interval) = probes.interval {
+            keepalive = keepalive.with_interval(interval);
+        }
+        if let Some(count) = probes.count {
+            keepalive = keepalive.with_retries(count);
+        }
+        keepalive
+    })
 }
 
 /// `fullconn`: a tenth of what all frontends that lead here may have, where it is not written (manual).

@@ -28,6 +28,8 @@ pub struct Line<'a> {
     pub gauges: Gauges,
     /// Whether the format is HTTP's: timers differ.
     pub http: bool,
+    /// `option logasap`: totals are marked, for they may be unfinished.
+    pub asap: bool,
 }
 
 /// Flags of `%{…}`.
@@ -127,6 +129,7 @@ impl LogFormat {
                 view: *view,
                 gauges: Gauges::default(),
                 http: true,
+                asap: false,
             },
             out,
         );

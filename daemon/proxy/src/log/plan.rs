@@ -42,6 +42,7 @@ pub struct LogPlan {
     dontlognull: bool,
     dontlog_normal: bool,
     separate_errors: bool,
+    asap: bool,
     tag: String,
     host: Option<String>,
     node: String,
@@ -71,6 +72,7 @@ pub fn plan(
     plan.dontlognull = proxy.dontlognull;
     plan.dontlog_normal = proxy.dontlog_normal;
     plan.separate_errors = proxy.log_separate_errors;
+    plan.asap = proxy.logasap;
     if let Some(tag) = &proxy.log_tag {
         plan.tag.clone_from(tag);
     }
@@ -148,6 +150,7 @@ impl LogPlan {
             dontlognull: false,
             dontlog_normal: false,
             separate_errors: false,
+            asap: false,
             tag: config
                 .global
                 .log_tag
@@ -172,13 +175,18 @@ impl LogPlan {
 
     /// Whether this transaction is to be logged: `dontlognull`, `dontlog-normal`, `set-log-level silent`.
     pub fn wants_log(&self, txn: &Transaction) -> bool {
-        if self.targets.is_empty() || self.format.is_none() || txn.silent {
+        if self.targets.is_empty() || self.format.is_none() || txn.silent || txn.is_logged {
             return false;
         }
         if self.dontlognull && txn.bytes_in == 0 && txn.timings.first_byte_us == 0 {
             return false;
         }
         !self.dontlog_normal || is_troubled(txn)
+    }
+
+    /// `option logasap`: lines are written once the answer's head, or in TCP the server's connection, is there.
+    pub fn is_early(&self) -> bool {
+        self.asap && self.format.is_some()
     }
 
     /// Logs a transaction that has ended, if it is wanted.
@@ -211,6 +219,7 @@ impl LogPlan {
                     },
                     gauges: *gauges,
                     http: self.http,
+                    asap: self.asap,
                 },
                 message,
             );

@@ -44,7 +44,7 @@ macro_rules! row {
 
 #[rustfmt::skip]
 static TABLE: &[VariableRow] = &[
-    row!("B", |l, o| number(o, l.view.txn.bytes_out)),
+    row!("B", |l, o| { unfinished(l, o); number(o, l.view.txn.bytes_out) }),
     row!("CC", |l, o| dash_or(o, captured_cookie(&l.view.txn.captured_cookies[0]))),
     row!("CS", |l, o| dash_or(o, captured_cookie(&l.view.txn.captured_cookies[1]))),
     row!("H", |l, o| o.extend_from_slice(l.view.environment.node.as_bytes())),
@@ -57,7 +57,7 @@ static TABLE: &[VariableRow] = &[
     row!("ST", |l, o| match l.view.txn.status { 0 => o.extend_from_slice(b"-1"), status => number(o, status.into()) }),
     row!("T", |l, o| stamp::write_gmt(l.view.session.accepted_wall_us, o)),
     row!("TR", |l, o| milliseconds(o, request_time(&l.view.txn.timings))),
-    row!("Ta", |l, o| milliseconds(o, active_time(l))),
+    row!("Ta", |l, o| { unfinished(l, o); milliseconds(o, active_time(l)) }),
     row!("Tc", |l, o| milliseconds(o, between(l.view.txn.timings.dequeued_us, l.view.txn.timings.connected_us))),
     row!("Td", |l, o| milliseconds(o, between(l.view.txn.timings.response_us.max(if l.http { 0 } else { l.view.txn.timings.connected_us }), l.view.txn.timings.end_us))),
     row!("Th", |_, o| o.push(b'0')),
@@ -66,7 +66,7 @@ static TABLE: &[VariableRow] = &[
     row!("Tq", |l, o| milliseconds(o, between(l.view.txn.timings.start_us, l.view.txn.timings.request_us))),
     row!("Tr", |l, o| milliseconds(o, between(l.view.txn.timings.connected_us, l.view.txn.timings.response_us))),
     row!("Ts", |l, o| number(o, l.view.session.accepted_wall_us / 1_000_000)),
-    row!("Tt", |l, o| milliseconds(o, total_time(l))),
+    row!("Tt", |l, o| { unfinished(l, o); milliseconds(o, total_time(l)) }),
     row!("Tw", |l, o| milliseconds(o, queue_time(l))),
     row!("U", |l, o| number(o, l.view.txn.bytes_in)),
     row!("ac", |l, o| number(o, l.gauges.process)),
@@ -115,6 +115,13 @@ fn ip(out: &mut Vec<u8>, address: IpAddr) {
             out.push(b'.');
         }
         number(out, octet.into());
+    }
+}
+
+/// The mark of a total that may grow after the line was written.
+fn unfinished(line: &Line<'_>, out: &mut Vec<u8>) {
+    if line.asap {
+        out.push(b'+');
     }
 }
 

@@ -162,9 +162,6 @@ impl CookiePersistence {
         let mut dates = value.split(|byte| *byte == b'|').skip(1).map(decode_date);
         txn.persistence.last_date = dates.next().flatten().unwrap_or(0);
         txn.persistence.first_date = dates.next().flatten().unwrap_or(0);
-        if self.config.mode == CookieMode::Prefix && key.is_empty() {
-            return None;
-        }
         if is_over(self.config.maxidle, txn.persistence.last_date, now) {
             txn.cookie_letters[0] = b'E';
             txn.persistence = crate::txn::PersistenceState::default();

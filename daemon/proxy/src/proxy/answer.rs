@@ -6,7 +6,7 @@ use config::haproxy::ConnectionMode;
 
 use super::leave::Left;
 use super::upload::{count_client_abort, count_response_error, poll_left, poll_upload};
-use super::{Connection, Exchange, typed, upload};
+use super::{Connection, Exchange, log_early, typed, upload};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
@@ -61,6 +61,7 @@ pub(super) async fn forward(
     x.keep_client = x.facts.keep_alive && framing != Framing::Close && may_keep_client(c, x);
     begin_answer(c, x, framing);
     x.txn.status = status;
+    log_early(c, &mut x.txn, x.down.len() as u64);
     c.entry.set_stage(SessionStage::Data);
     let mut relay = Relay {
         body: BodyDecoder::new(facts.body),
@@ -415,6 +416,7 @@ async fn tunnel(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination>
     }
     x.answered = true;
     write_down(c, x).await?;
+    log_early(c, &mut x.txn, 0);
     let Some(back) = x.back.clone() else {
         return Ok(());
     };

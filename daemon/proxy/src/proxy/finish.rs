@@ -215,6 +215,19 @@ fn leave_backend(x: &mut Exchange) {
     }
 }
 
+/// `option logasap`: writes the log line of a transaction that goes on, `bytes` of it being on their way to the client.
+pub(crate) fn log_early(c: &Connection, txn: &mut Transaction, bytes: u64) {
+    if !c.front.log.is_early() {
+        return;
+    }
+    let (end_us, sent) = (txn.timings.end_us, txn.bytes_out);
+    txn.timings.end_us = txn.timings.response_us.max(txn.timings.connected_us);
+    txn.bytes_out += bytes;
+    log_transaction(&c.app, &c.front, &c.session, txn);
+    (txn.timings.end_us, txn.bytes_out) = (end_us, sent);
+    txn.is_logged = true;
+}
+
 /// Writes the log line. The gauges count this one too, as HAProxy's do, except at the server, whose place is free by now.
 pub(crate) fn log_transaction(
     app: &App,

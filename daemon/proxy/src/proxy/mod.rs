@@ -20,7 +20,7 @@ mod walk;
 pub use connection::{Connection, Interrupt, Presence};
 pub use conversation::{Conversation, Opening};
 pub use exchange::Exchange;
-pub(crate) use finish::{account, log_transaction};
+pub(crate) use finish::{account, log_early, log_transaction};
 pub use multiplex::serve as serve_http2;
 pub(crate) use reach::server_by_rule;
 pub use reach::{Target, reach_server};

@@ -64,6 +64,7 @@ pub(super) async fn request(
         return typed::receive(c, x);
     }
     let is_first = c.requests == 0;
+    let may_upgrade = is_first && c.front.upgrades_to_http2;
     x.txn.timings.start_us = c.since_us;
     if let Err(end) = beginning {
         x.is_null = !is_first
@@ -90,8 +91,8 @@ pub(super) async fn request(
                 }
                 Ok(Parsed::Partial) => {}
                 Err(error) => match typed::opening(c.input.data()) {
-                    Opening::Beginning if is_first => {}
-                    Opening::Preface if is_first => {
+                    Opening::Beginning if may_upgrade => {}
+                    Opening::Preface if may_upgrade => {
                         c.http2_preface = true;
                         x.is_null = true;
                         return Err(Termination::new(Cause::Client, Stage::Request));

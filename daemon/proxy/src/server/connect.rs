@@ -11,7 +11,7 @@ use config::haproxy::{HttpReuse, Proto, ServerAddress, ServerConfig, Transparent
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls_pki_types::ServerName;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
@@ -63,7 +63,7 @@ pub struct Connector {
     /// `proto`.
     pub proto: Proto,
     /// `option tcpka`, `srvtcpka`.
-    pub keepalive: bool,
+    pub keepalive: Option<TcpKeepalive>,
     /// Counts connections through the ports of a `source` with a range.
     pub next_port: Arc<AtomicU32>,
     /// `tune.rcvbuf.server` and `tune.sndbuf.server` in bytes.
@@ -224,8 +224,8 @@ async fn connect_tcp(
         let outcome = async {
             let next = config.socks4.unwrap_or(address);
             let socket = prepare_socket(config, next, Some(session), port)?;
-            if connector.keepalive {
-                socket.set_keepalive(true)?;
+            if let Some(keepalive) = &connector.keepalive {
+                socket.set_tcp_keepalive(keepalive)?;
             }
             if let Some(bytes) = connector.buffers[0] {
                 socket.set_recv_buffer_size(bytes as usize)?;

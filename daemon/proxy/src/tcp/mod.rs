@@ -13,7 +13,8 @@ use crate::http2::PREFACE;
 use crate::net::{BUFFER_BYTES, Buffer, Splice, Stream, poll_write_all};
 use crate::persistence::Persist;
 use crate::proxy::{
-    Connection, Exchange, Interrupt, Target, account, log_transaction, reach_server, server_by_rule,
+    Connection, Exchange, Interrupt, Target, account, log_early, log_transaction, reach_server,
+    server_by_rule,
 };
 use crate::rules::{Context as RuleContext, Verdict};
 use crate::server::ServerConnection;
@@ -135,6 +136,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
         return Err(Termination::new(Cause::Internal, Stage::Connect));
     };
     c.entry.set_stage(SessionStage::Data);
+    log_early(c, &mut x.txn, 0);
     relay(c, &mut x.txn, &mut server, &back).await?;
     Ok(Flow::Relayed)
 }
@@ -381,6 +383,17 @@ pub async fn relay(
             }
             end
         }
-        Err(interrupt) => Err(interrupt.end(timeout_cause, Stage::Data)),
+        Err(interrupt) => {
+            // Of a half-closed stream the side that has ended is told of, unless the times of both sides differ.
+            let fin = match (up.ended, down.ended) {
+                (true, _) => c.front.timeouts.client_fin.map(|_| Cause::ClientTimeout),
+                (_, true) if back.timeouts.server_fin.is_some() => Some(Cause::ServerTimeout),
+                (_, true) if back.timeouts.tunnel.is_none() && client_timeout == server_timeout => {
+                    Some(Cause::ServerTimeout)
+                }
+                _ => None,
+            };
+            Err(interrupt.end(fin.unwrap_or(timeout_cause), Stage::Data))
+        }
     }
 }
