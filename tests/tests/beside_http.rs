@@ -1,11 +1,13 @@
 //! HTTP's keywords beside haproxy: which of a server's connections requests get, rules of a frontend that is TCP at first,
 //! trailers, times of half-closed connections.
 
-use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tandem_tests::beside::{
-    BOTH, Differences, Side, Which, connect, free_port, read_until, scripted,
+    BOTH, Differences, Side, Which, connect, free_port, read_all, read_until, scripted,
 };
 use tandem_tests::{Outcome, ensure, require};
 
@@ -206,4 +208,290 @@ fn unused_connections_are_closed_after_the_purge_delay() -> Outcome {
         ensure!(next == "c1r1", "{which:?}: {next}");
     }
     Ok(())
+}
+
+#[test]
+fn lines_are_written_early_where_logasap_asks_for_it() -> Outcome {
+    require!("haproxy", "tandemd");
+    // Answers in two halves: the second once the client has said something more, or a moment later.
+    let port = scripted(|mut stream, _| {
+        let head = read_until(&mut stream, "\r\n\r\n");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234");
+        if head.contains("/held") {
+            read_all(&mut stream);
+        }
+        let _ = stream.write_all(b"56789");
+    })?;
+    let format = "log-format \"%U/%B/%Ta/%Tt/%Tr %ST %tsc %HU\"";
+    let text = format!(
+        "frontend f\n bind {{in}}\n option logasap\n {format}\n http-request deny if {{ path /deny }}\n default_backend b\nbackend b\n server s 127.0.0.1:{port}\n\
+         listen t\n mode tcp\n bind {{in2}}\n option tcplog\n option logasap\n server s 127.0.0.1:{port}\n"
+    );
+    let mut found = Vec::new();
+    for which in BOTH {
+        let side = Side::start(which, &text)?;
+        let mut held = side.connect()?;
+        held.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")?;
+        read_until(&mut held, "01234");
+        // The answer is not over, and its line is there.
+        let mut lines = side.wait_lines("/held", 1)?;
+        let mut stream = connect(side.second)?;
+        stream.write_all(b"GET /held HTTP/1.1\r\n\r\n")?;
+        read_until(&mut stream, "01234");
+        lines.extend(side.wait_lines(" t ", 1)?);
+        drop((held, stream));
+        side.get("/deny", &[])?;
+        lines.extend(side.wait_lines("/deny", 1)?);
+        // All that came of three connections: nothing is told twice.
+        side.get("/last", &[])?;
+        side.wait_lines("/last", 1)?;
+        ensure!(side.lines().len() == 4, "{which:?}: {:?}", side.lines());
+        found.push(lines.iter().map(|line| marks(line)).collect::<Vec<_>>());
+    }
+    let mut differences = Differences::default();
+    differences.compare("lines", found[0].clone(), found[1].clone());
+    differences.none()
+}
+
+/// A log line with one mark for each number before its letters, and without client and date.
+fn marks(line: &str) -> String {
+    let words = line
+        .split(' ')
+        .filter(|word| !word.starts_with('[') && !word.contains("127.0.0.1"));
+    let mut out = String::new();
+    for word in words {
+        for c in word.chars() {
+            match c.is_ascii_digit() {
+                true if out.ends_with('n') => {}
+                true => out.push('n'),
+                false => out.push(c),
+            }
+        }
+        out.push(' ');
+    }
+    out
+}
+
+#[test]
+fn http2_is_not_spoken_unasked_where_that_is_forbidden() -> Outcome {
+    require!("haproxy", "tandemd");
+    let text = "listen f\n bind {in}\n option disable-h2-upgrade\n http-request return status 200\n\
+        listen g\n bind {in2}\n option disable-h2-upgrade\n no option disable-h2-upgrade\n http-request return status 200\n";
+    for which in BOTH {
+        let side = Side::start(which, text)?;
+        let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let refused = side.exchange(hello)?;
+        ensure!(
+            refused.starts_with(b"HTTP/1.1 400 "),
+            "{which:?}: {:?}",
+            String::from_utf8_lossy(&refused)
+        );
+        let mut stream = connect(side.second)?;
+        stream.write_all(hello)?;
+        // A frame of settings (RFC 9113 6.5): its length, then type 4.
+        let mut frame = [0; 4];
+        stream.read_exact(&mut frame)?;
+        ensure!(frame[3] == 4, "{which:?}: {frame:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn half_closed_streams_have_their_own_time() -> Outcome {
+    require!("haproxy", "tandemd");
+    // `C` waits for the client's end, `S` ends its own side and reads on.
+    let port = scripted(|mut stream, _| {
+        let mut first = [0; 1];
+        let _ = stream.read_exact(&mut first);
+        if first[0] == b'S' {
+            let _ = stream.write_all(b"bye");
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        std::thread::sleep(Duration::from_secs(4));
+    })?;
+    let text = format!(
+        "listen t\n mode tcp\n option tcplog\n bind {{in}}\n timeout client-fin 400ms\n timeout server-fin 600ms\n server s 127.0.0.1:{port}\n\
+         listen u\n mode tcp\n option tcplog\n bind {{in2}}\n timeout client 900ms\n timeout server 900ms\n server s 127.0.0.1:{port}\n"
+    );
+    let run = |which| -> Outcome<Vec<String>> {
+        let side = Side::start(which, &text)?;
+        let mut streams = Vec::new();
+        for address in [side.address, side.second] {
+            for first in [b"C", b"S"] {
+                let mut stream = connect(address)?;
+                stream.write_all(first)?;
+                if first == b"C" {
+                    stream.shutdown(Shutdown::Write)?;
+                }
+                streams.push(stream);
+            }
+        }
+        let lines = side.wait_lines("/s ", 4)?;
+        let mut found: Vec<String> = lines
+            .iter()
+            .map(|line| {
+                let words: Vec<&str> = line.split(' ').collect();
+                let total = words[4].rsplit('/').next().unwrap_or_default();
+                let total: u32 = total.parse().unwrap_or(0);
+                let class = match total {
+                    0..=350 => "at once",
+                    351..=550 => "client-fin",
+                    551..=800 => "server-fin",
+                    801..=1_300 => "whole",
+                    _ => "long",
+                };
+                format!("{} {} {class}", words[2], words[6])
+            })
+            .collect();
+        found.sort();
+        Ok(found)
+    };
+    let mut differences = Differences::default();
+    differences.compare("ends", run(Which::Haproxy)?, run(Which::Tandem)?);
+    differences.none()
+}
+
+#[test]
+fn trailers_pass_unless_an_option_drops_them() -> Outcome {
+    require!("haproxy", "tandemd");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    let port = scripted(move |mut stream, _| {
+        let request = read_until(&mut stream, "\r\n0\r\n");
+        let rest = match request.split_once("\r\n0\r\n") {
+            Some((_, rest)) if rest.contains("\r\n") => rest.to_owned(),
+            Some((_, rest)) => rest.to_owned() + &read_until(&mut stream, "\r\n"),
+            None => "-".to_owned(),
+        };
+        if let Ok(mut notes) = notes.lock() {
+            notes.push(rest.contains("x-up: 1"));
+        }
+        let _ = stream.write_all(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-down\r\n\r\n2\r\nhi\r\n0\r\nx-down: 1\r\n\r\n",
+        );
+    })?;
+    let request = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Up: 1\r\n\r\n";
+    // The options are newer than Debian's haproxy.
+    for (which, front, back, up, down) in [
+        (Which::Haproxy, "", "", true, true),
+        (Which::Tandem, "", "", true, true),
+        (
+            Which::Tandem,
+            "",
+            " option http-drop-request-trailers\n",
+            false,
+            true,
+        ),
+        (
+            Which::Tandem,
+            " option http-drop-response-trailers\n",
+            "",
+            true,
+            false,
+        ),
+        (
+            Which::Tandem,
+            " option http-drop-response-trailers\n no option http-drop-response-trailers\n",
+            " option http-drop-request-trailers\n no option http-drop-request-trailers\n",
+            true,
+            true,
+        ),
+    ] {
+        let text = format!(
+            "frontend f\n bind {{in}}\n{front} default_backend b\nbackend b\n{back} server s 127.0.0.1:{port}\n"
+        );
+        let answer = Side::start(which, &text)?.exchange(request)?;
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        let passed = (
+            seen.lock().map(|mut notes| notes.pop()).ok().flatten(),
+            answer.contains("x-down: 1\r\n"),
+        );
+        ensure!(
+            passed == (Some(up), down) && answer.contains("\r\n0\r\n"),
+            "{which:?} with {front}{back}: {passed:?} {answer}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn letters_of_persistence_are_those_of_haproxy() -> Outcome {
+    require!("haproxy", "tandemd");
+    let port = numbering()?;
+    let servers = format!(
+        " server s1 127.0.0.1:{port} cookie c1\n server s2 127.0.0.1:{port} cookie c2 disabled\n server s3 127.0.0.1:1 cookie c3\n"
+    );
+    let kinds = [
+        "insert",
+        "insert indirect",
+        "insert indirect preserve nocache",
+        "insert postonly",
+        "insert maxidle 10s",
+        "insert maxlife 10s",
+        "insert indirect maxidle 10s maxlife 20s",
+        "prefix",
+        "rewrite",
+    ];
+    let mut text = "frontend f\n bind {in}\n log-format \"%b/%s %tsc %rc %HU\"\n".to_owned();
+    for at in 0..kinds.len() {
+        text += &format!(" use_backend b{at} if {{ path_beg /{at}/ }}\n");
+    }
+    for (at, kind) in kinds.iter().enumerate() {
+        text += &format!(
+            "backend b{at}\n balance static-rr\n option redispatch 1\n retries 1\n timeout connect 200ms\n cookie S {kind}\n{servers}"
+        );
+    }
+    let cookies = [
+        "",
+        "x=1",
+        "S=c1",
+        "S=c2",
+        "S=c3",
+        "S=c9",
+        "S=",
+        "S=c1|",
+        "S=c1|!!!!!",
+        "S=c1|AAAAA",
+        "S=c1|AAAAA|AAAAA",
+        "S=c1|zzzzz",
+        "S=c9|AAAAA",
+        "S=c1~abc",
+        "S=c9~abc",
+        "S=~abc",
+        "S=c1; S=c2",
+    ];
+    let run = |which| -> Outcome<Vec<String>> {
+        let side = Side::start(which, &text)?;
+        // So that turns give no server that is down.
+        for at in 0..kinds.len() {
+            side.command(&format!("set weight b{at}/s3 0"))?;
+        }
+        let mut found = Vec::new();
+        for (at, kind) in kinds.iter().enumerate() {
+            for (number, cookie) in cookies.iter().enumerate() {
+                let path = format!("/{at}/{number}");
+                let header = format!("Cookie: {cookie}");
+                let headers: &[&str] = if cookie.is_empty() { &[] } else { &[&header] };
+                let answer = side.get(&path, headers)?;
+                let given = answer.header("set-cookie").unwrap_or("-");
+                // Dates are those of now.
+                let given = given.split(['|', ';']).next().unwrap_or("-");
+                let line = side.wait_lines(&format!(" {path}"), 1)?;
+                found.push(format!(
+                    "{} {cookie}: {} {given}",
+                    kind,
+                    line[line.len() - 1]
+                ));
+            }
+        }
+        Ok(found)
+    };
+    let (theirs, ours) = (run(Which::Haproxy)?, run(Which::Tandem)?);
+    let mut differences = Differences::default();
+    for (theirs, ours) in theirs.into_iter().zip(ours) {
+        differences.compare("letters", theirs, ours);
+    }
+    differences.none()
 }
