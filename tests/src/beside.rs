@@ -3,7 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as SocketAddrUnix, UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -322,19 +323,38 @@ pub fn read_until(stream: &mut TcpStream, text: &str) -> String {
     }
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on. It stays this program's until its end: neither another test nor an outgoing connection
+/// gets it, so that what still speaks to a server that has gone reaches nobody.
 pub fn free_port() -> Outcome<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let width = PORTS.end - PORTS.start;
     let offset = (std::process::id() as u16).wrapping_mul(61) % width;
     for _ in 0..width {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + (offset + step) % width;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let port = PORTS.start + (offset.wrapping_add(step)) % width;
+        if claim(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }
     Err(Failure::new("no port is free"))
+}
+
+/// Takes a port among all test programs of this network: its abstract name is free again when this program has ended.
+fn claim(port: u16) -> bool {
+    static CLAIMS: Mutex<Vec<UnixDatagram>> = Mutex::new(Vec::new());
+    let name = format!("tandem-test-port-{port}");
+    let claimed =
+        SocketAddrUnix::from_abstract_name(name).and_then(|name| UnixDatagram::bind_addr(&name));
+    let Ok(claim) = claimed else { return false };
+    let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    claims.push(claim);
+    true
+}
+
+/// A listener on a port of [`free_port`].
+pub fn listener() -> Outcome<TcpListener> {
+    let address = (Ipv4Addr::LOCALHOST, free_port()?);
+    TcpListener::bind(address).context("listening on a claimed port")
 }
 
 fn collect(sink: UdpSocket) -> Arc<Mutex<Vec<String>>> {
@@ -362,7 +382,7 @@ fn collect(sink: UdpSocket) -> Arc<Mutex<Vec<String>>> {
 
 /// A server that does with each connection what a function says; its thread lives as long as the test program.
 pub fn scripted(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Outcome<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let listener = listener()?;
     let port = listener.local_addr()?.port();
     let serve = Arc::new(serve);
     std::thread::spawn(move || {

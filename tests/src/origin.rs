@@ -111,7 +111,7 @@ impl Origin {
 
     /// Starts an origin on a port of this machine's loopback, whatever the network it runs in.
     pub fn on_loopback(name: &str) -> Outcome<Origin> {
-        Origin::on_loopback_port(name, 0)
+        Origin::on_loopback_port(name, crate::beside::free_port()?)
     }
 
     /// The same on a port of choice: where one has ended before, say.

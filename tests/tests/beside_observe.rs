@@ -38,11 +38,11 @@ const CASES: &[Case] = &[
     ("half a body", "layer7", "on-error mark-down", 2, &["/half"; 4]),
     ("layer 4, 500", "layer4", "on-error mark-down", 2, &["/500"; 4]),
     ("layer 4, no HTTP", "layer4", "on-error mark-down", 2, &["/bad"; 4]),
-    ("layer 4, refused, fastinter", "layer4", "on-error fastinter fastinter 300ms", 3, &["refused"; 4]),
-    ("layer 4, refused, fail-check", "layer4", "fall 2 on-error fail-check", 3, &["refused"; 7]),
-    ("layer 4, refused, sudden-death", "layer4", "fall 3 on-error sudden-death", 3, &["refused"; 7]),
-    ("layer 4, refused, mark-down", "layer4", "on-error mark-down", 3, &["refused"; 4]),
-    ("layer 7, refused, mark-down", "layer7", "on-error mark-down", 3, &["refused"; 4]),
+    ("layer 4, refused, fastinter", "layer4", "on-error fastinter fastinter 300ms", 3, &["/refused"; 4]),
+    ("layer 4, refused, fail-check", "layer4", "fall 2 on-error fail-check", 3, &["/refused"; 7]),
+    ("layer 4, refused, sudden-death", "layer4", "fall 3 on-error sudden-death", 3, &["/refused"; 7]),
+    ("layer 4, refused, mark-down", "layer4", "on-error mark-down", 3, &["/refused"; 4]),
+    ("layer 7, refused, mark-down", "layer7", "on-error mark-down", 3, &["/refused"; 4]),
 ];
 
 /// Its port; counts its checks.
@@ -76,7 +76,7 @@ fn seen(which: Which, case: &Case) -> Outcome<(Vec<String>, Vec<String>)> {
     let checks = Arc::new(AtomicUsize::new(0));
     let server = server(Arc::clone(&checks))?;
     let own = match requests.first() {
-        Some(&"refused") => free_port()?,
+        Some(&"/refused") => free_port()?,
         _ => server,
     };
     let side = Side::start(
@@ -103,14 +103,21 @@ fn seen(which: Which, case: &Case) -> Outcome<(Vec<String>, Vec<String>)> {
     }
     if options.contains("fastinter 300ms") {
         // The next check comes soon, and says that all is well.
-        wait_for("the next check", LIMIT, || {
-            let count = checks.load(Ordering::SeqCst);
-            if count > 1 {
-                Ok(())
-            } else {
-                Err(count.to_string())
-            }
-        })?;
+        wait_for(
+            &format!("the next check of {which:?}, {}", case.0),
+            LIMIT,
+            || {
+                let count = checks.load(Ordering::SeqCst);
+                if count > 1 {
+                    Ok(())
+                } else {
+                    Err(count.to_string())
+                }
+            },
+        )?;
+    }
+    if states.iter().any(|state| state.contains(" DOWN ")) {
+        side.wait_lines("Server b/s is DOWN", 1)?;
     }
     let mut lines = side.lines();
     lines.retain(|line| line.starts_with("Server "));
