@@ -231,7 +231,7 @@ fn dynamic_cookies_follow_commands() -> Outcome {
             let before = look(side, backend, Some(last))?;
             *last = fresh[0].split(';').next().unwrap_or_default().to_owned();
             let now = look(side, backend, Some(last))?;
-            side.wait_lines("", 6)?;
+            side.wait_lines("/ HTTP/1.1", 6)?;
             let letters: Vec<String> = side
                 .lines()
                 .iter()
