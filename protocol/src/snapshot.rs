@@ -396,6 +396,8 @@ pub struct ServerStats {
     pub reuses: u64,
     /// Idle connections kept.
     pub idle_connections: u64,
+    /// Most idle connections that are kept (`pool-max-conn`); `None` for no limit.
+    pub idle_limit: Option<u64>,
     /// Transitions to DOWN.
     pub down_transitions: u64,
     /// Milliseconds since the last change of state.
@@ -463,6 +465,7 @@ impl ServerStats {
             connects: Default::default(),
             reuses: Default::default(),
             idle_connections: Default::default(),
+            idle_limit: None,
             down_transitions: Default::default(),
             last_change_ms: Default::default(),
             downtime_ms: Default::default(),

@@ -331,7 +331,7 @@ fields! {
     "cache_lookups" "MCP" U64 "lookups in the cache": |p, _| http(p, 0), none, |p, _| http(p, 0);
     "cache_hits" "MCP" U64 "hits in the cache": |p, _| http(p, 0), none, |p, _| http(p, 0);
     "srv_icur" "MGP" U32 "idle connections": none, |_, s| num(s.idle_connections), none;
-    "src_ilim" "CLP" U32 "limit of idle connections": none, none, none;
+    "src_ilim" "CLP" U32 "limit of idle connections": none, |_, s| s.idle_limit.and_then(num), none;
     "qtime_max" "MMP" U32 "most milliseconds in the queue": none, |_, s| num(s.times.queue_max_ms), |_, b| num(b.times.queue_max_ms);
     "ctime_max" "MMP" U32 "most milliseconds to connect": none, |_, s| num(s.times.connect_max_ms), |_, b| num(b.times.connect_max_ms);
     "rtime_max" "MMP" U32 "most milliseconds to the answer": none, |_, s| num(s.times.response_max_ms), |_, b| num(b.times.response_max_ms);

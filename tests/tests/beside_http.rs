@@ -131,7 +131,8 @@ fn a_policy_of_reuse_opens_as_many_connections_as_with_haproxy() -> Outcome {
             let name = format!("b{at}");
             let opened = side.stat(&name, "s", "connect")?;
             let reused = side.stat(&name, "s", "reuse")?;
-            found.push((places, opened, reused));
+            let limit = side.stat(&name, "s", "src_ilim")?;
+            found.push((places, opened, reused, limit));
         }
         Ok(found)
     };
@@ -270,6 +271,29 @@ fn marks(line: &str) -> String {
         out.push(' ');
     }
     out
+}
+
+#[test]
+fn long_request_lines_are_cut_in_logs_where_haproxy_cuts_them() -> Outcome {
+    require!("haproxy", "tandemd");
+    let mut differences = Differences::default();
+    for global in ["", "global: tune.http.logurilen 2000\n"] {
+        let text = format!(
+            "{global}listen f\n bind {{in}}\n no log\n log 127.0.0.1:{{log}} len 8192 local0\n http-request return status 200\n"
+        );
+        let mut found = Vec::new();
+        for which in BOTH {
+            let side = Side::start(which, &text)?;
+            for length in [500, 1_100, 3_000] {
+                side.forget();
+                side.get(&format!("/{}", "x".repeat(length)), &[])?;
+                let line = side.wait_lines(" f", 1)?;
+                found.push(line[0].split('"').nth(1).unwrap_or_default().len());
+            }
+        }
+        differences.compare(global, found[..3].to_vec(), found[3..].to_vec());
+    }
+    differences.none()
 }
 
 #[test]

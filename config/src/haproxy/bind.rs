@@ -20,12 +20,17 @@ struct Options {
 
 enum Action {
     Do(fn(&mut Options, &mut Args<'_>, &mut Context<'_>) -> Option<()>),
-    /// Accepted without effect, with so many arguments.
-    Accepted(u8),
+    /// Accepted without effect, with so many arguments; the text says why.
+    Accepted(u8, &'static str),
     NotYet,
 }
 
 use Action::{Accepted, Do, NotYet};
+
+/// Of `npn`.
+pub(super) const NPN: &str = "NPN gave way to ALPN: use 'alpn'";
+const SOCKETS: &str = "it is for 'stats socket' in 'global'";
+const THREADS: &str = "all threads accept on all sockets";
 
 /// Options, sorted.
 #[rustfmt::skip]
@@ -48,9 +53,9 @@ const OPTIONS: &[(&str, Action)] = &[
     ("crt-ignore-err", NotYet),
     ("crt-list", NotYet),
     ("curves", Do(|o, args, cx| { o.tls.choice.curves = Some(args.value(cx, "curves")?.clone()); Some(()) })),
-    ("defer-accept", Accepted(0)),
+    ("defer-accept", Accepted(0, "a connection without data costs next to nothing")),
     ("ecdhe", Do(|o, args, cx| { o.ecdhe = Some(args.value(cx, "a curve")?.clone()); Some(()) })),
-    ("expose-fd", Accepted(1)),
+    ("expose-fd", Accepted(1, SOCKETS)),
     ("force-sslv3", NotYet),
     ("force-tlsv10", NotYet),
     ("force-tlsv11", NotYet),
@@ -59,16 +64,16 @@ const OPTIONS: &[(&str, Action)] = &[
     ("generate-certificates", NotYet),
     ("gid", Do(|o, args, cx| { o.bind.group = Some(account_id(args, cx)?); Some(()) })),
     ("group", Do(|o, args, cx| { o.bind.group = Some(account_name(args, cx)?); Some(()) })),
-    ("id", Accepted(1)),
+    ("id", Accepted(1, "sockets are told apart by 'name'")),
     ("interface", Do(|o, args, cx| { o.bind.interface = Some(args.value(cx, "an interface's name")?.text.clone()); Some(()) })),
-    ("level", Accepted(1)),
+    ("level", Accepted(1, SOCKETS)),
     ("maxconn", Do(|o, args, cx| { o.bind.maxconn = Some(args.integer(cx, "a number of connections", 0..=i64::from(i32::MAX))?).filter(|n| *n > 0); Some(()) })),
     ("mode", Do(|o, args, cx| { o.bind.mode = Some(mode_bits(args, cx)?); Some(()) })),
     ("mss", Do(|o, args, cx| { o.bind.mss = Some(args.integer(cx, "a number of bytes", -65_535..=65_535)?).filter(|n| *n != 0); Some(()) })),
     ("name", Do(|o, args, cx| { o.bind.name = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("namespace", NotYet),
     ("nbconn", NotYet),
-    ("nice", Accepted(1)),
+    ("nice", Accepted(1, "all connections have their turn")),
     ("no-alpn", Do(|o, _, _| { o.tls.alpn.clear(); Some(()) })),
     ("no-ca-names", NotYet),
     ("no-sslv3", Do(|_, _, _| Some(()))),
@@ -77,15 +82,15 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-tlsv11", Do(|_, _, _| Some(()))),
     ("no-tlsv12", Do(|o, _, _| { o.tls.choice.min_version = Some(TLS13.to_owned()); Some(()) })),
     ("no-tlsv13", Do(|o, _, _| { o.tls.choice.max_version = Some(TLS12.to_owned()); Some(()) })),
-    ("npn", Accepted(1)),
+    ("npn", Accepted(1, NPN)),
     ("prefer-client-ciphers", Do(|o, _, _| { o.tls.prefer_client_ciphers = true; Some(()) })),
-    ("process", Accepted(1)),
+    ("process", Accepted(1, THREADS)),
     ("proto", Do(|o, args, cx| { o.bind.proto = proto(args, cx)?; Some(()) })),
     ("quic-cc-algo", NotYet),
     ("quic-force-retry", NotYet),
     ("quic-socket", NotYet),
-    ("severity-output", Accepted(1)),
-    ("shards", Accepted(1)),
+    ("severity-output", Accepted(1, SOCKETS)),
+    ("shards", Accepted(1, THREADS)),
     ("sigalgs", NotYet),
     ("ssl", Do(|o, _, _| { o.ssl = true; Some(()) })),
     ("ssl-max-ver", Do(|o, args, cx| { o.tls.choice.max_version = max_version(args, cx)?; Some(()) })),
@@ -93,7 +98,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("strict-sni", Do(|o, _, _| { o.tls.strict_sni = true; Some(()) })),
     ("tcp-ut", Do(|o, args, cx| { o.bind.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
     ("tfo", Do(|o, _, _| { o.bind.fast_open = true; Some(()) })),
-    ("thread", Accepted(1)),
+    ("thread", Accepted(1, THREADS)),
     ("tls-ticket-keys", NotYet),
     ("tls-tickets", Do(|o, _, _| { o.tls.no_tickets = false; Some(()) })),
     ("transparent", Do(|o, _, _| { o.bind.transparent = true; Some(()) })),
@@ -123,14 +128,14 @@ pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>)
         args.enter(word);
         match OPTIONS.iter().find(|(name, _)| *name == word.text) {
             Some((_, Do(read))) => read(&mut options, args, cx)?,
-            Some((name, Accepted(arguments))) => {
+            Some((name, Accepted(arguments, why))) => {
                 for _ in 0..*arguments {
                     args.value(cx, "an argument")?;
                 }
                 cx.notice(
                     DiagnosticKind::Pointless,
                     word.span,
-                    format!("'{name}' of 'bind' has no effect here"),
+                    format!("'{name}' of 'bind' has no effect: {why}"),
                 );
             }
             Some((name, NotYet)) => {
@@ -347,7 +352,7 @@ pub(super) fn keyword_lists() -> super::KeywordLists {
     super::KeywordLists {
         title: "bind".to_owned(),
         read: names(|action| matches!(action, Do(_))),
-        accepted: names(|action| matches!(action, Accepted(_))),
+        accepted: names(|action| matches!(action, Accepted(..))),
         not_yet: names(|action| matches!(action, NotYet)),
     }
 }

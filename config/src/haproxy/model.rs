@@ -107,6 +107,8 @@ pub struct Global {
     pub bufsize: Option<u32>,
     /// `tune.maxrewrite` in bytes, 1,024 by default.
     pub maxrewrite: Option<u32>,
+    /// `tune.http.logurilen`: most bytes of a request line in logs, 1,024 by default.
+    pub logged_line_bytes: Option<u32>,
     /// `tune.http.maxhdr`, 101 by default.
     pub max_headers: Option<u16>,
     /// `tune.h2.*`.

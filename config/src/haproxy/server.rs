@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::{plain_address, server_address};
 use super::args::{Args, Context, Unit};
-use super::bind::{TLS12, TLS13, force, max_version, min_version};
+use super::bind::{NPN, TLS12, TLS13, force, max_version, min_version};
 use super::model::{
     AgentConfig, CheckConfig, InitAddr, InitState, Observe, OnError, PoolConfig, Proto,
     ProxyV2Options, ResolveConfig, SendProxy, ServerAddress, ServerConfig, ServerTls, SourceConfig,
@@ -115,8 +115,8 @@ type Read = fn(&mut ServerOptions, &mut Args<'_>, &mut Context<'_>) -> Option<()
 
 enum Action {
     Do(Read),
-    /// Accepted without effect, with so many arguments.
-    Accepted(u8),
+    /// Accepted without effect, with so many arguments; the text says why.
+    Accepted(u8, &'static str),
     NotYet,
     /// Known and not done where the argument is none of these, which say what happens anyway.
     Only(&'static [&'static str]),
@@ -190,20 +190,20 @@ const OPTIONS: &[(&str, Action)] = &[
     ("no-ssl", Do(|o, _, _| { o.ssl = false; Some(()) })),
     ("no-ssl-reuse", Do(|o, _, _| { o.tls.no_reuse = true; Some(()) })),
     ("no-sslv3", Do(|_, _, _| Some(()))),
-    ("no-tfo", Accepted(0)),
+    ("no-tfo", Do(|_, _, _| Some(()))),
     ("no-tls-tickets", Do(|o, _, _| { o.tls.no_tickets = true; Some(()) })),
     ("no-tlsv10", Do(|_, _, _| Some(()))),
     ("no-tlsv11", Do(|_, _, _| Some(()))),
     ("no-tlsv12", Do(|o, _, _| { o.tls.choice.min_version = Some(TLS13.to_owned()); Some(()) })),
     ("no-tlsv13", Do(|o, _, _| { o.tls.choice.max_version = Some(TLS12.to_owned()); Some(()) })),
     ("no-verifyhost", Do(|o, _, _| { o.tls.verify_host = None; Some(()) })),
-    ("non-stick", Accepted(0)),
-    ("npn", Accepted(1)),
+    ("non-stick", Accepted(0, "there are no 'stick' rules")),
+    ("npn", Accepted(1, NPN)),
     ("observe", Do(observe)),
     ("on-error", Do(on_error)),
     ("on-marked-down", Do(on_marked_down)),
     ("on-marked-up", Do(on_marked_up)),
-    ("pool-low-conn", Accepted(1)),
+    ("pool-low-conn", Accepted(1, "no thread takes another one's connections")),
     ("pool-max-conn", Do(|o, args, cx| { o.pool.max_idle = or_unlimited(args, cx, "a number of connections")?; Some(()) })),
     ("pool-purge-delay", Do(|o, args, cx| { o.pool.purge_delay = args.time(cx, Unit::Milliseconds)?; Some(()) })),
     ("port", Do(|o, args, cx| { o.check_config.port = Some(args.integer(cx, "a port", 1..=65_535)?); Some(()) })),
@@ -229,10 +229,10 @@ const OPTIONS: &[(&str, Action)] = &[
     ("ssl-max-ver", Do(|o, args, cx| { o.tls.choice.max_version = max_version(args, cx)?; Some(()) })),
     ("ssl-min-ver", Do(|o, args, cx| { o.tls.choice.min_version = Some(min_version(args, cx)?); Some(()) })),
     ("ssl-reuse", Do(|o, _, _| { o.tls.no_reuse = false; Some(()) })),
-    ("stick", Accepted(0)),
+    ("stick", Accepted(0, "there are no 'stick' rules")),
     ("strict-maxconn", NotYet),
     ("tcp-ut", Do(|o, args, cx| { o.tcp_user_timeout = Some(args.time(cx, Unit::Milliseconds)?).filter(|time| !time.is_zero()); Some(()) })),
-    ("tfo", Accepted(0)),
+    ("tfo", Accepted(0, "connections to servers begin in the ordinary way")),
     ("tls-tickets", Do(|o, _, _| { o.tls.no_tickets = false; Some(()) })),
     ("track", Do(|o, args, cx| { o.track = Some(args.value(cx, "a server")?.clone()); Some(()) })),
     ("verify", Do(verify)),
@@ -453,14 +453,14 @@ fn read_options(
         args.enter(word);
         match OPTIONS.iter().find(|(name, _)| *name == word.text) {
             Some((_, Do(read))) => read(options, args, cx)?,
-            Some((name, Accepted(arguments))) => {
+            Some((name, Accepted(arguments, why))) => {
                 for _ in 0..*arguments {
                     args.value(cx, "an argument")?;
                 }
                 cx.notice(
                     DiagnosticKind::Pointless,
                     word.span,
-                    format!("'{name}' of 'server' has no effect here"),
+                    format!("'{name}' of 'server' has no effect: {why}"),
                 );
             }
             Some((name, Only(accepted))) => {
@@ -472,6 +472,10 @@ fn read_options(
             }
             Some((name, NotYet)) => {
                 cx.not_yet(word.span, &format!("server … {name}"));
+                return None;
+            }
+            None if word.text.starts_with("set-proxy-v2-tlv-fmt(") => {
+                cx.not_yet(word.span, "server … set-proxy-v2-tlv-fmt");
                 return None;
             }
             None => {
@@ -731,7 +735,7 @@ pub(super) fn keyword_lists() -> super::KeywordLists {
     super::KeywordLists {
         title: "server, default-server".to_owned(),
         read: names(|action| matches!(action, Do(_) | Only(_))),
-        accepted: names(|action| matches!(action, Accepted(_))),
+        accepted: names(|action| matches!(action, Accepted(..))),
         not_yet: names(|action| matches!(action, NotYet)),
     }
 }

@@ -101,6 +101,7 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         connects: 400,
         reuses: 9_600,
         idle_connections: 4,
+        idle_limit: None,
         down_transitions: 0,
         last_change_ms: 190_000,
         downtime_ms: 0,

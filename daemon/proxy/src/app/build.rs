@@ -27,6 +27,8 @@ use crate::stats::StatsService;
 
 /// Default of `tune.http.maxhdr`.
 const DEFAULT_MAX_HEADERS: u16 = 101;
+/// Default of `tune.http.logurilen` in bytes: one less than HAProxy says, as it does.
+const DEFAULT_LOGGED_LINE_BYTES: u32 = 1_023;
 /// Default of `tune.maxrewrite` in bytes.
 const DEFAULT_MAXREWRITE: u32 = 1_024;
 
@@ -46,6 +48,8 @@ pub struct App {
     pub environment: Environment,
     /// Bounds of heads.
     pub limits: Limits,
+    /// Most bytes of a request line in logs (`tune.http.logurilen`).
+    pub logged_line_bytes: usize,
     /// Bounds of HTTP/2 towards clients.
     pub http2: crate::http2::Settings,
     /// Bounds of HTTP/2 towards servers.
@@ -347,6 +351,10 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         servers,
         environment,
         limits,
+        logged_line_bytes: config
+            .global
+            .logged_line_bytes
+            .unwrap_or(DEFAULT_LOGGED_LINE_BYTES) as usize,
         http2: crate::http2::Settings::towards_clients(&config.global.http2, limits),
         http2_servers: crate::http2::Settings::towards_servers(&config.global.http2, limits),
         room: tokio::sync::Notify::new(),

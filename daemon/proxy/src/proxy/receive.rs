@@ -10,8 +10,6 @@ use crate::app::SessionStage;
 use crate::http1::{BodyDecoder, ParseError, Parsed, RequestFacts, parse_request, relaxed};
 use crate::txn::{Cause, Stage, Termination};
 
-/// Most bytes of a request line that are kept for logs.
-pub(super) const MAX_REQUEST_LINE: usize = 1_024;
 /// Most bytes of a body that our own pages read.
 const MAX_SMALL_BODY: usize = 16 << 10;
 
@@ -170,7 +168,7 @@ fn accept(c: &mut Connection, x: &mut Exchange, length: usize, now_us: u64) {
     let line = c.input.data();
     let end = memchr::memchr(b'\r', line)
         .unwrap_or(line.len())
-        .min(MAX_REQUEST_LINE);
+        .min(c.app.logged_line_bytes);
     x.txn.request_line.extend_from_slice(&line[..end]);
     c.input.consume(length);
     x.txn.bytes_in += length as u64;

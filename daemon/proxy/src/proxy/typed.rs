@@ -10,7 +10,7 @@ use crate::http2::{
 use crate::net::Stream;
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
-use super::receive::{MAX_REQUEST_LINE, count_request};
+use super::receive::count_request;
 use super::upload::Broken;
 use super::{Connection, Exchange};
 
@@ -76,7 +76,7 @@ pub(super) fn receive(c: &mut Connection, x: &mut Exchange) -> Result<(), Termin
     ] {
         line.extend_from_slice(part);
     }
-    line.truncate(MAX_REQUEST_LINE);
+    line.truncate(c.app.logged_line_bytes);
     txn.bytes_in += txn.request.bytes().len() as u64;
     count_request(c, x, now_us);
     let counters = &c.front.frontend.counters;

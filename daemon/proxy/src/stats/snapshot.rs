@@ -304,6 +304,7 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         connects: counters.connects.value(),
         reuses: counters.reuses.value(),
         idle_connections: counters.idle_connections.current(),
+        idle_limit: server.config.pool.max_idle.map(u64::from),
         down_transitions: counters.down_transitions.value(),
         last_change_ms: now_ms.saturating_sub(health.changed_at_ms),
         downtime_ms: health.downtime_ms
