@@ -259,3 +259,122 @@ fn load_leads_to_the_same_servers() -> Outcome {
     }
     differences.none()
 }
+
+/// `hash-balance-factor`: requests of one key fill their own server first, then others, none beyond its share. Which other
+/// server is next is each program's own choice.
+#[test]
+fn a_popular_key_is_spread_within_the_bound() -> Outcome {
+    require!("haproxy", "tandemd");
+    const REQUESTS: usize = 24;
+    const FACTORS: [usize; 4] = [101, 125, 150, 300];
+    let weights = [3, 1, 4];
+    let (ports, shared) = servers(weights.len())?;
+    let mut text = String::from("frontend f\n bind {in}\n");
+    let mut backends = String::new();
+    for factor in FACTORS {
+        text.push_str(&format!(
+            " use_backend b{factor} if {{ hdr(x-case) b{factor} }}\n"
+        ));
+        backends.push_str(&format!(
+            "backend b{factor}\n balance uri depth 1\n hash-type consistent\n hash-balance-factor {factor}\n"
+        ));
+        for (server, weight) in weights.iter().enumerate() {
+            let port = ports[server];
+            backends.push_str(&format!(
+                " server s{server} 127.0.0.1:{port} weight {weight}\n"
+            ));
+        }
+    }
+    text.push_str(&backends);
+    let mut differences = Differences::default();
+    let mut base = 0;
+    let sides = [Side::start(BOTH[0], &text)?, Side::start(BOTH[1], &text)?];
+    for factor in FACTORS {
+        let mut orders = Vec::new();
+        for side in &sides {
+            let case = Case {
+                name: format!("b{factor}"),
+                algorithm: "uri",
+                weights: weights.to_vec(),
+                steps: vec![Step::Hold; REQUESTS],
+            };
+            orders.push(play(side, &case, &shared, base)?);
+            base += REQUESTS;
+        }
+        differences.compare(
+            &format!("{factor}: the key's own server"),
+            &orders[0][0],
+            &orders[1][0],
+        );
+        let sum: usize = weights.iter().sum();
+        let mut loads = vec![0; weights.len()];
+        for (held, server) in orders[1].iter().enumerate() {
+            let server: usize = server.parse().unwrap_or_default();
+            loads[server] += 1;
+            let most = ((held + 1) * weights[server] * factor).div_ceil(sum * 100);
+            if loads[server] > most {
+                differences.note(&format!(
+                    "{factor}: server {server} has {} of at most {most}: {:?}",
+                    loads[server], orders[1]
+                ));
+            }
+        }
+    }
+    differences.none()
+}
+
+/// `option prefer-last-server`: a client's further requests on one connection go where the one before went, if its connection
+/// to the server is its own still (`http-reuse never`) and no key decides.
+#[test]
+fn the_last_server_is_preferred_as_long_as_it_is_there() -> Outcome {
+    require!("haproxy", "tandemd");
+    let (ports, shared) = servers(2)?;
+    let lines = format!(
+        " server s0 127.0.0.1:{}\n server s1 127.0.0.1:{}\n",
+        ports[0], ports[1]
+    );
+    let text = format!(
+        "frontend f\n bind {{in}}\n use_backend key if {{ hdr(x-case) key }}\n \
+         use_backend own if {{ hdr(x-case) own }}\n \
+         default_backend without\n\
+         backend without\n{lines}\
+         backend own\n option prefer-last-server\n http-reuse never\n{lines}\
+         backend key\n http-reuse never\n option prefer-last-server\n balance hdr(x-number)\n{lines}"
+    );
+    let mut found = Vec::new();
+    let mut number = 0;
+    for which in BOTH {
+        let side = Side::start(which, &text)?;
+        let mut seen = Vec::new();
+        for case in ["own", "without", "key"] {
+            let mut stream = side.connect()?;
+            for _ in 0..6 {
+                number += 1;
+                release(&shared, number);
+                let request = format!(
+                    "GET /c/{number} HTTP/1.1\r\nhost: a\r\nx-case: {case}\r\nx-number: {}\r\n\r\n",
+                    number % 6
+                );
+                stream.write_all(request.as_bytes())?;
+                let answer = read_until(&mut stream, "ok");
+                ensure!(answer.contains(" 200 "), "{which:?} {case}: {answer}");
+                let desk = lock(&shared);
+                let server = desk.got.iter().find(|(got, _)| *got == number);
+                seen.push((case, server.map(|(_, server)| *server)));
+            }
+        }
+        found.push(seen);
+    }
+    let mut differences = Differences::default();
+    for (theirs, ours) in found[0].iter().zip(&found[1]) {
+        differences.compare("server", theirs, ours);
+    }
+    ensure!(
+        found[0][..6]
+            .iter()
+            .all(|(_, server)| *server == found[0][0].1),
+        "haproxy leaves the last server: {:?}",
+        found[0]
+    );
+    differences.none()
+}
