@@ -22,7 +22,9 @@ const MAX_UNWATCHED: usize = 4_096;
 /// each was measured to cost a system call for every third request.
 #[derive(Default)]
 struct Waiting {
-    tasks: VecDeque<(u64, Waker)>,
+    tasks: VecDeque<(u64, Option<Waker>)>,
+    /// The number of the first of them.
+    first: u64,
     /// The task that wakes them, while nobody waits.
     waker: Option<Waker>,
     /// Whether there is one.
@@ -52,27 +54,45 @@ pub async fn wake_unwatched(clock: Clock) {
         let next_due = || {
             WAITING.with_borrow_mut(|waiting| {
                 let (due_us, _) = waiting.tasks.front()?;
-                (*due_us <= now_us).then(|| waiting.tasks.pop_front())?
+                let (_, task) = (*due_us <= now_us).then(|| waiting.tasks.pop_front())??;
+                waiting.first += 1;
+                Some(task)
             })
         };
         // Woken outside of the borrow: a task's last waker takes its memory along.
-        while let Some((_, task)) = next_due() {
-            task.wake();
+        while let Some(task) = next_due() {
+            task.into_iter().for_each(Waker::wake);
         }
     }
 }
 
-/// Has a task woken at a moment; false where nobody does that.
-fn wake_at(due_us: u64, task: &Waker) -> bool {
+/// A task that is to be woken, until this is dropped.
+#[derive(Debug)]
+struct Appointment(u64);
+
+impl Drop for Appointment {
+    fn drop(&mut self) {
+        // At the end of a thread the list may be gone first. The waker is dropped outside of the borrow.
+        let task = WAITING.try_with(|waiting| {
+            let mut waiting = waiting.borrow_mut();
+            let place = usize::try_from(self.0.checked_sub(waiting.first)?).ok()?;
+            waiting.tasks.get_mut(place)?.1.take()
+        });
+        drop(task);
+    }
+}
+
+/// Has a task woken at a moment; `None` where nobody does that.
+fn wake_at(due_us: u64, task: &Waker) -> Option<Appointment> {
     WAITING.with_borrow_mut(|waiting| {
         if !waiting.is_served || waiting.tasks.len() >= MAX_UNWATCHED {
-            return false;
+            return None;
         }
         if let Some(waker) = waiting.waker.take() {
             waker.wake();
         }
-        waiting.tasks.push_back((due_us, task.clone()));
-        true
+        waiting.tasks.push_back((due_us, Some(task.clone())));
+        Some(Appointment(waiting.first + waiting.tasks.len() as u64 - 1))
     })
 }
 
@@ -84,6 +104,8 @@ pub struct Fresh {
     is_client: bool,
     /// When it is to be watched at the latest; 0 while nothing is waited for.
     watched_from_us: u64,
+    /// Its task is woken then.
+    appointment: Option<Appointment>,
 }
 
 impl Fresh {
@@ -93,6 +115,7 @@ impl Fresh {
             socket,
             is_client: true,
             watched_from_us: 0,
+            appointment: None,
         }
     }
 
@@ -102,6 +125,7 @@ impl Fresh {
             socket,
             is_client: false,
             watched_from_us: 0,
+            appointment: None,
         }
     }
 
@@ -112,7 +136,8 @@ impl Fresh {
             return now_us >= self.watched_from_us;
         }
         self.watched_from_us = now_us + UNWATCHED_US;
-        !wake_at(self.watched_from_us, task)
+        self.appointment = wake_at(self.watched_from_us, task);
+        self.appointment.is_none()
     }
 
     /// Reads what is there; `None` where it has to be waited for.
@@ -160,7 +185,7 @@ mod tests {
     use std::net::TcpListener;
     use std::task::Poll;
 
-    use super::{Fresh, UNWATCHED, wake_unwatched};
+    use super::{Fresh, UNWATCHED, WAITING, wake_unwatched};
     use crate::app::Clock;
     use crate::net::{Buffer, Stream, poll_write_all};
 
@@ -224,6 +249,22 @@ mod tests {
                 })
                 .await;
                 assert!(begun.elapsed() >= UNWATCHED && polls > 1);
+                drop(client);
+                // One that ends before its time leaves no waker behind.
+                let (mut early, _peer) = fresh();
+                let is_due = poll_fn(|context| {
+                    Poll::Ready(early.wants_watching(clock, context.waker()))
+                });
+                assert!(!is_due.await);
+                let wakers = || {
+                    WAITING.with_borrow(|waiting| {
+                        let tasks = waiting.tasks.iter();
+                        tasks.filter(|(_, task)| task.is_some()).count()
+                    })
+                };
+                assert_eq!(wakers(), 1);
+                drop(early);
+                assert_eq!(wakers(), 0);
             } => {}
         }
     }
