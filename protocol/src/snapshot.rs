@@ -332,6 +332,8 @@ pub struct ServerStats {
     pub srv_record: String,
     /// Whether its name is resolved while the worker runs.
     pub has_resolvers: bool,
+    /// Whether its line says `disabled`, whatever became of it since.
+    pub configured_disabled: bool,
     /// Cookie value.
     pub cookie: String,
     /// What the operator wants.
@@ -433,6 +435,7 @@ impl ServerStats {
             fqdn: Default::default(),
             srv_record: Default::default(),
             has_resolvers: Default::default(),
+            configured_disabled: Default::default(),
             cookie: Default::default(),
             admin: ServerAdmin::Ready,
             admin_cause: Default::default(),

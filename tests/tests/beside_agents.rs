@@ -58,8 +58,22 @@ fn without_times(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Columns of `show stat` for a server.
+/// Columns of `show stat` for a server, when no check of it is under way: HAProxy forgets a check's words when the next
+/// begins.
 fn columns(side: &Side, backend: &str, server: &str, names: &[&str]) -> Outcome<Vec<String>> {
+    let found = std::cell::RefCell::new(Vec::new());
+    wait_for("a moment without a check", LIMIT, || {
+        let values = columns_now(side, backend, server, names).map_err(|e| e.to_string())?;
+        if values.iter().any(|value| value.starts_with("* ")) {
+            return Err(format!("{values:?}"));
+        }
+        found.replace(values);
+        Ok(())
+    })?;
+    Ok(found.into_inner())
+}
+
+fn columns_now(side: &Side, backend: &str, server: &str, names: &[&str]) -> Outcome<Vec<String>> {
     // HAProxy has a line break within one of its texts.
     let table = side.command("show stat")?.replace(">.\n", ">.");
     let mut lines = table.lines();
@@ -72,8 +86,7 @@ fn columns(side: &Side, backend: &str, server: &str, names: &[&str]) -> Outcome<
     let value = |name: &&str| {
         let at = header.split(',').position(|column| column == *name);
         let value = at.and_then(|at| values.get(at).copied()).unwrap_or("?");
-        // A check is under way.
-        let value = value.trim_start_matches("* ").trim_matches('"');
+        let value = value.trim_matches('"');
         match value {
             // HAProxy counts the good checks of a server that its agent, disabled since, has taken down.
             "DOWN 2/2" | "DOWN 3/2" => "DOWN".to_owned(),

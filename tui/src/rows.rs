@@ -2,7 +2,9 @@
 
 use protocol::ServerName;
 use protocol::operation::ServerAdmin;
-use protocol::snapshot::{AdminCause, Operational, ProxySnapshot, ServerStats, Snapshot};
+use protocol::snapshot::{
+    AdminCause, CheckStats, Operational, ProxySnapshot, ServerStats, Snapshot,
+};
 use protocol::vrrp::InstanceSnapshot;
 
 use crate::node::NodeView;
@@ -64,11 +66,32 @@ pub fn cause(cause: AdminCause) -> &'static str {
     }
 }
 
-/// The last check in words: `L7STS 500 Internal Server Error in 3 ms`.
+/// The last check in words, and what the agent said last: `L7STS/500 3ms Internal Server Error`, `L4OK 0ms, agent up`.
+/// An agent that took the server down comes first.
 pub fn check(server: &ServerStats) -> String {
-    let Some(check) = &server.check else {
-        return "no check".to_owned();
+    let own = server.check.as_ref().map(last_check);
+    let agent = server.agent.as_ref().filter(|agent| agent.enabled);
+    match (own, agent.map(|agent| (last_agent(agent), agent.health))) {
+        (None, None) => "no check".to_owned(),
+        (Some(own), None) => own,
+        (None, Some((agent, _))) => agent,
+        (Some(own), Some((agent, 0))) => format!("{agent}, {own}"),
+        (Some(own), Some((agent, _))) => format!("{own}, {agent}"),
+    }
+}
+
+/// What an agent said last: `agent down (gone fishing)`, `agent L4CON Connection refused`.
+pub fn last_agent(agent: &CheckStats) -> String {
+    let said = agent.detail.strip_prefix("via agent : ");
+    let text = match (said, agent.detail.as_str()) {
+        (Some(said), _) => said.to_owned(),
+        (None, "") => agent.status.clone(),
+        (None, detail) => format!("{} {detail}", agent.status),
     };
+    crate::words::printable(&format!("agent {text}"))
+}
+
+fn last_check(check: &CheckStats) -> String {
     let mut text = check.status.clone();
     if let Some(code) = check.code {
         text.push_str(&format!("/{code}"));
@@ -408,5 +431,47 @@ fn backend_row(name: &str, shown: &[(usize, &NodeView, &Snapshot)], servers: &[S
         health,
         usable: (usable_count, servers.len()),
         queue,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(status: &str, detail: &str, health: u32) -> Option<CheckStats> {
+        Some(CheckStats {
+            status: status.to_owned(),
+            detail: detail.to_owned(),
+            health,
+            enabled: true,
+            ..CheckStats::default()
+        })
+    }
+
+    #[track_caller]
+    fn told(own: Option<CheckStats>, agent: Option<CheckStats>, expected: &str) {
+        let server = ServerStats {
+            check: own,
+            agent,
+            ..ServerStats::empty()
+        };
+        assert_eq!(check(&server), expected);
+    }
+
+    #[test]
+    fn the_agent_stands_beside_the_check_and_first_where_it_took_the_server_down() {
+        told(None, None, "no check");
+        told(result("L4OK", "", 4), None, "L4OK 0ms");
+        let up = result("L7OK", "via agent : up", 1);
+        told(result("L4OK", "", 4), up.clone(), "L4OK 0ms, agent up");
+        told(None, up, "agent up");
+        let down = result("L7STS", "via agent : down (no disk)", 0);
+        told(
+            result("L4OK", "", 4),
+            down,
+            "agent down (no disk), L4OK 0ms",
+        );
+        let gone = result("L4CON", "Connection refused", 1);
+        told(None, gone, "agent L4CON Connection refused");
     }
 }

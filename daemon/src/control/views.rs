@@ -156,7 +156,13 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
         (ServerAdmin::Maint, AdminCause::Operator | AdminCause::None) => 0x01,
         (ServerAdmin::Drain, _) => 0x08,
     };
+    const CONFIGURED_MAINTENANCE: u32 = 0x04;
+    let configured = match server.configured_disabled {
+        true => CONFIGURED_MAINTENANCE,
+        false => 0,
+    };
     let admin = own
+        | configured
         | match server.inherited {
             ServerAdmin::Ready => 0,
             ServerAdmin::Maint => 0x02,

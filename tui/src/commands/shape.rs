@@ -199,6 +199,8 @@ pub struct ServerShape {
     pub last_change_ms: u64,
     pub times: TimesShape,
     pub check: Option<CheckShape>,
+    /// What its agent said last.
+    pub agent: Option<CheckShape>,
 }
 
 /// Averages in milliseconds.
@@ -278,6 +280,7 @@ impl ServerShape {
                 total_ms,
             },
             check: server.check.as_ref().map(CheckShape::new),
+            agent: server.agent.as_ref().map(CheckShape::new),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The servers' screen: a table of backends and servers, and the detail of one server.
 
 use protocol::ServerName;
-use protocol::snapshot::ServerStats;
+use protocol::snapshot::{CheckStats, ServerStats};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
@@ -326,11 +326,7 @@ fn detail_lines<'a>(
     match &server.check {
         None => lines.push(Line::raw("   no check is configured: it is taken for well")),
         Some(check) => {
-            let past: String = check
-                .history
-                .iter()
-                .map(|good| if *good { '+' } else { 'X' })
-                .collect();
+            let past = past(check);
             lines.push(Line::raw(words::cut(
                 &format!(
                     "   check {}, {} {}",
@@ -350,5 +346,23 @@ fn detail_lines<'a>(
             )));
         }
     }
+    if let Some(agent) = &server.agent {
+        let off = if agent.enabled { "" } else { " (disabled)" };
+        lines.push(Line::raw(words::cut(
+            &format!(
+                "   {}{off} {}ms [{}]",
+                rows::last_agent(agent),
+                agent.duration_ms,
+                past(agent)
+            ),
+            width,
+        )));
+    }
     lines
+}
+
+/// The last results, oldest first.
+fn past(check: &CheckStats) -> String {
+    let history = check.history.iter();
+    history.map(|good| if *good { '+' } else { 'X' }).collect()
 }

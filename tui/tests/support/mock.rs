@@ -57,6 +57,7 @@ pub fn server(name: &str, address: &str) -> ServerStats {
         fqdn: String::new(),
         srv_record: String::new(),
         has_resolvers: false,
+        configured_disabled: false,
         cookie: String::new(),
         admin: ServerAdmin::Ready,
         admin_cause: AdminCause::None,

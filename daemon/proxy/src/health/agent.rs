@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::admin::{Author, set_admin, set_user_weight};
-use super::change::{Change, change_time, changed_by, logs_checks, tell_check};
+use super::change::{Change, MAX_HISTORY, change_time, changed_by, logs_checks, tell_check};
 use super::connection::{Limits, connect_tcp, describe};
 use super::outcome::{Outcome, Verdict};
 use super::{is_down, lock_health};
@@ -302,6 +302,11 @@ fn record(
         if let Some(up) = up {
             agent.health = u32::from(up);
         }
+        if agent.history.len() >= MAX_HISTORY {
+            agent.history.pop_front();
+        }
+        let is_good = agent.health > 0 && outcome.verdict() != Verdict::Failed;
+        agent.history.push_back(is_good);
         if is_down(&before) != is_down(&health) {
             change_time(shared, &mut health, !is_down(&before));
         }

@@ -91,6 +91,8 @@ pub struct AgentHealth {
     pub duration_ms: u64,
     /// What was said.
     pub detail: String,
+    /// Latest answers, oldest first, whether each left the server up; at most 20.
+    pub history: VecDeque<bool>,
 }
 
 /// The ramp of a server that does not start slowly, in thousandths.
@@ -228,6 +230,7 @@ impl Server {
                     code: None,
                     duration_ms: 0,
                     detail: String::new(),
+                    history: VecDeque::new(),
                 })
             }),
         };

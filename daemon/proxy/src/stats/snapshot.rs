@@ -237,7 +237,7 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         fall: 1,
         health: agent.health,
         failures: 0,
-        history: Vec::new(),
+        history: agent.history.iter().copied().collect(),
         enabled: agent.enabled,
         port: agent.port,
         address: agent
@@ -272,6 +272,7 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
         cookie: server.config.cookie.clone().unwrap_or_default(),
         admin: health.admin,
         admin_cause: health.admin_cause,
+        configured_disabled: server.config.disabled,
         operational: health.operational,
         status: status_word(shared, server, &health),
         // A drained server keeps its weight here, as HAProxy shows it.
