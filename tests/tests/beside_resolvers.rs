@@ -468,3 +468,76 @@ fn kept_connections_do_not_outlive_the_address() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn options_choose_among_addresses_and_weights() -> Outcome {
+    require!("tandemd", "haproxy");
+    for which in BOTH {
+        let dns = NameServer::start()?;
+        dns.set(
+            "many.test",
+            addresses(&["127.0.0.1", "127.0.0.2", "127.1.0.3", "::1"]),
+        );
+        dns.set("shared.test", addresses(&["127.0.0.21"]));
+        dns.set("single.test", addresses(&["127.0.0.22"]));
+        dns.set("n1.test", addresses(&["127.0.0.11"]));
+        dns.set(
+            "_h._tcp.test",
+            Says::Services(vec![(8_001, 65_535, "n1.test".to_owned())]),
+        );
+        let side = Side::start(
+            which,
+            &text(
+                &dns,
+                " server net many.test:80 resolve-prefer ipv4 resolve-net 10.0.0.0/8,127.1.0.0/16\n \
+                 server-template d 3 shared.test:80 resolve-opts allow-dup-ip\n \
+                 server-template n 2 single.test:80 resolve-opts prevent-dup-ip\n \
+                 server-template w 1 _h._tcp.test resolve-opts ignore-weight weight 7\n",
+            ),
+        )?;
+        wait_servers(
+            &side,
+            &[
+                "127.1.0.3:80 no check 1",
+                "127.0.0.21:80 no check 1",
+                "127.0.0.21:80 no check 1",
+                "127.0.0.21:80 no check 1",
+                "127.0.0.22:80 no check 1",
+                UNRESOLVED,
+                "127.0.0.11:8001 no check 7",
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// `hold`: an address that was good stays for the period of what came since: long for names that do not exist, none for
+/// name servers that refuse.
+#[test]
+fn each_kind_of_failure_has_its_own_hold() -> Outcome {
+    require!("tandemd", "haproxy");
+    for which in BOTH {
+        let dns = NameServer::start()?;
+        dns.set("gone.test", addresses(&["127.0.0.1"]));
+        dns.set("refused.test", addresses(&["127.0.0.2"]));
+        let lines = " server gone gone.test:80\n server refused refused.test:80\n";
+        let text = text(&dns, lines)
+            .replace("hold nx 600ms", "hold nx 1h")
+            .replace("hold refused 600ms", "hold refused 0");
+        let side = Side::start(which, &text)?;
+        wait_servers(
+            &side,
+            &["127.0.0.1:80 no check 1", "127.0.0.2:80 no check 1"],
+        )?;
+        dns.remove("gone.test");
+        dns.set("refused.test", Says::Refused);
+        wait_servers(&side, &["127.0.0.1:80 no check 1", UNRESOLVED])?;
+        let asked = dns.asked().len();
+        wait_for("further questions", LIMIT, || match dns.asked().len() {
+            now if now > asked + 12 => Ok(()),
+            now => Err(now.to_string()),
+        })?;
+        wait_servers(&side, &["127.0.0.1:80 no check 1", UNRESOLVED])?;
+    }
+    Ok(())
+}
