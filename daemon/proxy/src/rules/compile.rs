@@ -102,7 +102,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("set-log-level", ALL, log_level),
     row!("set-map", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Set(w.format(c)?, w.format(c)?)))),
     row!("set-method", 1, |w, c, _| Ok(Action::SetMethod(w.format(c)?))),
-    row!("set-nice", ALL, |w, _, _| w.next("a number").map(|_| Action::Nothing)),
+    row!("set-nice", ALL, |w, c, _| w.next("a number").map(|word| c.pointless(word, "set-nice", "all connections have their turn"))),
     row!("set-path", 1, |w, c, _| Ok(Action::SetPath(w.format(c)?))),
     row!("set-pathq", 1, |w, c, _| Ok(Action::SetPathQuery(w.format(c)?))),
     row!("set-priority-class", 1 | 8, |w, c, _| Ok(Action::SetPriorityClass(w.expression(c)?))),
@@ -113,7 +113,7 @@ static ACTIONS: &[ActionRow] = &[
     row!("set-var", ALL | 16, |w, c, _| Ok(Action::SetVariable(w.variable()?, w.expression(c)?))),
     row!("set-var-fmt", ALL | 16, |w, c, _| Ok(Action::SetVariableFormat(w.variable()?, w.format(c)?))),
     row!("silent-drop", ALL | 4 | 16, |_, _, _| Ok(Action::SilentDrop)),
-    row!("strict-mode", BOTH, |w, _, _| w.next("'on' or 'off'").map(|_| Action::Nothing)),
+    row!("strict-mode", BOTH, |w, c, _| w.next("'on' or 'off'").map(|word| c.pointless(word, "strict-mode", "no rewriting fails for want of room"))),
     row!("switch-mode", 8, switch_mode),
     row!("tarpit", 1, |w, c, _| Ok(Action::Tarpit(reply(w, c, 500)?))),
     row!("unset-var", ALL | 16, |w, _, _| Ok(Action::UnsetVariable(w.variable()?))),
@@ -141,6 +141,17 @@ struct Compiler<'a> {
     acls: Acls,
     diagnostics: &'a mut Diagnostics,
     rules: CompiledRules,
+}
+
+impl Compiler<'_> {
+    /// An action that is accepted without effect; the notice says why.
+    fn pointless(&mut self, word: &Word, action: &str, why: &str) -> Action {
+        let message = format!("'{action}' has no effect: {why}");
+        let mut notice = Diagnostic::warning(DiagnosticKind::Pointless, word.span, message);
+        notice.severity = config::Severity::Notice;
+        self.diagnostics.push(notice);
+        Action::Nothing
+    }
 }
 
 /// `expect-proxy layer4`.
