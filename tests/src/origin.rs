@@ -111,6 +111,12 @@ impl Origin {
 
     /// Starts an origin on a port of this machine's loopback, whatever the network it runs in.
     pub fn on_loopback(name: &str) -> Outcome<Origin> {
+        const TRIES: usize = 20;
+        for _ in 1..TRIES {
+            if let Ok(origin) = Origin::on_loopback_port(name, crate::beside::free_port()?) {
+                return Ok(origin);
+            }
+        }
         Origin::on_loopback_port(name, crate::beside::free_port()?)
     }
 

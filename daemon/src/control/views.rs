@@ -174,6 +174,8 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
     const IS_AGENT: u32 = 16;
     let switched = |enabled: bool| CONFIGURED | if enabled { ENABLED } else { 0 };
     let (status, result, health, state) = match &server.check {
+        // As HAProxy was seen to tell of a line with `disabled` and without `check`.
+        None if server.configured_disabled => (1, 0, 0, PAUSED),
         None => (1, 0, if in_maintenance { 0 } else { 2 }, 0),
         Some(check) => {
             // What the last check found, whatever became of the server since.
