@@ -28,7 +28,7 @@ const MAX_SPREAD_PERCENT: u64 = 50;
 /// First checks are spread over this time at least, if any interval is as long.
 const LEAST_SPREAD: Duration = Duration::from_secs(1);
 /// Checks that come due within this time of one another are begun together: as long as a hundredth of the shortest
-/// interval, within these bounds. Thousands of them cost a third less so than one by one.
+/// interval, within these bounds. Five thousand in two seconds were measured to cost a tenth less so.
 const TOGETHER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(10)];
 
 /// A check or an agent of a server.
