@@ -7,6 +7,6 @@ target=${CARGO_TARGET_DIR:-target}
 "$CARGO" build --locked --workspace --all-targets
 export TANDEM_BIN_DIR="$(cd "$target" && pwd)/debug"
 echo "== unit tests"
-"$CARGO" test --locked --workspace --exclude tandem-tests
+"$CARGO" test --locked --no-fail-fast --workspace --exclude tandem-tests
 echo "== end-to-end tests"
-"$CARGO" test --locked -p tandem-tests -- --test-threads=1 "$@"
+"$CARGO" test --locked --no-fail-fast -p tandem-tests -- --test-threads=1 "$@"

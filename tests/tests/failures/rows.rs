@@ -46,6 +46,8 @@ pub(crate) struct Own {
     pub(crate) ours: &'static str,
     /// Why that is right.
     pub(crate) why: &'static str,
+    /// haproxy's is decided by which of two events it sees first, so that it may be the same as ours.
+    pub(crate) races: bool,
 }
 
 /// A client: it is given the address of the row's frontend.
@@ -104,7 +106,7 @@ fn part(row: &Row, part: Part, theirs: &str, ours: &str, differences: &mut Diffe
             "{what}: ours should hold {:?} ({}) and is {ours:?}; haproxy's is {theirs:?}",
             own.ours, own.why
         )),
-        Some(own) if theirs == ours => differences.note(&format!(
+        Some(own) if theirs == ours && !own.races => differences.note(&format!(
             "{what}: no longer differs, though \"{}\"",
             own.why
         )),

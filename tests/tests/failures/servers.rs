@@ -232,7 +232,12 @@ fn row(stage: &Stage, mode: Mode, back: &str) -> Row {
         .own
         .iter()
         .filter(|(of, ..)| *of == mode)
-        .map(|&(_, part, ours, why)| Own { part, ours, why });
+        .map(|&(_, part, ours, why)| Own {
+            part,
+            ours,
+            why,
+            races: false,
+        });
     Row {
         name: format!("{} ({mode:?})", stage.name),
         bind,
