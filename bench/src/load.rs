@@ -190,20 +190,19 @@ pub(crate) fn generate(
             connections,
             streams,
         } => {
-            let log = setup.folder().join(H2LOAD_LOG);
-            match fs::remove_file(&log) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(format!("{}: {error}", log.display()));
-                }
-                _ => {}
-            }
             command.args(["h2load", "-t1"]);
             command.arg(format!("-c{connections}"));
             command.arg(format!("-m{streams}"));
-            command.arg(format!("-D{seconds}"));
-            command.arg(format!("--log-file={}", log.display()));
-            command.arg(format!("{}://{address}/", scheme(row)));
-            return read_h2load(command, &log, window);
+            return h2load(command, row, setup, address, window);
+        }
+        Work::Paced { connections, rate } => {
+            command.args(["h2load", "-t1", "-m1"]);
+            command.arg(format!("-c{connections}"));
+            command.arg(format!("--rps={rate}"));
+            if !row.h2 {
+                command.arg("--h1");
+            }
+            return h2load(command, row, setup, address, window);
         }
         Work::Handshakes { resumed } => {
             let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
@@ -244,13 +243,30 @@ pub(crate) fn h2load_once(row: &Row, address: SocketAddr, path: &str) -> io::Res
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn read_h2load(mut command: Command, log: &Path, window: Duration) -> Result<Load, String> {
+/// Runs h2load, told already how to load, for whole seconds of `window`.
+fn h2load(
+    mut command: Command,
+    row: &Row,
+    setup: &Setup,
+    address: SocketAddr,
+    window: Duration,
+) -> Result<Load, String> {
+    let log = setup.folder().join(H2LOAD_LOG);
+    match fs::remove_file(&log) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", log.display()));
+        }
+        _ => {}
+    }
+    command.arg(format!("-D{}", window.as_secs().max(1)));
+    command.arg(format!("--log-file={}", log.display()));
+    command.arg(format!("{}://{address}/", scheme(row)));
     let output = command
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("h2load: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let times = fs::read_to_string(log).unwrap_or_default();
+    let times = fs::read_to_string(&log).unwrap_or_default();
     h2load_result(&said, &times, window).ok_or_else(|| {
         format!(
             "h2load gave no result ({}): {}",

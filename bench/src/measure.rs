@@ -33,7 +33,7 @@ pub(crate) fn warm_up(
     setup: &Setup,
 ) -> Result<(), String> {
     match row.work {
-        Work::Wrk { .. } | Work::H2load { .. } | Work::Handshakes { .. } => {
+        Work::Wrk { .. } | Work::H2load { .. } | Work::Paced { .. } | Work::Handshakes { .. } => {
             load::generate(row, setup, running.address, plan.warm_up, plan.load_core)?;
         }
         Work::WrkUnderShowStat => {
@@ -70,7 +70,7 @@ pub(crate) fn window(
 ) -> Result<Sample, String> {
     let account = Account::open(running, plan, sink)?;
     let load = match row.work {
-        Work::Wrk { .. } | Work::H2load { .. } | Work::Handshakes { .. } => {
+        Work::Wrk { .. } | Work::H2load { .. } | Work::Paced { .. } | Work::Handshakes { .. } => {
             load::generate(row, setup, running.address, plan.window, plan.load_core)?
         }
         Work::WrkUnderShowStat => under_show_stat(row, plan, running, setup)?,

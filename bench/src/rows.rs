@@ -100,6 +100,8 @@ pub(crate) enum Work {
     },
     /// h2load with one thread, so many streams at once on each connection.
     H2load { connections: u16, streams: u16 },
+    /// h2load at a fixed rate: so many requests a second on each connection, whatever the answers take.
+    Paced { connections: u16, rate: u16 },
     /// Our own client, a connection for each handshake.
     Handshakes { resumed: bool },
     /// So many connections that did one request each and then nothing.
@@ -149,7 +151,7 @@ impl Row {
             Work::Idle { .. } => Metric::BytesPerConnection,
             Work::Alone => Metric::CpuPerSecond,
             Work::ShowStat | Work::Start | Work::Reload => Metric::Milliseconds,
-            Work::WrkUnderShowStat => Metric::P99,
+            Work::WrkUnderShowStat | Work::Paced { .. } => Metric::P99,
         }
     }
 

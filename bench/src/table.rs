@@ -81,6 +81,15 @@ const HANDSHAKE: Row = Row {
     work: Work::Handshakes { resumed: false },
     ..PLAIN
 };
+/// A rate that leaves every contender time: what a request takes, not how long the queue is.
+const PACED: Row = Row {
+    work: Work::Paced {
+        connections: 64,
+        rate: 150,
+    },
+    bar: 1.0,
+    ..SMALL
+};
 const IDLE: Row = Row {
     work: Work::Idle { connections: 8000 },
     bar: 1.0,
@@ -283,6 +292,24 @@ pub(crate) const ROWS: &[Row] = &[
         },
         bar: 0.90,
         ..SMALL
+    },
+    Row {
+        name: "paced",
+        title: "small keep-alive at 9,600 requests a second",
+        ..PACED
+    },
+    Row {
+        name: "paced-tls",
+        title: "the same over TLS, P-256",
+        tls: Some(Key::P256),
+        ..PACED
+    },
+    Row {
+        name: "paced-h2",
+        title: "the same by HTTP/2 over TLS, one stream each",
+        tls: Some(Key::P256),
+        h2: true,
+        ..PACED
     },
     Row {
         name: "idle",

@@ -33,6 +33,9 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 /// How long to wait for the successor of a worker that has ended.
 const SUCCESSION_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long a client that comes while the daemon starts is kept for the first worker.
+const FIRST_WORKER_LIMIT: Duration = Duration::from_secs(2);
+
 /// Why the worker gave no answer.
 pub(super) enum WorkerSilent {
     /// None serves, or it takes too long.
@@ -221,6 +224,16 @@ impl Hub {
         let is_other = |current: &Option<u32>| *current != Some(pid);
         let followed = tokio::time::timeout(SUCCESSION_LIMIT, current.wait_for(is_other)).await;
         followed.ok()?.ok().map(|_| ())
+    }
+
+    /// Returns when the first worker serves, so that a command given at once after the start finds its backends. A daemon
+    /// without proxy, one that has had a worker, and one whose worker does not come, are not waited for.
+    pub(super) async fn first_worker(&self) {
+        if !self.setup().proxy_configured || lock(&self.last_worker).is_some() {
+            return;
+        }
+        let mut current = self.current.subscribe();
+        let _ = tokio::time::timeout(FIRST_WORKER_LIMIT, current.wait_for(Option::is_some)).await;
     }
 
     /// Numbers an event, keeps it and logs it.

@@ -279,6 +279,7 @@ fn serve(socket: &SocketSetup, stream: impl Stream, hub: &Arc<Hub>, clients: &Ar
         let Ok(Ok(1)) = tokio::time::timeout(timeout, stream.read(&mut first)).await else {
             return;
         };
+        hub.first_worker().await;
         if first[0] == wire::CLIENT_MAGIC[0] {
             let Some(_place) = Place::take(&clients.typed, MAX_TYPED_CLIENTS) else {
                 return;
