@@ -20,6 +20,7 @@ use crate::suggest::did_you_mean;
 pub(super) struct Pending {
     state: InitialState,
     interface: Option<String>,
+    version: Option<Version>,
     virtual_router_id: Option<u8>,
     priority: u8,
     advert_int: Duration,
@@ -50,6 +51,7 @@ impl Pending {
         Self {
             state: InitialState::default(),
             interface: None,
+            version: None,
             virtual_router_id: None,
             priority: DEFAULT_PRIORITY,
             advert_int: Duration::from_secs(1),
@@ -137,7 +139,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("use_ipvlan", Refuse),
     ("use_vmac", Refuse),
     ("use_vmac_addr", Refuse),
-    ("version", Do(|_, statement, complaints| version(statement, complaints))),
+    ("version", Do(|p, statement, complaints| p.version = version(statement, complaints).or(p.version))),
     ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
     ("virtual_ipaddress_excluded", Do(|p, statement, complaints| { addresses(&mut p.excluded_addresses, statement, complaints); })),
     ("virtual_router_id", Do(virtual_router_id)),
@@ -186,6 +188,7 @@ pub(super) fn instance(
         name,
         state: pending.state,
         interface: pending.interface?,
+        version: pending.version.unwrap_or(config.global.vrrp_version),
         virtual_router_id: pending.virtual_router_id?,
         priority: pending.priority,
         advert_int: pending.advert_int,

@@ -18,6 +18,26 @@ pub struct KeepalivedConfig {
     pub instances: Vec<VrrpInstance>,
 }
 
+/// `vrrp_version` and `version`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    /// RFC 3768: whole seconds, IPv4.
+    #[default]
+    V2,
+    /// RFC 5798: centiseconds, IPv4 and IPv6.
+    V3,
+}
+
+impl Version {
+    /// Its number on the wire.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
 /// `global_defs { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GlobalDefs {
@@ -51,6 +71,8 @@ pub struct GlobalDefs {
     pub enable_script_security: bool,
     /// `vrrp_startup_delay`, 0 by default.
     pub startup_delay: Duration,
+    /// `vrrp_version`, 2 by default; instances with IPv6 addresses speak version 3 whatever it says.
+    pub vrrp_version: Version,
 }
 
 impl Default for GlobalDefs {
@@ -71,6 +93,7 @@ impl Default for GlobalDefs {
             script_user: None,
             enable_script_security: false,
             startup_delay: Duration::ZERO,
+            vrrp_version: Version::V2,
         }
     }
 }
@@ -188,6 +211,8 @@ pub struct VrrpInstance {
     pub state: InitialState,
     /// `interface`.
     pub interface: String,
+    /// `version`; the global one when none is written, and 3 where the addresses are IPv6.
+    pub version: Version,
     /// `virtual_router_id`, 1 to 255.
     pub virtual_router_id: u8,
     /// `priority`, 1 to 255, 100 by default.
@@ -228,4 +253,13 @@ pub struct VrrpInstance {
     pub smtp_alert: bool,
     /// The block's first line.
     pub span: Span,
+}
+
+impl VrrpInstance {
+    /// Whether its advertisements travel by IPv6: its family is that of its virtual addresses.
+    pub fn is_ipv6(&self) -> bool {
+        self.virtual_addresses
+            .first()
+            .is_some_and(|entry| entry.address.is_ipv6())
+    }
 }

@@ -1,7 +1,7 @@
 //! The top level and `global_defs`.
 
 use super::instance::{self, Pending};
-use super::model::{GlobalDefs, KeepalivedConfig};
+use super::model::{GlobalDefs, KeepalivedConfig, Version};
 use super::reader::Reader;
 use super::script;
 use super::tree::{Statement, tree};
@@ -256,7 +256,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
     ("vrrp_startup_delay", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 1_000_000; g.startup_delay = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay); })),
     ("vrrp_strict", Refuse),
-    ("vrrp_version", Do(|_, statement, complaints| version(statement, complaints))),
+    ("vrrp_version", Do(|g, statement, complaints| g.vrrp_version = version(statement, complaints).unwrap_or(g.vrrp_version))),
 ];
 
 /// Longest delay between bursts in seconds.
@@ -273,9 +273,9 @@ pub(super) fn entries(statement: &Statement) -> impl Iterator<Item = &crate::Wor
 }
 
 /// `vrrp_version` and `version`: 2 is what there is.
-pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) {
+pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<Version> {
     match statement.text(1) {
-        "2" => {}
+        "2" => return Some(Version::V2),
         "3" => {
             let message = format!(
                 "'{} 3' is not supported yet: only version 2 is",
@@ -285,6 +285,7 @@ pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) {
         }
         _ => complaints.wrong(statement, "2"),
     }
+    None
 }
 
 fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {

@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::size_of;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
@@ -31,7 +31,7 @@ pub struct VrrpSocket {
 
 impl VrrpSocket {
     /// Opens one, bound to the interface; joins `group` there if one is given. Needs CAP_NET_RAW and a tokio runtime.
-    pub fn open(interface: &str, index: u32, group: Option<Ipv4Addr>) -> io::Result<Self> {
+    pub fn open(interface: &str, index: u32, group: Option<IpAddr>) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::IPV4,
             Type::RAW.nonblocking().cloexec(),
@@ -45,8 +45,12 @@ impl VrrpSocket {
         socket.set_multicast_all_v4(false)?;
         socket.set_tos_v4(TOS)?;
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-        if let Some(group) = group {
-            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
+        match group {
+            Some(IpAddr::V4(group)) => {
+                socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
+            }
+            Some(IpAddr::V6(_)) => return Err(io::ErrorKind::Unsupported.into()),
+            None => {}
         }
         // SAFETY: the socket owns its descriptor, and keeps the same one for as long as it lives.
         let socket = unsafe { AsyncFd::register(socket)? };
@@ -75,7 +79,10 @@ impl VrrpSocket {
     }
 
     /// Sends one advertisement at once, without waiting for room.
-    pub fn send(&self, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
+    pub fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let information = libc::in_pktinfo {
             ipi_ifindex: i32::try_from(self.index).map_err(io::Error::other)?,
             ipi_spec_dst: libc::in_addr {

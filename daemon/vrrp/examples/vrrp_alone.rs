@@ -110,6 +110,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             InitialState::Backup
         },
         interface: value("interface").unwrap_or("eth0".to_owned()),
+        version: if has("v3") { Version::V3 } else { Version::V2 },
         virtual_router_id: number("vrid", 50) as u8,
         priority: number("priority", 100) as u8,
         advert_int: seconds("advert", 1),

@@ -1,7 +1,7 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use config::keepalived::VirtualAddress;
@@ -277,11 +277,17 @@ impl Drop for Network {
 
 impl Interface {
     /// The first IPv4 address that `is_virtual` does not claim.
-    pub(crate) fn primary(&self, is_virtual: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|own| match own.address {
-            IpAddr::V4(address) if !is_virtual(address) => Some(address),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        })
+    pub(crate) fn primary(&self, is_virtual: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let mut all = self.addresses.iter().map(|own| own.address);
+        all.find(|address| address.is_ipv4() && !is_virtual(*address))
+    }
+
+    /// The first link-local IPv6 address that `is_virtual` does not claim (RFC 5798 5.1.2.2).
+    pub(crate) fn link_local(&self, is_virtual: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        let is_link_local =
+            |address: &IpAddr| matches!(address, IpAddr::V6(own) if own.is_unicast_link_local());
+        let mut all = self.addresses.iter().map(|own| own.address);
+        all.find(|address| is_link_local(address) && !is_virtual(*address))
     }
 }
 

@@ -3,7 +3,8 @@
 //! A packet is either a valid [`Heard`] for the instance that asked, or a [`Refused`] that changes nothing
 //! but a counter.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// Bytes before the addresses.
 const HEADER_BYTES: usize = 8;
@@ -32,25 +33,27 @@ pub struct Form {
     /// The password's octets, zero-filled.
     pub password: Option<[u8; AUTHENTICATION_BYTES]>,
     /// The addresses, in order.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Where an instance's advertisements go, and from where it takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// To this group, from any neighbour.
-    Multicast(Ipv4Addr),
+    Multicast(IpAddr),
     /// To and from these alone.
-    Unicast(Vec<Ipv4Addr>),
+    Unicast(Vec<IpAddr>),
 }
 
 /// A valid advertisement of another router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// Its sender.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// Its priority; 0 means that it resigns.
     pub priority: u8,
+    /// The interval that it advertises.
+    pub interval: Duration,
 }
 
 /// Why a packet counts for nothing.
@@ -67,7 +70,7 @@ pub enum Refused {
     Stranger,
     /// Sent to another address than this instance listens on.
     #[error("it was sent to {0}")]
-    Destination(Ipv4Addr),
+    Destination(IpAddr),
     /// Came from beyond a router.
     #[error("TTL {0}, wanted 255")]
     Ttl(u8),
@@ -117,7 +120,7 @@ pub enum Refused {
     },
     /// An address that we do not have.
     #[error("address {0} is not one of ours")]
-    AddressList(Ipv4Addr),
+    AddressList(IpAddr),
 }
 
 impl Refused {
@@ -174,7 +177,10 @@ pub fn encode(form: &Form, priority: u8) -> Vec<u8> {
         0,
     ]);
     for address in addresses {
-        bytes.extend(address.octets());
+        // Version 2 carries IPv4 alone.
+        if let IpAddr::V4(address) = address {
+            bytes.extend(address.octets());
+        }
     }
     bytes.extend(form.password.unwrap_or_default());
     let sum = checksum(&bytes).to_be_bytes();
@@ -186,9 +192,9 @@ pub fn encode(form: &Form, priority: u8) -> Vec<u8> {
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
     /// Sender.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Receiver.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// TTL.
     pub ttl: u8,
     /// What follows the IP header.
@@ -210,8 +216,8 @@ impl<'a> Datagram<'a> {
             .get(header_bytes..total_bytes)
             .ok_or(Refused::Datagram)?;
         Ok(Self {
-            source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
-            destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
+            source: Ipv4Addr::new(header[12], header[13], header[14], header[15]).into(),
+            destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]).into(),
             ttl: header[8],
             payload,
         })
@@ -223,7 +229,7 @@ impl<'a> Datagram<'a> {
     }
 
     /// Checks everything that RFC 3768 7.1 and keepalived 2.2.7 check.
-    pub fn check(&self, form: &Form, reach: &Reach, own: Ipv4Addr) -> Result<Heard, Refused> {
+    pub fn check(&self, form: &Form, reach: &Reach, own: IpAddr) -> Result<Heard, Refused> {
         if self.source == own {
             return Err(Refused::OwnAddress);
         }
@@ -307,7 +313,7 @@ impl<'a> Datagram<'a> {
             });
         }
         for octets in addresses.chunks_exact(4) {
-            let address = Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]);
+            let address = IpAddr::from([octets[0], octets[1], octets[2], octets[3]]);
             if !form.addresses.contains(&address) {
                 return Err(Refused::AddressList(address));
             }
@@ -315,6 +321,7 @@ impl<'a> Datagram<'a> {
         Ok(Heard {
             from: self.source,
             priority,
+            interval: Duration::from_secs(interval.into()),
         })
     }
 }
@@ -324,9 +331,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PEER: Ipv4Addr = Ipv4Addr::new(10, 230, 137, 1);
-    const OWN: Ipv4Addr = Ipv4Addr::new(10, 230, 137, 2);
-    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 230, 137, 1));
+    const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 230, 137, 2));
+    const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
     /// What keepalived 2.2.7 sent for this form with priority 100, IP header included.
     const KEEPALIVED: [u8; 48] = [
         0x45, 0xc0, 0x00, 0x30, 0x00, 0x01, 0x00, 0x00, 0xff, 0x70, 0x46, 0xa3, 0x0a, 0xe6, 0x89,
@@ -336,7 +343,7 @@ mod tests {
     ];
 
     fn form() -> Form {
-        let address = |last| Ipv4Addr::new(10, 230, 137, last);
+        let address = |last| IpAddr::from([10, 230, 137, last]);
         Form {
             vrid: 50,
             interval_s: 1,
@@ -367,7 +374,8 @@ mod tests {
             check(&KEEPALIVED),
             Ok(Heard {
                 from: PEER,
-                priority: 100
+                priority: 100,
+                interval: Duration::from_secs(1),
             })
         );
         assert_eq!(encode(&form(), 100), &KEEPALIVED[20..]);
@@ -382,7 +390,7 @@ mod tests {
         assert_eq!(changed(|bytes| bytes[9] = 17), Err(Refused::Datagram));
         assert_eq!(changed(|bytes| bytes[0] = 0x65), Err(Refused::Datagram));
         assert_eq!(changed(|bytes| bytes[15] = 2), Err(Refused::OwnAddress));
-        let to = Ipv4Addr::new(224, 0, 0, 19);
+        let to = IpAddr::from([224, 0, 0, 19]);
         assert_eq!(
             changed(|bytes| bytes[19] = 19),
             Err(Refused::Destination(to))
@@ -436,7 +444,7 @@ mod tests {
                 wanted: 3
             })
         );
-        let other = Ipv4Addr::new(10, 230, 137, 7);
+        let other = IpAddr::from([10, 230, 137, 7]);
         assert_eq!(
             changed(|bytes| bytes[31] = 7),
             Err(Refused::AddressList(other))
@@ -464,7 +472,7 @@ mod tests {
     #[test]
     fn a_unicast_instance_hears_listed_peers_alone() {
         let mut bytes = KEEPALIVED;
-        bytes[16..20].copy_from_slice(&OWN.octets());
+        bytes[16..20].copy_from_slice(&[10, 230, 137, 2]);
         bytes[8] = 63;
         let datagram = Datagram::read(&bytes).expect("whole");
         assert!(

@@ -1,4 +1,4 @@
-//! The virtual router as RFC 3768 defines it: a state machine without sockets or clocks.
+//! The virtual router as RFC 3768 and RFC 5798 define it: a state machine without sockets or clocks.
 //!
 //! Time comes in as [`Moment`]s, packets come in checked, and what is to be done comes out as
 //! [`Action`]s in the order in which they must happen. Where keepalived's behaviour differs from the
@@ -10,9 +10,10 @@ mod peers;
 mod tests;
 pub mod tracking;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use config::keepalived::Version;
 use protocol::EventSeverity;
 use protocol::vrrp::VrrpState;
 
@@ -34,6 +35,8 @@ const YIELD_TIME: Duration = Duration::from_millis(30);
 /// What an instance follows; a reload may change it.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    /// `version`: it decides the skew time, and whether a backup learns its master's interval.
+    pub version: Version,
     /// `priority`.
     pub base_priority: u8,
     /// `advert_int`.
@@ -105,22 +108,24 @@ enum Wait {
     /// Nobody was heard since then.
     Nobody { since: Moment },
     /// A master was heard then.
-    Silence { from: Ipv4Addr, since: Moment },
+    Silence { from: IpAddr, since: Moment },
     /// A master resigned then.
-    Resigned { from: Ipv4Addr, since: Moment },
+    Resigned { from: IpAddr, since: Moment },
     /// A master is heard that we outrank.
-    Preempt { from: Ipv4Addr, priority: u8 },
+    Preempt { from: IpAddr, priority: u8 },
 }
 
 /// A virtual router on this node.
 #[derive(Debug)]
 pub struct Instance {
     rules: Rules,
-    source: Ipv4Addr,
+    source: IpAddr,
     effective: u8,
     state: State,
     wait: Wait,
-    master: Option<Ipv4Addr>,
+    /// Master_Adver_Interval (RFC 5798 6.1): our own, or the one that our master advertises.
+    master_interval: Duration,
+    master: Option<IpAddr>,
     peers: Peers,
     held: bool,
     handover: Option<Handover>,
@@ -140,8 +145,9 @@ impl Instance {
     pub fn new(rules: Rules) -> Self {
         Self {
             effective: rules.base_priority,
+            master_interval: rules.advert_interval,
             rules,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             state: State::Waiting,
             wait: Wait::Nobody {
                 since: Moment::ZERO,
@@ -163,7 +169,7 @@ impl Instance {
     }
 
     /// Our address in advertisements: it decides between equal priorities.
-    pub fn set_source(&mut self, source: Ipv4Addr) {
+    pub fn set_source(&mut self, source: IpAddr) {
         self.source = source;
     }
 
@@ -220,13 +226,26 @@ impl Instance {
         timers.into_iter().flatten().min()
     }
 
-    /// (256 - priority) / 256 seconds (RFC 3768 6.1).
+    /// Version 2: (256 - priority) / 256 seconds (RFC 3768 6.1); version 3: that share of the master's interval
+    /// (RFC 5798 6.1).
     fn skew(&self) -> Duration {
-        Duration::from_secs(u64::from(256 - u16::from(self.effective))) / 256
+        let whole = match self.rules.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.master_interval,
+        };
+        whole * u32::from(256 - u16::from(self.effective)) / 256
     }
 
     fn master_down_interval(&self) -> Duration {
-        self.rules.advert_interval * 3 + self.skew()
+        self.master_interval * 3 + self.skew()
+    }
+
+    /// Takes over the interval that our master advertises (RFC 5798 6.4.2); in version 2 it is our own.
+    fn learn(&mut self, interval: Duration) {
+        self.master_interval = match self.rules.version {
+            Version::V2 => self.rules.advert_interval,
+            Version::V3 => interval,
+        };
     }
 
     /// Takes what tracking found: whether the instance may run, and with which priority. `cause` says what changed.
@@ -251,8 +270,16 @@ impl Instance {
         actions
     }
 
+    /// The interval that the master-down timer counts with: our own, or in version 3 that of our master.
+    pub fn master_interval(&self) -> Duration {
+        self.master_interval
+    }
+
     /// Takes other rules; the state stays. The next [`Instance::judge`] brings the effective priority.
     pub fn follow(&mut self, rules: Rules) {
+        if self.master.is_none() || rules.version == Version::V2 {
+            self.master_interval = rules.advert_interval;
+        }
         self.rules = rules;
     }
 
@@ -269,14 +296,20 @@ impl Instance {
         self.enter_backup(now, Wait::Nobody { since: now }, cause, actions);
     }
 
-    /// Takes a valid advertisement of another router.
-    pub fn heard(&mut self, now: Moment, from: Ipv4Addr, priority: u8) -> Vec<Action> {
+    /// Takes a valid advertisement of another router. `interval` is the one that it advertises.
+    pub fn heard(
+        &mut self,
+        now: Moment,
+        from: IpAddr,
+        priority: u8,
+        interval: Duration,
+    ) -> Vec<Action> {
         self.peers.note(now, from, priority);
         let mut actions = Vec::new();
         match self.state {
             State::Waiting | State::Fault => self.master = (priority != RESIGN).then_some(from),
-            State::Backup => self.heard_in_backup(now, from, priority, &mut actions),
-            State::Active => self.heard_in_active(now, from, priority, &mut actions),
+            State::Backup => self.heard_in_backup(now, from, priority, interval, &mut actions),
+            State::Active => self.heard_in_active(now, from, priority, interval, &mut actions),
         }
         actions
     }
@@ -284,8 +317,9 @@ impl Instance {
     fn heard_in_backup(
         &mut self,
         now: Moment,
-        from: Ipv4Addr,
+        from: IpAddr,
         priority: u8,
+        interval: Duration,
         actions: &mut Vec<Action>,
     ) {
         if priority == RESIGN {
@@ -314,6 +348,7 @@ impl Instance {
             priority >= self.effective || yields || self.preempt_at.is_some_and(|at| now < at);
         if obeyed {
             self.wait = Wait::Silence { from, since: now };
+            self.learn(interval);
             self.master_down_at = Some(now + self.master_down_interval());
         } else {
             // RFC 3768 6.4.2: discarded; the timer runs out although somebody speaks.
@@ -324,8 +359,9 @@ impl Instance {
     fn heard_in_active(
         &mut self,
         now: Moment,
-        from: Ipv4Addr,
+        from: IpAddr,
         priority: u8,
+        interval: Duration,
         actions: &mut Vec<Action>,
     ) {
         let outranked =
@@ -342,6 +378,7 @@ impl Instance {
                 )
             };
             self.master = Some(from);
+            self.learn(interval);
             self.enter_backup(now, Wait::Silence { from, since: now }, &reason, actions);
             // The last word of who yields: it makes the other announce its addresses now that ours are gone.
             // Without it a healed network keeps the clients here until their ARP caches age.
@@ -362,7 +399,8 @@ impl Instance {
                     ),
                 });
             }
-            self.conflict_until = Some(now + self.rules.advert_interval * 3 / 2);
+            let within = interval.max(self.rules.advert_interval);
+            self.conflict_until = Some(now + within * 3 / 2);
         }
         if self.answered_at.is_some_and(|at| now < at + ANSWER_SPACING) {
             return;
@@ -441,6 +479,7 @@ impl Instance {
             actions.push(Action::RemoveAddresses);
         }
         self.forget_timers();
+        self.master_interval = self.rules.advert_interval;
         if self.handover.take().is_some() {
             actions.push(Action::FailoverEnded(Err(format!("interrupted: {reason}"))));
         }
@@ -473,6 +512,7 @@ impl Instance {
         let from = self.shown();
         self.forget_timers();
         self.state = State::Active;
+        self.master_interval = self.rules.advert_interval;
         self.master = None;
         self.active_since = now;
         self.advert_at = Some(now + self.rules.advert_interval);

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use config::keepalived::Version;
 use protocol::EventSeverity;
 
 use super::{Action, Instance, Moment, RESIGN, State, Wait};
 
-/// Longest skew time of any peer, and some for its work: then somebody has taken over, or nobody will.
-const HANDOVER_LIMIT: Duration = Duration::from_millis(1_200);
+/// More than the longest skew time of any peer, for its work: then somebody has taken over, or nobody will.
+const HANDOVER_GRACE: Duration = Duration::from_millis(200);
 
 /// A failover that an operator asked for and whose outcome is open.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +18,18 @@ pub(super) struct Handover {
 }
 
 impl Instance {
+    fn handover_limit(&self) -> Duration {
+        let longest_skew = match self.rules.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.rules.advert_interval,
+        };
+        longest_skew + HANDOVER_GRACE
+    }
+
     pub(super) fn take_back(&mut self, now: Moment, actions: &mut Vec<Action>) {
         let reason = format!(
             "operator: failover, but nobody took over within {} ms",
-            HANDOVER_LIMIT.as_millis()
+            self.handover_limit().as_millis()
         );
         actions.push(Action::Tell {
             severity: EventSeverity::Alert,
@@ -33,7 +42,7 @@ impl Instance {
         actions.push(Action::FailoverEnded(Err(format!(
             "nobody took over within {} ms: the addresses are here again. Is the other node up? \
              ('force' gives them away all the same)",
-            HANDOVER_LIMIT.as_millis()
+            self.handover_limit().as_millis()
         ))));
     }
 
@@ -66,7 +75,7 @@ impl Instance {
         } else {
             self.handover = Some(Handover {
                 since: now,
-                until: now + HANDOVER_LIMIT,
+                until: now + self.handover_limit(),
             });
         }
         Ok(actions)

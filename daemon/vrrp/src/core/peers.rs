@@ -1,6 +1,6 @@
 //! The other routers of a group, as they were heard.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::Moment;
 
@@ -11,7 +11,7 @@ pub const MAX_PEERS: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its priority; 0 means that it resigned.
     pub priority: u8,
     /// When it was last heard.
@@ -26,7 +26,7 @@ pub struct Peers(Vec<Peer>);
 
 impl Peers {
     /// Notes an advertisement.
-    pub fn note(&mut self, now: Moment, address: Ipv4Addr, priority: u8) {
+    pub fn note(&mut self, now: Moment, address: IpAddr, priority: u8) {
         let mut peer = match self.0.iter().position(|peer| peer.address == address) {
             Some(at) => self.0.remove(at),
             None => Peer {
@@ -44,7 +44,7 @@ impl Peers {
     }
 
     /// The router with this address.
-    pub fn find(&self, address: Ipv4Addr) -> Option<&Peer> {
+    pub fn find(&self, address: IpAddr) -> Option<&Peer> {
         self.iter().find(|peer| peer.address == address)
     }
 

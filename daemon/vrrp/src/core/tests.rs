@@ -2,9 +2,11 @@
 
 use super::*;
 
-const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
-const LOW: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const HIGH: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
+const LOW: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const HIGH: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+/// What the others advertise as their interval.
+const SECOND: Duration = Duration::from_secs(1);
 
 fn ms(milliseconds: u64) -> Moment {
     Moment::from_millis(milliseconds)
@@ -12,6 +14,7 @@ fn ms(milliseconds: u64) -> Moment {
 
 fn rules(base_priority: u8) -> Rules {
     Rules {
+        version: Version::V2,
         base_priority,
         advert_interval: ms(1000),
         nopreempt: false,
@@ -112,7 +115,7 @@ fn nothing_happens_before_all_is_known() {
         ),
         []
     );
-    assert_eq!(instance.heard(ms(1), LOW, 50), []);
+    assert_eq!(instance.heard(ms(1), LOW, 50, SECOND), []);
     assert_eq!(
         (instance.deadline(), instance.shown()),
         (None, VrrpState::Init)
@@ -123,7 +126,7 @@ fn nothing_happens_before_all_is_known() {
 fn a_higher_master_is_obeyed_as_long_as_it_speaks() {
     let mut instance = backup(rules(100));
     for second in 1..60 {
-        assert_eq!(instance.heard(ms(second * 1000), LOW, 101), []);
+        assert_eq!(instance.heard(ms(second * 1000), LOW, 101, SECOND), []);
         assert_eq!(pass(&mut instance, ms(second * 1000 + 999)), []);
     }
     let silence = pass(&mut instance, ms(64_000));
@@ -138,8 +141,8 @@ fn a_higher_master_is_obeyed_as_long_as_it_speaks() {
 #[test]
 fn a_resigning_master_is_succeeded_after_the_skew_time() {
     let mut instance = backup(rules(100));
-    instance.heard(ms(1000), LOW, 101);
-    instance.heard(ms(1500), LOW, 0);
+    instance.heard(ms(1000), LOW, 101, SECOND);
+    instance.heard(ms(1500), LOW, 0, SECOND);
     assert_eq!(
         instance.deadline(),
         Some(ms(1500) + Duration::from_secs(156) / 256)
@@ -155,7 +158,7 @@ fn a_resigning_master_is_succeeded_after_the_skew_time() {
 fn a_resignation_never_makes_the_wait_longer() {
     let mut instance = backup(rules(1));
     let before = instance.deadline();
-    instance.heard(ms(3900), LOW, 0);
+    instance.heard(ms(3900), LOW, 0, SECOND);
     assert_eq!(instance.deadline(), before);
 }
 
@@ -163,7 +166,7 @@ fn a_resignation_never_makes_the_wait_longer() {
 fn a_lower_master_is_preempted_although_it_speaks() {
     let mut instance = backup(rules(100));
     for at in [500, 1500, 2500, 3500] {
-        instance.heard(ms(at), LOW, 99);
+        instance.heard(ms(at), LOW, 99, SECOND);
     }
     let actions = instance.elapsed(ms(3610));
     assert_eq!(
@@ -179,7 +182,7 @@ fn nopreempt_obeys_a_lower_master_and_still_succeeds_a_silent_one() {
         ..rules(100)
     });
     for at in [500, 1500, 2500, 3500] {
-        instance.heard(ms(at), LOW, 99);
+        instance.heard(ms(at), LOW, 99, SECOND);
         assert_eq!(pass(&mut instance, ms(at + 900)), []);
     }
     assert!(!pass(&mut instance, ms(7200)).is_empty());
@@ -192,7 +195,7 @@ fn preempt_delay_counts_from_the_first_sight_of_a_lower_master() {
         ..rules(100)
     });
     for at in [500, 1500, 2400, 3400, 4400] {
-        instance.heard(ms(at), LOW, 99);
+        instance.heard(ms(at), LOW, 99, SECOND);
         assert!(!instance.is_active());
         pass(&mut instance, ms(at + 800));
     }
@@ -214,8 +217,8 @@ fn preempt_delay_does_not_delay_succeeding_a_silent_master() {
         preempt_delay: ms(600_000),
         ..rules(100)
     });
-    instance.heard(ms(1000), LOW, 99);
-    instance.heard(ms(1100), LOW, 0);
+    instance.heard(ms(1000), LOW, 99, SECOND);
+    instance.heard(ms(1100), LOW, 0, SECOND);
     assert!(!pass(&mut instance, ms(1800)).is_empty());
 }
 
@@ -225,9 +228,9 @@ fn a_higher_master_in_between_starts_the_preempt_delay_anew() {
         preempt_delay: ms(2000),
         ..rules(100)
     });
-    instance.heard(ms(500), LOW, 99);
-    instance.heard(ms(1500), HIGH, 150);
-    instance.heard(ms(2600), LOW, 99);
+    instance.heard(ms(500), LOW, 99, SECOND);
+    instance.heard(ms(1500), HIGH, 150, SECOND);
+    instance.heard(ms(2600), LOW, 99, SECOND);
     // Obeyed again: the delay runs until 4600.
     assert_eq!(
         instance.deadline(),
@@ -238,7 +241,7 @@ fn a_higher_master_in_between_starts_the_preempt_delay_anew() {
 #[test]
 fn a_master_yields_to_a_higher_priority_and_speaks_once_more_after_its_addresses_are_gone() {
     let mut instance = active();
-    let actions = instance.heard(ms(4000), LOW, 101);
+    let actions = instance.heard(ms(4000), LOW, 101, SECOND);
     assert_eq!(
         deeds(&actions),
         [Action::RemoveAddresses, Action::Advertise(100)]
@@ -253,11 +256,11 @@ fn a_master_yields_to_a_higher_priority_and_speaks_once_more_after_its_addresses
 #[test]
 fn between_equal_priorities_the_higher_address_wins() {
     assert_eq!(
-        active().heard(ms(4000), HIGH, 100)[0],
+        active().heard(ms(4000), HIGH, 100, SECOND)[0],
         Action::RemoveAddresses
     );
     assert_eq!(
-        active().heard(ms(4000), LOW, 100)[0],
+        active().heard(ms(4000), LOW, 100, SECOND)[0],
         Action::Advertise(100)
     );
 }
@@ -265,7 +268,7 @@ fn between_equal_priorities_the_higher_address_wins() {
 #[test]
 fn a_master_answers_a_lower_one_at_once_and_announces_its_addresses_again() {
     let mut instance = active();
-    let actions = instance.heard(ms(60_000), LOW, 99);
+    let actions = instance.heard(ms(60_000), LOW, 99, SECOND);
     assert_eq!(deeds(&actions), [Action::Advertise(100)]);
     assert!(
         actions
@@ -285,7 +288,7 @@ fn a_master_answers_a_lower_one_at_once_and_announces_its_addresses_again() {
 #[test]
 fn the_last_word_of_a_master_that_yields_is_no_conflict() {
     let mut instance = active();
-    let actions = instance.heard(ms(3612), LOW, 99);
+    let actions = instance.heard(ms(3612), LOW, 99, SECOND);
     assert_eq!(actions, [Action::Advertise(100)]);
     assert!(!instance.in_conflict(ms(3613)));
 }
@@ -296,7 +299,7 @@ fn a_flood_of_lower_advertisements_is_not_answered_by_a_flood() {
     let mut sent = 0;
     for at in 0..1000 {
         let now = ms(60_000 + at);
-        let mut actions = instance.heard(now, LOW, 99);
+        let mut actions = instance.heard(now, LOW, 99, SECOND);
         actions.extend(instance.elapsed(now));
         sent += actions
             .iter()
@@ -374,11 +377,11 @@ fn a_failover_is_answered_when_the_peer_has_taken_over_and_is_not_taken_back() {
         deeds(&actions),
         [Action::Advertise(0), Action::RemoveAddresses]
     );
-    let actions = instance.heard(ms(5610), LOW, 99);
+    let actions = instance.heard(ms(5610), LOW, 99, SECOND);
     let outcome = "10.0.0.1 (priority 99) took over after 610 ms".to_owned();
     assert_eq!(actions, [Action::FailoverEnded(Ok(outcome))]);
     for second in 6..100 {
-        instance.heard(ms(second * 1000), LOW, 99);
+        instance.heard(ms(second * 1000), LOW, 99, SECOND);
         assert_eq!(pass(&mut instance, ms(second * 1000 + 999)), []);
     }
     assert!(instance.is_held());
@@ -417,7 +420,7 @@ fn a_forced_failover_waits_for_nobody_but_ends_when_nobody_is_there() {
 #[test]
 fn a_failover_is_refused_where_there_is_nothing_to_give() {
     let mut instance = backup(rules(100));
-    instance.heard(ms(10), LOW, 150);
+    instance.heard(ms(10), LOW, 150, SECOND);
     let refusal = instance.failover(ms(20), true).expect_err("a backup");
     assert!(refusal.contains("10.0.0.1 is"), "{refusal}");
 }
@@ -429,7 +432,7 @@ fn a_failback_takes_the_addresses_at_once_even_with_nopreempt() {
         preempt_delay: ms(9000),
         ..rules(100)
     });
-    instance.heard(ms(10), LOW, 99);
+    instance.heard(ms(10), LOW, 99, SECOND);
     let (_, actions) = instance.failback(ms(20)).expect("higher");
     assert_eq!(deeds(&actions)[0], Action::Advertise(100));
     assert!(instance.is_active());
@@ -438,13 +441,13 @@ fn a_failback_takes_the_addresses_at_once_even_with_nopreempt() {
 #[test]
 fn a_failback_that_would_lose_is_refused() {
     let mut instance = backup(rules(100));
-    instance.heard(ms(10), LOW, 101);
+    instance.heard(ms(10), LOW, 101, SECOND);
     let refusal = instance.failback(ms(20)).expect_err("lower");
     assert!(
         refusal.contains("priority 101, this node has 100"),
         "{refusal}"
     );
-    instance.heard(ms(30), HIGH, 100);
+    instance.heard(ms(30), HIGH, 100, SECOND);
     assert!(
         instance.failback(ms(40)).is_err(),
         "an equal priority with a higher address would win"
@@ -469,6 +472,70 @@ fn the_refresh_repeats_while_master() {
         bursts,
         [Burst::Full, Burst::Full, Burst::Refresh, Burst::Refresh]
     );
+}
+
+/// Version 3 with an interval of 100 ms.
+fn rules3(base_priority: u8) -> Rules {
+    Rules {
+        version: Version::V3,
+        advert_interval: ms(100),
+        ..rules(base_priority)
+    }
+}
+
+#[test]
+fn in_version_3_the_skew_is_a_share_of_the_interval() {
+    let instance = backup(rules3(100));
+    // RFC 5798 6.1: 3 * 100 ms + (256 - 100) * 100 ms / 256.
+    assert_eq!(instance.deadline(), Some(ms(300) + ms(15_600) / 256));
+}
+
+#[test]
+fn in_version_3_a_backup_counts_with_the_interval_of_its_master() {
+    let mut instance = backup(rules3(100));
+    instance.heard(ms(200), LOW, 150, ms(2000));
+    let own_share = ms(2000 * 156) / 256;
+    assert_eq!(instance.deadline(), Some(ms(200 + 6000) + own_share));
+    // Also the wait after a resignation is a share of that interval.
+    instance.heard(ms(300), LOW, 0, ms(2000));
+    assert_eq!(instance.deadline(), Some(ms(300) + own_share));
+    // As master our own interval counts again.
+    let taken_over = ms(300) + own_share;
+    instance.elapsed(taken_over);
+    assert!(instance.is_active());
+    assert_eq!(instance.deadline(), Some(taken_over + ms(100)));
+    assert_eq!(instance.master_interval(), ms(100));
+    // Yielding, we learn anew.
+    instance.heard(ms(5000), HIGH, 150, ms(50));
+    assert_eq!(instance.shown(), VrrpState::Backup);
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(5000) + ms(150) + ms(50 * 156) / 256)
+    );
+}
+
+#[test]
+fn the_interval_of_a_router_that_is_not_obeyed_is_not_learnt() {
+    let mut instance = backup(rules3(100));
+    let before = instance.deadline();
+    instance.heard(ms(10), LOW, 99, ms(40_950));
+    assert_eq!(instance.deadline(), before);
+    let mut instance = backup(rules(100));
+    instance.heard(ms(1000), LOW, 150, ms(40_000));
+    assert_eq!(
+        instance.master_interval(),
+        SECOND,
+        "version 2 has one interval"
+    );
+}
+
+#[test]
+fn in_version_3_a_failover_is_waited_for_as_long_as_the_interval_calls_for() {
+    let mut instance = backup(rules3(100));
+    instance.elapsed(ms(400));
+    instance.failover(ms(1000), false).expect("master");
+    assert!(!pass(&mut instance, ms(1300)).is_empty());
+    assert!(instance.is_active());
 }
 
 #[test]
@@ -500,7 +567,8 @@ fn two_routers_settle_on_one_master_whatever_their_order_and_losses() {
                         if let Action::Advertise(priority) = action {
                             count += 1;
                             if count % 8 != 0 {
-                                replies.extend(routers[other].1.heard(now, address, priority));
+                                replies
+                                    .extend(routers[other].1.heard(now, address, priority, SECOND));
                             }
                         }
                     }

@@ -13,7 +13,7 @@ mod tell;
 mod unit;
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ struct Driver {
     network: Network,
     ports: Ports,
     frames: FrameSocket,
-    virtual_addresses: HashSet<Ipv4Addr>,
+    virtual_addresses: HashSet<IpAddr>,
     numbers: Numbers,
     supervisor: Outbox,
     supervisor_gone: bool,
@@ -361,7 +361,9 @@ impl Driver {
             Ok(heard) => {
                 unit.counters.adverts_received += 1;
                 unit.counters.resignations_received += u64::from(heard.priority == 0);
-                let actions = unit.core.heard(now, heard.from, heard.priority);
+                let actions = unit
+                    .core
+                    .heard(now, heard.from, heard.priority, heard.interval);
                 self.perform(at, actions).await;
             }
             // keepalived restarts its own timer here and can be silenced by it; a refused packet changes nothing.
@@ -422,11 +424,6 @@ impl Driver {
     fn collect_virtual_addresses(&mut self) {
         let foreign = self.units.iter().filter(|unit| unit.config.priority != 255);
         let all = foreign.flat_map(|unit| unit.addresses().map(|(_, entry)| entry.address));
-        self.virtual_addresses = all
-            .filter_map(|address| match address {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            })
-            .collect();
+        self.virtual_addresses = all.collect();
     }
 }

@@ -1,7 +1,7 @@
 //! One raw socket an interface, shared by its instances, and the task that reads it.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) struct Arrival {
 
 struct Port {
     socket: Arc<VrrpSocket>,
-    group: Option<Ipv4Addr>,
+    group: Option<IpAddr>,
     reader: JoinHandle<()>,
 }
 
@@ -54,7 +54,7 @@ impl Ports {
         &mut self,
         interface: &str,
         index: u32,
-        group: Option<Ipv4Addr>,
+        group: Option<IpAddr>,
     ) -> std::io::Result<()> {
         if self
             .open
@@ -90,8 +90,8 @@ impl Ports {
     pub(super) fn send(
         &self,
         interface: &str,
-        from: Ipv4Addr,
-        to: Ipv4Addr,
+        from: IpAddr,
+        to: IpAddr,
         bytes: &[u8],
     ) -> std::io::Result<()> {
         let port = self

@@ -1,5 +1,7 @@
 //! A new configuration: what did not change goes on untouched, what vanished resigns, what is new starts.
 
+use std::net::IpAddr;
+
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
@@ -14,7 +16,9 @@ impl Driver {
         let stays = |unit: &Unit, old: &Setup| {
             let same =
                 |new: &&config::keepalived::VrrpInstance| essence(new) == essence(&unit.config);
-            let same_way = unit.group().is_none_or(|joined| joined == group)
+            let same_way = unit
+                .group()
+                .is_none_or(|joined| joined == IpAddr::V4(group))
                 && old.proxy_configured == setup.proxy_configured;
             setup
                 .config

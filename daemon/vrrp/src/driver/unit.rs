@@ -48,7 +48,7 @@ pub(super) struct Unit {
     /// Where to and from where.
     pub(super) reach: Reach,
     /// Our address.
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     /// What tracking does to it.
     pub(super) shares: Vec<Share>,
     /// Counted packets; the refused ones are counted apart.
@@ -79,30 +79,23 @@ impl Unit {
                 .authentication
                 .as_ref()
                 .map(|Authentication::Pass(octets)| *octets),
-            // Version 2 carries IPv4 alone.
             addresses: config
                 .virtual_addresses
                 .iter()
-                .filter_map(|entry| ipv4(entry.address))
+                .map(|entry| entry.address)
                 .collect(),
         };
         let reach = if config.unicast_peers.is_empty() {
-            Reach::Multicast(group)
+            Reach::Multicast(group.into())
         } else {
-            Reach::Unicast(
-                config
-                    .unicast_peers
-                    .iter()
-                    .filter_map(|peer| ipv4(*peer))
-                    .collect(),
-            )
+            Reach::Unicast(config.unicast_peers.clone())
         };
         Self {
             config,
             core,
             form,
             reach,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             shares: Vec::new(),
             counters: VrrpCounters::default(),
             asked: None,
@@ -122,7 +115,7 @@ impl Unit {
     }
 
     /// The group that its socket joins.
-    pub(super) fn group(&self) -> Option<Ipv4Addr> {
+    pub(super) fn group(&self) -> Option<IpAddr> {
         match self.reach {
             Reach::Multicast(group) => Some(group),
             Reach::Unicast(_) => None,
@@ -154,24 +147,31 @@ impl Unit {
     pub(super) fn find_source(
         &mut self,
         view: &View,
-        is_virtual: impl Fn(Ipv4Addr) -> bool,
+        is_virtual: impl Fn(IpAddr) -> bool,
     ) -> Result<(), String> {
         let interface = &self.config.interface;
         let source = match self.config.source_address {
-            Some(IpAddr::V4(source)) => {
+            Some(source) => {
                 let mut all = view.values().flat_map(|interface| &interface.addresses);
-                if !all.any(|own| own.address == IpAddr::V4(source)) {
+                if !all.any(|own| own.address == source) {
                     return Err(format!("the source address {source} is not on this node"));
                 }
                 source
             }
-            Some(IpAddr::V6(source)) => {
-                return Err(format!("the source address {source} is not IPv4"));
+            None => {
+                let found = view.get(interface);
+                let family = if self.config.is_ipv6() {
+                    "link-local IPv6"
+                } else {
+                    "IPv4"
+                };
+                found
+                    .and_then(|found| match self.config.is_ipv6() {
+                        false => found.primary(is_virtual),
+                        true => found.link_local(is_virtual),
+                    })
+                    .ok_or_else(|| format!("{interface} has no {family} address of its own"))?
             }
-            None => view
-                .get(interface)
-                .and_then(|found| found.primary(is_virtual))
-                .ok_or_else(|| format!("{interface} has no IPv4 address of its own"))?,
         };
         self.source = source;
         self.core.set_source(source);
@@ -184,7 +184,7 @@ impl Unit {
         view: &View,
         scripts: &[Script],
         proxy: &Report,
-        is_virtual: impl Fn(Ipv4Addr) -> bool,
+        is_virtual: impl Fn(IpAddr) -> bool,
     ) -> Vec<Item> {
         let name = self.config.interface.clone();
         let mut own = link_report(view, &name);
@@ -258,7 +258,7 @@ impl Unit {
     pub(super) fn refuse(
         &mut self,
         now: Moment,
-        from: Ipv4Addr,
+        from: IpAddr,
         refused: &Refused,
     ) -> Option<String> {
         let refusal = self.refusals.entry(refused.reason()).or_default();
@@ -328,6 +328,7 @@ impl Unit {
 /// What the state machine follows.
 pub(super) fn rules(config: &VrrpInstance) -> Rules {
     Rules {
+        version: config.version,
         base_priority: config.priority,
         advert_interval: config.advert_int,
         nopreempt: config.nopreempt,

@@ -573,8 +573,8 @@ fn forge() -> ExitCode {
             for packet in &packets {
                 socket
                     .send(
-                        Ipv4Addr::new(10, 230, 137, 9),
-                        Ipv4Addr::new(224, 0, 0, 18),
+                        Ipv4Addr::new(10, 230, 137, 9).into(),
+                        Ipv4Addr::new(224, 0, 0, 18).into(),
                         packet,
                     )
                     .expect("sent");
