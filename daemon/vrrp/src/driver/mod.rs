@@ -3,6 +3,8 @@
 //! One task owns all state and waits for the next of: a timer, the supervisor, the control process, an
 //! advertisement, a change of the kernel's tables, a signal. It never waits for a reader.
 
+mod addresses;
+mod announce;
 mod messages;
 mod outbox;
 mod perform;

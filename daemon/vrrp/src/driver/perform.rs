@@ -1,18 +1,13 @@
-//! What the cores decide, done: advertisements, addresses, gratuitous ARPs, notifications, answers.
-
-use std::time::Duration;
+//! What the cores decide, done: advertisements, notifications, answers. See `addresses` and `announce` for the rest.
 
 use config::keepalived::Notify;
 use protocol::vrrp::VrrpState;
 use protocol::{EventKind, EventSeverity, Refusal};
 
-use super::unit::{REPORT_SPACING, Unit, ipv4};
+use super::unit::REPORT_SPACING;
 use super::{Driver, Reach};
-use crate::core::{Action, Burst};
+use crate::core::Action;
 use crate::packet::encode;
-
-/// Least time between two repairs of an instance's addresses: no endless quarrel with who removes them.
-const RESTORE_SPACING: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Performs a core's decisions in their order.
@@ -68,61 +63,6 @@ impl Driver {
             let (severity, change) = (EventSeverity::Warning, "advertisement not sent");
             self.event(severity, EventKind::Other, &name, change, &failure);
         }
-    }
-
-    async fn add_addresses(&mut self, at: usize) {
-        let mut failures = Vec::new();
-        for (device, entry) in self.units[at].movable() {
-            if let Err(error) = self.network.add(device, entry).await {
-                failures.push(error);
-            }
-        }
-        let name = self.units[at].name().to_owned();
-        for error in failures {
-            self.network_failed(&name, "a virtual address is missing", &error);
-        }
-    }
-
-    async fn remove_addresses(&mut self, at: usize) {
-        let mut failures = Vec::new();
-        for (device, entry) in self.units[at].movable() {
-            if let Err(error) = self.network.remove(device, entry).await {
-                failures.push(error);
-            }
-        }
-        let name = self.units[at].name().to_owned();
-        for error in failures {
-            self.network_failed(&name, "a virtual address is still here", &error);
-        }
-    }
-
-    /// Sends gratuitous ARPs, address after address, round after round.
-    fn announce(&mut self, at: usize, burst: Burst) {
-        let unit = &self.units[at];
-        let rounds = match burst {
-            Burst::Full => unit.config.garp_master_repeat,
-            Burst::Refresh => unit.config.garp_master_refresh_repeat,
-        };
-        let mut frames = Vec::new();
-        for (device, entry) in unit.addresses() {
-            let found = self.network.view.get(device);
-            let hardware = found.and_then(|interface| Some((interface.index, interface.hardware?)));
-            if let (Some((index, hardware)), Some(address)) = (hardware, ipv4(entry.address)) {
-                frames.push((index, sys::packet::gratuitous_arp(hardware, address)));
-            }
-        }
-        let mut sent = 0;
-        for _ in 0..rounds {
-            for (index, frame) in &frames {
-                match self.frames.send(*index, frame) {
-                    Ok(()) => sent += 1,
-                    Err(error) => {
-                        tracing::debug!("{}: gratuitous ARP not sent: {error}", unit.name())
-                    }
-                }
-            }
-        }
-        self.units[at].counters.gratuitous_arps_sent += sent;
     }
 
     fn entered(&mut self, at: usize, from: VrrpState, to: VrrpState, reason: &str) {
@@ -234,55 +174,5 @@ impl Driver {
         let stop = self.units[at].config.notify.stop.clone();
         let priority = self.units[at].core.effective_priority();
         self.notify(at, stop, "STOP", priority);
-    }
-
-    /// Removes whatever of our addresses is still there.
-    pub(super) async fn sweep_addresses(&mut self) {
-        if let Err(error) = self.network.refresh().await {
-            tracing::error!("vrrp: {error}");
-        }
-        for at in 0..self.units.len() {
-            let unit = &self.units[at];
-            if unit
-                .movable()
-                .any(|(device, entry)| self.network.has(device, entry.address))
-            {
-                self.remove_addresses(at).await;
-            }
-        }
-    }
-
-    /// Puts addresses back that somebody else took off while we are master.
-    pub(super) async fn restore_addresses(&mut self) {
-        for at in 0..self.units.len() {
-            let now = self.now();
-            let unit = &self.units[at];
-            let is_missing = |unit: &Unit| {
-                unit.movable()
-                    .any(|(device, entry)| !self.network.has(device, entry.address))
-            };
-            if !unit.core.is_active() || !is_missing(unit) {
-                continue;
-            }
-            if let Some(last) = unit
-                .restored_at
-                .filter(|last| now < *last + RESTORE_SPACING)
-            {
-                self.refresh_at = Some(last + RESTORE_SPACING);
-                continue;
-            }
-            let name = unit.name().to_owned();
-            self.units[at].restored_at = Some(now);
-            self.add_addresses(at).await;
-            self.announce(at, Burst::Full);
-            let reason = "somebody else removed one while this node is master";
-            self.event(
-                EventSeverity::Warning,
-                EventKind::Other,
-                &name,
-                "addresses put back",
-                reason,
-            );
-        }
     }
 }
