@@ -245,7 +245,9 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("state MASTERR", &["~4 InvalidValue"]);
     check_instance("nat_mask 255.255.255.0", &["~4 UnknownWord"]);
     check_instance("track_script { nope }", &["4 UnknownName"]);
-    check_instance("use_vmac", &["4 NotSupportedYet"]);
+    check_instance("use_ipvlan", &["4 NotSupportedYet"]);
+    check_instance("use_vmac", &[]);
+    check_instance("no_accept", &["~4 NotSupportedYet"]);
     check_instance("version 3", &["4 NotSupportedYet"]);
     check_instance(
         "authentication {\nauth_type AH\nauth_pass x\n}",

@@ -1,13 +1,41 @@
-//! Entries of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
+//! Entries of `virtual_ipaddress`, `virtual_ipaddress_excluded` and `static_ipaddress`.
 
 use std::net::IpAddr;
 
-use super::model::VirtualAddress;
+use super::model::{FOREVER, VirtualAddress};
+use super::names::scope;
 use super::parser::body;
 use super::tree::Statement;
 use super::values::{Complaints, address};
+use super::words::network;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::source::Span;
 use crate::suggest::did_you_mean;
+
+/// Words after an address for suggestions.
+const OPTIONS: [&str; 12] = [
+    "-nodad",
+    "autojoin",
+    "brd",
+    "dev",
+    "home",
+    "label",
+    "mngtmpaddr",
+    "no_track",
+    "noprefixroute",
+    "peer",
+    "preferred_lft",
+    "scope",
+];
+/// IFA_F_NODAD: no duplicate address detection.
+const NODAD: u32 = 0x02;
+/// Words that are a flag of an address, and the kernel's numbers (IFA_F_*).
+const FLAGS: [(&str, u32); 4] = [
+    ("autojoin", 0x400),
+    ("home", 0x10),
+    ("mngtmpaddr", 0x100),
+    ("noprefixroute", 0x200),
+];
 
 /// `ADDRESS[/PREFIX] [brd A] [dev D] [label L] [scope S] …`, several on one line too.
 pub(super) fn addresses(
@@ -41,50 +69,29 @@ fn virtual_address(
     complaints: &mut Complaints<'_>,
 ) -> (usize, Option<VirtualAddress>) {
     let word = &line.words[start];
-    let (host, prefix) = word
-        .text
-        .split_once('/')
-        .map_or((word.text.as_str(), None), |(host, prefix)| {
-            (host, Some(prefix))
-        });
+    let host = word.text.split('/').next().unwrap_or("");
     let Some(host) = address(host) else {
         let message = format!("an IP address was expected, found '{}'", word.text);
         complaints.error(DiagnosticKind::InvalidValue, word.span, message);
         return (line.words.len(), None);
     };
-    if host.is_ipv6() {
-        let message = "IPv6 addresses are not supported yet";
-        complaints.error(DiagnosticKind::NotSupportedYet, word.span, message);
-    }
     let longest = if host.is_ipv6() { 128 } else { 32 };
-    let prefix_length = match prefix.map(str::parse::<u8>) {
-        None => longest,
-        Some(Ok(length)) if length <= longest => length,
-        Some(_) => {
-            let message = format!(
-                "a prefix length up to {longest} was expected in '{}'",
-                word.text
-            );
-            complaints.error(DiagnosticKind::InvalidValue, word.span, message);
-            longest
-        }
-    };
-    let mut found = VirtualAddress {
-        address: host,
-        prefix_length,
-        broadcast: None,
-        device: None,
-        label: None,
-        scope: 0,
-        span: word.span,
-    };
+    let prefix_length = network(&word.text).map(|(_, length)| length);
+    if prefix_length.is_none() {
+        let message = format!(
+            "a prefix length up to {longest} was expected in '{}'",
+            word.text
+        );
+        complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+    }
+    let mut found = VirtualAddress::new(host, prefix_length.unwrap_or(longest), word.span);
     let mut at = start + 1;
     while let Some(option) = line.words.get(at) {
         let value = line.words.get(at + 1);
         at += 2;
         match (option.text.as_str(), value) {
             ("brd" | "broadcast", Some(value)) => match value.text.as_str() {
-                "-" | "+" => found.broadcast = broadcast(&found),
+                sign @ ("-" | "+") => found.broadcast = broadcast(&found, sign == "+"),
                 text => match text.parse() {
                     Ok(address) => found.broadcast = Some(address),
                     Err(_) => complaints.error(
@@ -107,24 +114,58 @@ fn virtual_address(
                     ),
                 ),
             },
-            ("brd" | "broadcast" | "dev" | "label" | "scope", None) => {
+            ("peer", Some(value)) => match network(&value.text) {
+                Some((peer, length)) if peer.is_ipv6() == host.is_ipv6() => {
+                    found.peer = Some(peer);
+                    if value.text.contains('/') {
+                        found.prefix_length = length;
+                    }
+                }
+                _ => complaints.error(
+                    DiagnosticKind::InvalidValue,
+                    value.span,
+                    format!(
+                        "'peer' expects an address of the same family, found '{}'",
+                        value.text
+                    ),
+                ),
+            },
+            ("preferred_lft", Some(value)) => match value.text.as_str() {
+                "forever" => found.preferred_lft = FOREVER,
+                text => match text.parse() {
+                    Ok(seconds) => found.preferred_lft = seconds,
+                    Err(_) => complaints.error(
+                        DiagnosticKind::InvalidValue,
+                        value.span,
+                        format!("'preferred_lft' expects seconds or 'forever', found '{text}'"),
+                    ),
+                },
+            },
+            ("brd" | "broadcast" | "dev" | "label" | "peer" | "preferred_lft" | "scope", None) => {
                 let message = format!("'{}' expects a value", option.text);
                 complaints.error(DiagnosticKind::InvalidValue, option.span, message);
             }
-            ("peer" | "preferred_lft" | "track_group", _) => {
-                let message = format!("'{}' of an address is not supported yet", option.text);
+            ("track_group", _) => {
+                let message = "'track_group' of an address is not supported yet";
                 complaints.error(DiagnosticKind::NotSupportedYet, option.span, message);
             }
-            (
-                "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track"
-                | "use_vmac",
-                _,
-            ) => {
-                let message = format!(
-                    "'{}' of an address is not supported yet and is ignored",
-                    option.text
-                );
+            ("no_track", _) => {
+                found.no_track = true;
+                at -= 1;
+            }
+            ("-nodad", _) => {
+                found.flags &= !NODAD;
+                at -= 1;
+            }
+            ("nodad", _) => at -= 1,
+            ("use_vmac", _) => {
+                let message = "'use_vmac' of an address is not supported yet: it is put on the interface itself";
                 complaints.warning(DiagnosticKind::NotSupportedYet, option.span, message);
+                at -= 1;
+            }
+            (text, _) if FLAGS.iter().any(|(name, _)| *name == text) => {
+                let flags = FLAGS.iter().filter(|(name, _)| *name == text);
+                found.flags |= flags.map(|(_, flag)| flag).sum::<u32>();
                 at -= 1;
             }
             (text, _) if address(text.split('/').next().unwrap_or("")).is_some() => {
@@ -134,7 +175,7 @@ fn virtual_address(
                 let message = format!("unknown word '{text}' after an address is ignored");
                 let mut diagnostic =
                     Diagnostic::warning(DiagnosticKind::UnknownWord, option.span, message);
-                diagnostic.help = did_you_mean(text, ["brd", "dev", "label", "scope"]);
+                diagnostic.help = did_you_mean(text, OPTIONS);
                 complaints.0.push(diagnostic);
                 at -= 1;
             }
@@ -143,25 +184,39 @@ fn virtual_address(
     (at, Some(found))
 }
 
-/// The highest address of the network.
-fn broadcast(found: &VirtualAddress) -> Option<std::net::Ipv4Addr> {
-    match ipnet::IpNet::new(found.address, found.prefix_length)
-        .ok()?
-        .broadcast()
-    {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
+impl VirtualAddress {
+    /// An address about which no more is written.
+    pub fn new(address: IpAddr, prefix_length: u8, span: Span) -> Self {
+        // Nobody else answers for it: detecting duplicates would only keep it from answering for a second.
+        let flags = if address.is_ipv6() { NODAD } else { 0 };
+        // Packets of this node's own shall not leave with an address that moves.
+        let deprecated = address.is_ipv6() && prefix_length == 128;
+        Self {
+            address,
+            prefix_length,
+            broadcast: None,
+            peer: None,
+            device: None,
+            label: None,
+            scope: 0,
+            preferred_lft: if deprecated { 0 } else { FOREVER },
+            flags,
+            no_track: false,
+            span,
+        }
     }
 }
 
-/// The kernel's number of a scope.
-fn scope(text: &str) -> Option<u8> {
-    match text {
-        "global" => Some(0),
-        "site" => Some(200),
-        "link" => Some(253),
-        "host" => Some(254),
-        "nowhere" => Some(255),
-        number => number.parse().ok(),
+/// The highest address of the network, or the lowest.
+fn broadcast(found: &VirtualAddress, highest: bool) -> Option<std::net::Ipv4Addr> {
+    let network = ipnet::IpNet::new(found.address, found.prefix_length).ok()?;
+    let address = if highest {
+        network.broadcast()
+    } else {
+        network.network()
+    };
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
     }
 }

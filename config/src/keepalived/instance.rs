@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::addresses::addresses;
+use super::addressing::{self, About, extra_interfaces};
 use super::model::*;
 use super::parser::Action::{Do, Refuse, Warn};
 use super::parser::{MAX_GARP_SECONDS, Table, block, body, entries, version};
+use super::routes::routes;
+use super::rules::rules;
 use super::script::weight;
 use super::tree::Statement;
 use super::values::{
@@ -40,6 +43,7 @@ pub(super) struct Pending {
     garp_master_repeat: u32,
     garp_master_refresh: Duration,
     garp_master_refresh_repeat: u32,
+    addressing: addressing::Pending,
     notify: Notify,
     smtp_alert: bool,
 }
@@ -70,6 +74,7 @@ impl Pending {
             garp_master_repeat: global.garp_master_repeat,
             garp_master_refresh: global.garp_master_refresh,
             garp_master_refresh_repeat: global.garp_master_refresh_repeat,
+            addressing: addressing::Pending::new(global),
             notify: Notify::default(),
             smtp_alert: global.smtp_alert,
         }
@@ -83,16 +88,16 @@ const LVS: &str = "it belongs to LVS";
 /// Keywords, sorted.
 #[rustfmt::skip]
 pub(super) const KEYWORDS: Table<Pending> = &[
-    ("accept", Do(|_, _, _| {})),
+    ("accept", Do(|p, _, _| p.addressing.no_accept = None)),
     ("advert_int", Do(advert_int)),
     ("authentication", Do(authentication)),
     ("check_unicast_src", Do(|_, _, _| {})),
     ("debug", Warn("see the daemon's own log")),
     ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
     ("down_timer_adverts", Refuse),
-    ("garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
-    ("garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
-    ("garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("garp_extra_if", Do(|p, statement, complaints| p.addressing.extra_interfaces = extra_interfaces(statement, complaints))),
+    ("garp_lower_prio_delay", Do(|p, statement, complaints| { p.addressing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
+    ("garp_lower_prio_repeat", Do(|p, statement, complaints| p.addressing.lower_prio_repeat = addressing::repeat(statement, complaints))),
     ("garp_master_delay", Do(|p, statement, complaints| { p.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_delay); })),
     ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh); })),
     ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
@@ -106,7 +111,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("mcast_dst_ip", Refuse),
     ("mcast_src_ip", Do(source_address)),
     ("native_ipv6", Refuse),
-    ("no_accept", Refuse),
+    ("no_accept", Do(|p, statement, _| p.addressing.no_accept = Some(statement.span()))),
     ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
     ("notify", Do(|p, statement, complaints| p.notify.any = command(statement, complaints))),
     ("notify_backup", Do(|p, statement, complaints| p.notify.backup = command(statement, complaints))),
@@ -120,7 +125,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("preempt", Do(|p, _, _| p.nopreempt = None)),
     ("preempt_delay", Do(|p, statement, complaints| { const MAX_SECONDS: u32 = 1_000; if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) { p.preempt_delay = Some((delay, statement.span())); } })),
     ("priority", Do(priority)),
-    ("promote_secondaries", Refuse),
+    ("promote_secondaries", Do(|p, _, _| p.addressing.promote_secondaries = true)),
     ("skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
     ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
     ("state", Do(state)),
@@ -137,15 +142,15 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("unicast_src_ip", Do(source_address)),
     ("unicast_ttl", Warn("the TTL is 255")),
     ("use_ipvlan", Refuse),
-    ("use_vmac", Refuse),
+    ("use_vmac", Do(|p, statement, complaints| p.addressing.use_vmac(statement, complaints))),
     ("use_vmac_addr", Refuse),
     ("version", Do(|p, statement, complaints| p.version = version(statement, complaints).or(p.version))),
     ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
     ("virtual_ipaddress_excluded", Do(|p, statement, complaints| { addresses(&mut p.excluded_addresses, statement, complaints); })),
     ("virtual_router_id", Do(virtual_router_id)),
-    ("virtual_routes", Refuse),
-    ("virtual_rules", Refuse),
-    ("vmac_xmit_base", Refuse),
+    ("virtual_routes", Do(|p, statement, complaints| routes(&mut p.addressing.routes, statement, complaints))),
+    ("virtual_rules", Do(|p, statement, complaints| rules(&mut p.addressing.rules, statement, complaints))),
+    ("vmac_xmit_base", Do(|p, _, _| p.addressing.transmit_base = true)),
     ("vrf", Refuse),
 ];
 
@@ -184,6 +189,19 @@ pub(super) fn instance(
         let message = format!("vrrp_instance '{}' has no virtual address", name.text);
         complaints.warning(DiagnosticKind::Pointless, name.span, message);
     }
+    let about = About {
+        global: &config.global,
+        virtual_router_id: pending.virtual_router_id?,
+        ipv6: pending
+            .virtual_addresses
+            .first()
+            .is_some_and(|entry| entry.address.is_ipv6()),
+        owner: pending.priority == 255,
+        unicast: !unique_peers.is_empty(),
+        garp_delay: pending.garp_master_delay,
+        garp_repeat: pending.garp_master_repeat,
+    };
+    let addressing = pending.addressing.finish(&about, complaints);
     Some(VrrpInstance {
         name,
         state: pending.state,
@@ -206,6 +224,7 @@ pub(super) fn instance(
         garp_master_repeat: pending.garp_master_repeat,
         garp_master_refresh: pending.garp_master_refresh,
         garp_master_refresh_repeat: pending.garp_master_refresh_repeat,
+        addressing,
         notify: pending.notify,
         smtp_alert: pending.smtp_alert,
         span: statement.span(),

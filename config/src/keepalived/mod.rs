@@ -6,13 +6,24 @@
 pub mod model;
 
 mod addresses;
+mod addressing;
 mod instance;
+mod names;
 mod parser;
 mod reader;
+mod routes;
+mod rules;
 mod script;
 mod tree;
 mod values;
+mod words;
 
+pub use addressing::{
+    Addressing, Announcing, ExtraInterfaces, GarpGroup, InterfaceDelay, Statics, Vmac,
+};
 pub use model::*;
+pub use names::{KEEPALIVED_PROTOCOL, MAIN_TABLE};
 pub use parser::{KeywordLists, keyword_lists};
 pub(crate) use parser::{parse, top_level_words};
+pub use routes::{NextHop, Route, RouteKind, RouteMetric};
+pub use rules::{Rule, RuleAction};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
 use crate::source::{Span, Word};
 
 /// A whole keepalived configuration.
@@ -12,6 +13,12 @@ use crate::source::{Span, Word};
 pub struct KeepalivedConfig {
     /// `global_defs`.
     pub global: GlobalDefs,
+    /// `garp_group` blocks.
+    pub garp_groups: Vec<GarpGroup>,
+    /// `interface_up_down_delays`.
+    pub interface_delays: Vec<InterfaceDelay>,
+    /// `static_ipaddress`, `static_routes` and `static_rules`.
+    pub statics: Statics,
     /// `vrrp_script` blocks, in any order relative to their users.
     pub scripts: Vec<VrrpScript>,
     /// `vrrp_instance` blocks.
@@ -65,6 +72,10 @@ pub struct GlobalDefs {
     pub garp_master_refresh: Duration,
     /// `vrrp_garp_master_refresh_repeat`, 1 by default.
     pub garp_master_refresh_repeat: u32,
+    /// More about announcements and virtual MACs.
+    pub announcing: Announcing,
+    /// `default_interface`, of static addresses; eth0 by default.
+    pub default_interface: String,
     /// `script_user USER [GROUP]`.
     pub script_user: Option<(String, Option<String>)>,
     /// `enable_script_security`.
@@ -90,6 +101,8 @@ impl Default for GlobalDefs {
             garp_master_repeat: 5,
             garp_master_refresh: Duration::ZERO,
             garp_master_refresh_repeat: 1,
+            announcing: Announcing::default(),
+            default_interface: "eth0".to_owned(),
             script_user: None,
             enable_script_security: false,
             startup_delay: Duration::ZERO,
@@ -150,7 +163,10 @@ pub enum Authentication {
     Pass([u8; 8]),
 }
 
-/// An entry of `virtual_ipaddress`.
+/// A `preferred_lft` without end.
+pub const FOREVER: u32 = u32::MAX;
+
+/// An entry of `virtual_ipaddress` or `static_ipaddress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualAddress {
     /// The address.
@@ -159,12 +175,20 @@ pub struct VirtualAddress {
     pub prefix_length: u8,
     /// `brd`.
     pub broadcast: Option<std::net::Ipv4Addr>,
+    /// `peer`: the other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
     /// `dev`; the instance's interface when none is written.
     pub device: Option<String>,
     /// `label`.
     pub label: Option<String>,
     /// `scope`, as the kernel's number (0 global, 253 link, 254 host).
     pub scope: u8,
+    /// `preferred_lft` in seconds, [`FOREVER`] by default; 0, the default of an IPv6 address with /128, deprecates it.
+    pub preferred_lft: u32,
+    /// The kernel's flags (IFA_F_*): `home`, `mngtmpaddr`, `noprefixroute`, `autojoin`, and "nodad" for IPv6 without `-nodad`.
+    pub flags: u32,
+    /// `no_track`: is not put back when somebody removes it.
+    pub no_track: bool,
     /// Where it was written.
     pub span: Span,
 }
@@ -247,6 +271,8 @@ pub struct VrrpInstance {
     pub garp_master_refresh: Duration,
     /// `garp_master_refresh_repeat`; the global one when none is written.
     pub garp_master_refresh_repeat: u32,
+    /// Announcements, routes, rules, and the virtual MAC.
+    pub addressing: Addressing,
     /// `notify*`.
     pub notify: Notify,
     /// `smtp_alert`.

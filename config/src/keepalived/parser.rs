@@ -1,8 +1,12 @@
 //! The top level and `global_defs`.
 
+use super::addresses::addresses;
+use super::addressing::{self, extra_interfaces, garp_group, interface_delays, interval};
 use super::instance::{self, Pending};
 use super::model::{GlobalDefs, KeepalivedConfig, Version};
 use super::reader::Reader;
+use super::routes::routes;
+use super::rules::rules;
 use super::script;
 use super::tree::{Statement, tree};
 use super::values::{Complaints, count, ipv4, seconds, switch, text};
@@ -101,19 +105,19 @@ const TOP: Table<Text> = &[
     ("SSL", Warn("it belongs to the checks of LVS")),
     ("bfd_instance", Refuse),
     ("child_wait_time", Warn("processes end when they have ended")),
-    ("garp_group", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
+    ("garp_group", Do(|text, statement, complaints| garp_group(&mut text.config.garp_groups, statement, complaints))),
     ("global_defs", Do(|text, statement, complaints| { block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
     ("instance", Warn("processes are told apart by their sockets")),
-    ("interface_up_down_delays", Refuse),
+    ("interface_up_down_delays", Do(|text, statement, complaints| { interface_delays(&mut text.config.interface_delays, statement, complaints); })),
     ("linkbeat_interfaces", Warn("the link's state comes by netlink")),
     ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
     ("local_address_group", Refuse),
     ("namespace_with_ipsets", Warn("no packet filter is set up")),
     ("net_namespace", Refuse),
     ("net_namespace_ipvs", Warn(LVS)),
-    ("static_ipaddress", Refuse),
-    ("static_routes", Refuse),
-    ("static_rules", Refuse),
+    ("static_ipaddress", Do(|text, statement, complaints| addresses(&mut text.config.statics.addresses, statement, complaints))),
+    ("static_routes", Do(|text, statement, complaints| routes(&mut text.config.statics.routes, statement, complaints))),
+    ("static_rules", Do(|text, statement, complaints| rules(&mut text.config.statics.rules, statement, complaints))),
     ("static_track_group", Refuse),
     ("track_file", Refuse),
     ("use_pid_dir", Warn("the pidfile is the daemon's")),
@@ -150,9 +154,9 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("data_use_instance", Warn(MONITORING)),
     ("dbus_no_interface_name", Warn(MONITORING)),
     ("dbus_service_name", Warn(MONITORING)),
-    ("default_interface", Refuse),
+    ("default_interface", Do(|g, statement, complaints| { g.default_interface = text(statement, "an interface's name", complaints).unwrap_or(std::mem::take(&mut g.default_interface)); })),
     ("disable_local_igmp", Warn(TUNING)),
-    ("dynamic_interfaces", Warn("an interface may always come later")),
+    ("dynamic_interfaces", Do(|_, _, _| {})),
     ("enable_dbus", Warn(MONITORING)),
     ("enable_script_security", Do(|g, _, _| g.enable_script_security = true)),
     ("enable_snmp_checker", Warn(MONITORING)),
@@ -218,27 +222,27 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("tmp_config_directory", Warn(TUNING)),
     ("umask", Warn(TUNING)),
     ("use_symlink_paths", Warn(TUNING)),
-    ("vmac_addr_prefix", Warn("there are no virtual MAC addresses")),
-    ("vmac_prefix", Warn("there are no virtual MAC addresses")),
+    ("vmac_addr_prefix", Warn("addresses of other interfaces have no virtual MAC address")),
+    ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
     ("vrrp_check_unicast_src", Warn("an advertisement by unicast counts only if its sender is a peer")),
     ("vrrp_cpu_affinity", Warn(TUNING)),
     ("vrrp_down_timer_adverts", Refuse),
-    ("vrrp_garp_extra_if", Warn("gratuitous ARPs go out where the address is")),
-    ("vrrp_garp_interval", Warn("gratuitous ARPs go out in bursts, without a delay between them")),
-    ("vrrp_garp_lower_prio_delay", Warn("after another master was seen, ARPs go out at once")),
-    ("vrrp_garp_lower_prio_repeat", Warn("after another master was seen, ARPs go out at once")),
+    ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
+    ("vrrp_garp_interval", Do(|g, statement, complaints| g.announcing.garp_interval = interval(statement, complaints))),
+    ("vrrp_garp_lower_prio_delay", Do(|g, statement, complaints| { g.announcing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
+    ("vrrp_garp_lower_prio_repeat", Do(|g, statement, complaints| g.announcing.lower_prio_repeat = addressing::repeat(statement, complaints))),
     ("vrrp_garp_master_delay", Do(|g, statement, complaints| { g.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_delay); })),
     ("vrrp_garp_master_refresh", Do(|g, statement, complaints| { g.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_refresh); })),
     ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
     ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat); })),
-    ("vrrp_gna_interval", Warn("it belongs to IPv6")),
+    ("vrrp_gna_interval", Do(|g, statement, complaints| g.announcing.gna_interval = interval(statement, complaints))),
     ("vrrp_higher_prio_send_advert", Warn("a master that yields stays silent")),
     ("vrrp_ipsets", Warn(FILTER)),
     ("vrrp_iptables", Warn(FILTER)),
     ("vrrp_lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
     ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
     ("vrrp_mcast_group6", Warn("it belongs to IPv6")),
-    ("vrrp_min_garp", Warn("the bursts are as garp_master_repeat says")),
+    ("vrrp_min_garp", Do(addressing::min_garp)),
     ("vrrp_netlink_cmd_rcv_bufs", Warn(TUNING)),
     ("vrrp_netlink_cmd_rcv_bufs_force", Warn(TUNING)),
     ("vrrp_netlink_monitor_rcv_bufs", Warn(TUNING)),
@@ -340,6 +344,10 @@ fn read_script(text: &mut Text, statement: &Statement, complaints: &mut Complain
 
 impl Text {
     fn finish(mut self, complaints: &mut Complaints<'_>) -> KeepalivedConfig {
+        for entry in &mut self.config.statics.addresses {
+            let device = &self.config.global.default_interface;
+            entry.device.get_or_insert_with(|| device.clone());
+        }
         for statement in &self.instances {
             let pending = Pending::new(&self.config);
             let Some(instance) = instance::instance(statement, pending, &self.config, complaints)

@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod channel;
 pub mod confine;
+pub mod neighbour;
 pub mod packet;
 pub mod privileges;
 pub mod realtime;

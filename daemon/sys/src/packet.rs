@@ -149,7 +149,11 @@ impl FrameSocket {
         // SAFETY: all-zero bytes are a valid sockaddr_ll.
         let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         to.sll_family = libc::AF_PACKET as u16;
-        to.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+        // The frame's own EtherType, which is in network order there as here.
+        to.sll_protocol = match frame.get(12..14) {
+            Some(&[high, low]) => u16::from_ne_bytes([high, low]),
+            _ => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        };
         to.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
         to.sll_halen = ETHERNET_BYTES as u8;
         to.sll_addr[..ETHERNET_BYTES].copy_from_slice(

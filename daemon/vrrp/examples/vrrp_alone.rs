@@ -84,15 +84,11 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         .split(',')
         .map(|entry| {
             let (address, prefix) = entry.split_once('/').unwrap_or((entry, "32"));
-            VirtualAddress {
-                address: address.parse().expect("an address in vip="),
-                prefix_length: prefix.parse().expect("a prefix length in vip="),
-                broadcast: None,
-                device: None,
-                label: None,
-                scope: 0,
-                span: Span::default(),
-            }
+            VirtualAddress::new(
+                address.parse().expect("an address in vip="),
+                prefix.parse().expect("a prefix length in vip="),
+                Span::default(),
+            )
         })
         .collect();
     let notify = value("notify").map(split);
@@ -136,6 +132,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         garp_master_repeat: 5,
         garp_master_refresh: Duration::ZERO,
         garp_master_refresh_repeat: 1,
+        addressing: Addressing::default(),
         notify: Notify {
             master: with("own-master"),
             backup: with("own-backup"),

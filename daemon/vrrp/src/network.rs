@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::keepalived::VirtualAddress;
+use config::keepalived::{FOREVER, VirtualAddress};
 use futures_util::{StreamExt, TryStreamExt};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags};
-use netlink_packet_route::{AddressFamily, address};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, LinkAttribute, LinkFlags,
+};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -58,6 +62,14 @@ pub(crate) struct Interface {
     pub running: bool,
     /// Its Ethernet address, if it has one.
     pub hardware: Option<[u8; sys::packet::ETHERNET_BYTES]>,
+    /// The interface below it, of a VLAN or a virtual MAC.
+    pub below: Option<u32>,
+    /// It forwards packets of IPv6.
+    pub forwards_ipv6: bool,
+    /// Its settings of IPv4, as sysctl shows them.
+    pub ipv4: Option<InetDevConf>,
+    /// Why it does not count as up although it is.
+    pub held: Option<String>,
     /// Its addresses in the kernel's order.
     pub addresses: Vec<InterfaceAddress>,
 }
@@ -117,6 +129,10 @@ impl Network {
                     up: link.header.flags.contains(LinkFlags::Up),
                     running: link.header.flags.contains(LinkFlags::Running),
                     hardware: None,
+                    below: None,
+                    forwards_ipv6: false,
+                    ipv4: None,
+                    held: None,
                     addresses: Vec::new(),
                 };
                 let mut name = None;
@@ -124,6 +140,8 @@ impl Network {
                     match attribute {
                         LinkAttribute::IfName(text) => name = Some(text),
                         LinkAttribute::Address(bytes) => interface.hardware = bytes.try_into().ok(),
+                        LinkAttribute::Link(below) => interface.below = Some(below),
+                        LinkAttribute::AfSpecUnspec(settings) => interface.learn(settings),
                         _ => {}
                     }
                 }
@@ -244,9 +262,9 @@ impl Network {
         message
             .attributes
             .push(AddressAttribute::Local(address.address));
-        message
-            .attributes
-            .push(AddressAttribute::Address(address.address));
+        message.attributes.push(AddressAttribute::Address(
+            address.peer.unwrap_or(address.address),
+        ));
         if let Some(broadcast) = address.broadcast {
             message
                 .attributes
@@ -257,11 +275,18 @@ impl Network {
                 .attributes
                 .push(AddressAttribute::Label(label.clone()));
         }
-        if address.address.is_ipv6() {
-            // The master alone has it: no time for duplicate address detection, which would delay it by a second.
+        if address.flags != 0 {
+            let flags = AddressFlags::from_bits_retain(address.flags);
+            message.attributes.push(AddressAttribute::Flags(flags));
+        }
+        // The kernel deprecates addresses of IPv6 alone.
+        if address.address.is_ipv6() && address.preferred_lft != FOREVER {
+            let mut lifetimes = CacheInfo::default();
+            lifetimes.ifa_preferred = address.preferred_lft;
+            lifetimes.ifa_valid = FOREVER;
             message
                 .attributes
-                .push(AddressAttribute::Flags(address::AddressFlags::Nodad));
+                .push(AddressAttribute::CacheInfo(lifetimes));
         }
         Ok(message)
     }
@@ -276,6 +301,27 @@ impl Drop for Network {
 }
 
 impl Interface {
+    /// Takes what the kernel tells of its settings.
+    fn learn(&mut self, settings: Vec<AfSpecUnspec>) {
+        for family in settings {
+            match family {
+                AfSpecUnspec::Inet(inet) => {
+                    let found = inet.into_iter().find_map(|one| match one {
+                        AfSpecInet::DevConf(settings) => Some(settings),
+                        _ => None,
+                    });
+                    self.ipv4 = found.or(self.ipv4.take());
+                }
+                AfSpecUnspec::Inet6(inet6) => {
+                    self.forwards_ipv6 = inet6.iter().any(|one| {
+                        matches!(one, AfSpecInet6::DevConf(settings) if settings.forwarding != 0)
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// The first IPv4 address that `is_virtual` does not claim.
     pub(crate) fn primary(&self, is_virtual: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         let mut all = self.addresses.iter().map(|own| own.address);

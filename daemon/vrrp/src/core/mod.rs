@@ -45,8 +45,10 @@ pub struct Rules {
     pub nopreempt: bool,
     /// `preempt_delay`.
     pub preempt_delay: Duration,
-    /// `garp_master_delay`.
+    /// `garp_master_delay`; zero is no second round.
     pub announce_again: Duration,
+    /// `garp_lower_prio_delay`: the same after another master was heard; zero is no second round.
+    pub announce_lower_again: Duration,
     /// `garp_master_refresh`; zero is off.
     pub announce_refresh: Duration,
 }
@@ -56,6 +58,8 @@ pub struct Rules {
 pub enum Burst {
     /// `garp_master_repeat` for each address.
     Full,
+    /// `garp_lower_prio_repeat` for each address: another master was heard that must yield.
+    LowerPriority,
     /// `garp_master_refresh_repeat` for each address.
     Refresh,
 }
@@ -133,6 +137,7 @@ pub struct Instance {
     advert_at: Option<Moment>,
     preempt_at: Option<Moment>,
     announce_at: Option<Moment>,
+    yield_again_at: Option<Moment>,
     yield_at: Option<Moment>,
     refresh_at: Option<Moment>,
     active_since: Moment,
@@ -160,6 +165,7 @@ impl Instance {
             advert_at: None,
             preempt_at: None,
             announce_at: None,
+            yield_again_at: None,
             yield_at: None,
             refresh_at: None,
             active_since: Moment::ZERO,
@@ -219,6 +225,7 @@ impl Instance {
             self.master_down_at,
             self.advert_at,
             self.announce_at,
+            self.yield_again_at,
             self.yield_at,
             self.refresh_at,
             self.handover.map(|handover| handover.until),
@@ -409,7 +416,12 @@ impl Instance {
         actions.push(Action::Advertise(self.effective));
         self.advert_at = Some(now + self.rules.advert_interval);
         self.yield_at = Some(now + YIELD_TIME);
-        self.announce_at = Some(now + self.rules.announce_again.max(YIELD_TIME));
+        let again = self.rules.announce_lower_again;
+        if !again.is_zero() {
+            // The second round of a takeover that is not long ago would only double this one's.
+            self.announce_at = None;
+            self.yield_again_at = Some(now + again.max(YIELD_TIME));
+        }
     }
 
     /// Runs every timer that is due.
@@ -421,7 +433,10 @@ impl Instance {
             // Counted from when it was due, so that lateness does not add up; but nothing is made good in a burst.
             self.advert_at = Some((at + self.rules.advert_interval).max(now));
         }
-        if due(&mut self.yield_at) | due(&mut self.announce_at) {
+        if due(&mut self.yield_at) | due(&mut self.yield_again_at) {
+            actions.push(Action::Announce(Burst::LowerPriority));
+        }
+        if due(&mut self.announce_at) {
             actions.push(Action::Announce(Burst::Full));
         }
         if due(&mut self.refresh_at) {
@@ -516,7 +531,8 @@ impl Instance {
         self.master = None;
         self.active_since = now;
         self.advert_at = Some(now + self.rules.advert_interval);
-        self.announce_at = Some(now + self.rules.announce_again);
+        let again = self.rules.announce_again;
+        self.announce_at = (!again.is_zero()).then(|| now + again);
         if !self.rules.announce_refresh.is_zero() {
             self.refresh_at = Some(now + self.rules.announce_refresh);
         }
@@ -548,6 +564,7 @@ impl Instance {
         self.advert_at = None;
         self.preempt_at = None;
         self.announce_at = None;
+        self.yield_again_at = None;
         self.yield_at = None;
         self.refresh_at = None;
         self.answered_at = None;

@@ -20,6 +20,7 @@ fn rules(base_priority: u8) -> Rules {
         nopreempt: false,
         preempt_delay: Duration::ZERO,
         announce_again: ms(5000),
+        announce_lower_again: ms(5000),
         announce_refresh: Duration::ZERO,
     }
 }
@@ -278,7 +279,9 @@ fn a_master_answers_a_lower_one_at_once_and_announces_its_addresses_again() {
     assert!(instance.in_conflict(ms(60_100)));
     let announced: Vec<_> = pass(&mut instance, ms(66_000))
         .into_iter()
-        .filter(|(_, action)| *action == Action::Announce(Burst::Full))
+        .filter(|(_, action)| {
+            matches!(action, Action::Announce(Burst::Full | Burst::LowerPriority))
+        })
         .map(|(at, _)| at)
         .collect();
     assert_eq!(announced, [ms(60_030), ms(65_000)]);

@@ -20,7 +20,11 @@ impl Driver {
                 failures.push(error);
             }
         }
-        let name = self.units[at].name().to_owned();
+        let now = self.now();
+        let unit = &mut self.units[at];
+        let extra = unit.config.addressing.extra_interfaces;
+        unit.extra_at = extra.map(|extra| now + extra.every);
+        let name = unit.name().to_owned();
         for error in failures {
             self.network_failed(&name, "a virtual address is missing", &error);
         }
@@ -28,6 +32,8 @@ impl Driver {
 
     /// Takes an instance's addresses off this node.
     pub(super) async fn remove_addresses(&mut self, at: usize) {
+        self.units[at].extra_at = None;
+        self.announcer.forget(self.units[at].name());
         let mut failures = Vec::new();
         for (device, entry) in self.units[at].movable() {
             if let Err(error) = self.network.remove(device, entry).await {

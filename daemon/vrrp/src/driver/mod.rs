@@ -22,7 +22,6 @@ use std::time::Duration;
 use protocol::process::{FromChild, ToChild};
 use protocol::{EventKind, EventSeverity};
 use sys::channel::Channel;
-use sys::packet::FrameSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -33,6 +32,7 @@ use crate::core::tracking::{ProxyTrack, Standing, weigh};
 use crate::network::{Network, NetworkError};
 use crate::packet::{Datagram, Reach};
 
+use announce::Announcer;
 use messages::{Message, read_supervisor};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
@@ -70,7 +70,7 @@ struct Driver {
     proxy: ProxyTrack,
     network: Network,
     ports: Ports,
-    frames: FrameSocket,
+    announcer: Announcer,
     virtual_addresses: HashSet<IpAddr>,
     numbers: Numbers,
     supervisor: Outbox,
@@ -102,8 +102,8 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     let (changed, change_inbox) = mpsc::channel(1);
     let outbox = Outbox::new("supervisor", supervisor.sender);
     tokio::spawn(read_supervisor(supervisor.receiver, messages.clone()));
-    let opened = Network::open(changed).and_then(|network| Ok((network, FrameSocket::open()?)));
-    let (network, frames) = match opened {
+    let opened = Network::open(changed).and_then(|network| Ok((network, Announcer::open()?)));
+    let (network, announcer) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!("vrrp: cannot start: {error}");
@@ -125,7 +125,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         proxy: ProxyTrack::default(),
         network,
         ports: Ports::new(arrivals),
-        frames,
+        announcer,
         virtual_addresses: HashSet::new(),
         numbers: Numbers::default(),
         supervisor: outbox,
@@ -213,7 +213,14 @@ impl Driver {
             .notifications
             .values()
             .filter_map(Notifications::deadline);
-        let others = [self.proxy.deadline(), self.refresh_at, delay];
+        let extra = self.units.iter().filter_map(|unit| unit.extra_at).min();
+        let others = [
+            self.proxy.deadline(),
+            self.refresh_at,
+            delay,
+            self.announcer.deadline(),
+            extra,
+        ];
         units
             .chain(scripts)
             .chain(notifications)
@@ -250,7 +257,11 @@ impl Driver {
                 let actions = self.units[at].core.elapsed(now);
                 self.perform(at, actions).await;
             }
+            if self.units[at].extra_at.is_some_and(|due| due <= now) {
+                self.announce_extra(at);
+            }
         }
+        self.send_announcements();
         let now = self.now();
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh_at = None;
@@ -292,7 +303,7 @@ impl Driver {
 
     fn open_ports(&mut self) {
         for unit in &mut self.units {
-            let interface = &unit.config.interface;
+            let interface = unit.wire();
             let Some(found) = self.network.view.get(interface) else {
                 continue;
             };
@@ -303,8 +314,7 @@ impl Driver {
         }
         let (units, view) = (&self.units, &self.network.view);
         self.ports.keep(|interface| {
-            view.contains_key(interface)
-                && units.iter().any(|unit| unit.config.interface == interface)
+            view.contains_key(interface) && units.iter().any(|unit| unit.wire() == interface)
         });
     }
 
@@ -350,8 +360,7 @@ impl Driver {
         };
         let vrid = datagram.vrid();
         let ours = |unit: &Unit| {
-            *unit.config.interface == *arrival.interface
-                && Some(unit.config.virtual_router_id) == vrid
+            *unit.wire() == *arrival.interface && Some(unit.config.virtual_router_id) == vrid
         };
         // Advertisements of groups that are not ours are none of our business.
         let Some(at) = self.units.iter().position(ours) else {

@@ -45,9 +45,7 @@ impl Driver {
         };
         let mut failure = None;
         for receiver in receivers {
-            let sent = self
-                .ports
-                .send(&unit.config.interface, unit.source, *receiver, &bytes);
+            let sent = self.ports.send(unit.wire(), unit.source, *receiver, &bytes);
             if let Err(error) = sent {
                 failure = Some(format!("to {receiver}: {error}"));
             }

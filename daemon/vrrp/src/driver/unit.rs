@@ -57,6 +57,8 @@ pub(super) struct Unit {
     pub(super) asked: Option<Asked>,
     /// Addresses that were there before us because we own them.
     pub(super) owned: Vec<IpAddr>,
+    /// When `garp_extra_if` is due.
+    pub(super) extra_at: Option<Moment>,
     /// When addresses that vanished were last put back.
     pub(super) restored_at: Option<Moment>,
     /// When it was last told that an advertisement could not be sent.
@@ -100,6 +102,7 @@ impl Unit {
             counters: VrrpCounters::default(),
             asked: None,
             owned: Vec::new(),
+            extra_at: None,
             restored_at: None,
             unsent_at: None,
             port_error: None,
@@ -129,12 +132,25 @@ impl Unit {
             .virtual_addresses
             .iter()
             .chain(&self.config.excluded_addresses);
-        entries.map(|entry| {
-            (
-                entry.device.as_deref().unwrap_or(&self.config.interface),
-                entry,
-            )
-        })
+        entries.map(|entry| (self.device(entry), entry))
+    }
+
+    /// The interface of an address: the virtual MAC's for those of the instance's family that name no other one.
+    fn device<'a>(&'a self, entry: &'a VirtualAddress) -> &'a str {
+        let interface = &self.config.interface;
+        match (&entry.device, &self.config.addressing.vmac) {
+            (Some(device), _) if device != interface => device,
+            (_, Some(vmac)) if entry.address.is_ipv6() == self.config.is_ipv6() => &vmac.name,
+            _ => interface,
+        }
+    }
+
+    /// The interface that advertisements go by: with `use_vmac` the virtual one, unless `vmac_xmit_base` says otherwise.
+    pub(super) fn wire(&self) -> &str {
+        match &self.config.addressing.vmac {
+            Some(vmac) if !vmac.transmit_base => &vmac.name,
+            _ => &self.config.interface,
+        }
     }
 
     /// Its addresses that are ours to add and remove.
@@ -334,6 +350,7 @@ pub(super) fn rules(config: &VrrpInstance) -> Rules {
         nopreempt: config.nopreempt,
         preempt_delay: preempt_delay(config),
         announce_again: config.garp_master_delay,
+        announce_lower_again: config.addressing.lower_prio_delay,
         announce_refresh: config.garp_master_refresh,
     }
 }
@@ -343,14 +360,6 @@ fn preempt_delay(config: &VrrpInstance) -> Duration {
         return Duration::ZERO;
     }
     config.preempt_delay
-}
-
-/// The IPv4 address, if it is one.
-pub(super) fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
 }
 
 fn link_report(view: &View, name: &str) -> Report {
@@ -388,6 +397,10 @@ pub(super) fn essence(instance: &VrrpInstance) -> VrrpInstance {
     plain.garp_master_repeat = 0;
     plain.garp_master_refresh = Duration::ZERO;
     plain.garp_master_refresh_repeat = 0;
+    plain.addressing = config::keepalived::Addressing {
+        vmac: plain.addressing.vmac,
+        ..Default::default()
+    };
     plain.notify = Default::default();
     plain.smtp_alert = false;
     plain

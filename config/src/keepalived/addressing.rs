@@ -1,0 +1,370 @@
+//! What instances do with their addresses beyond adding and removing them: announcements, routes, rules, virtual MACs.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{GlobalDefs, VirtualAddress};
+use super::parser::{MAX_GARP_SECONDS, body, entries};
+use super::routes::Route;
+use super::rules::Rule;
+use super::tree::Statement;
+use super::values::{Complaints, count, parse_seconds, seconds, switch};
+use super::words::MAX_INTERFACE_NAME_BYTES;
+use crate::diagnostic::DiagnosticKind;
+use crate::source::{Span, Word};
+
+/// `garp_extra_if [all] SECONDS`: announcements again and again on interfaces that send no advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraInterfaces {
+    /// `all`: on every interface with an address of the instance; else on virtual MACs alone.
+    pub all: bool,
+    /// Time between two announcements.
+    pub every: Duration,
+}
+
+/// `use_vmac [NAME [MAC]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vmac {
+    /// The interface's name.
+    pub name: String,
+    /// Its Ethernet address: 00:00:5e:00:01:VRID, 00:00:5e:00:02:VRID for IPv6 (RFC 5798 7.3).
+    pub hardware: [u8; 6],
+    /// `vmac_xmit_base`: advertisements go by the interface below.
+    pub transmit_base: bool,
+}
+
+/// What an instance does with its addresses beyond adding and removing them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Addressing {
+    /// `virtual_routes`.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`.
+    pub rules: Vec<Rule>,
+    /// `promote_secondaries`.
+    pub promote_secondaries: bool,
+    /// `use_vmac`.
+    pub vmac: Option<Vmac>,
+    /// `accept`, the default, or `no_accept`.
+    pub accept: bool,
+    /// `garp_lower_prio_delay`; `garp_master_delay` by default.
+    pub lower_prio_delay: Duration,
+    /// `garp_lower_prio_repeat`; `garp_master_repeat` by default.
+    pub lower_prio_repeat: u32,
+    /// `garp_extra_if`, off by default.
+    pub extra_interfaces: Option<ExtraInterfaces>,
+}
+
+impl Default for Addressing {
+    fn default() -> Self {
+        Self {
+            routes: Vec::new(),
+            rules: Vec::new(),
+            promote_secondaries: false,
+            vmac: None,
+            accept: true,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+            extra_interfaces: None,
+        }
+    }
+}
+
+/// What `global_defs` says of announcements and virtual MACs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announcing {
+    /// `vrrp_garp_lower_prio_delay`.
+    pub lower_prio_delay: Option<Duration>,
+    /// `vrrp_garp_lower_prio_repeat`.
+    pub lower_prio_repeat: Option<u32>,
+    /// `vrrp_garp_interval`: between two gratuitous ARPs on an interface, 0 by default.
+    pub garp_interval: Duration,
+    /// `vrrp_gna_interval`: between two neighbour advertisements on an interface, 0 by default.
+    pub gna_interval: Duration,
+    /// `vrrp_garp_extra_if`.
+    pub extra_interfaces: Option<ExtraInterfaces>,
+    /// `vmac_prefix`, `vrrp` by default.
+    pub vmac_prefix: String,
+}
+
+impl Default for Announcing {
+    fn default() -> Self {
+        Self {
+            lower_prio_delay: None,
+            lower_prio_repeat: None,
+            garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
+            extra_interfaces: None,
+            vmac_prefix: "vrrp".to_owned(),
+        }
+    }
+}
+
+/// `garp_group`: interfaces behind one switch, with the delays that it needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GarpGroup {
+    /// `interface` or `interfaces`.
+    pub interfaces: Vec<String>,
+    /// `garp_interval`.
+    pub garp_interval: Duration,
+    /// `gna_interval`.
+    pub gna_interval: Duration,
+}
+
+/// A line of `interface_up_down_delays`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceDelay {
+    /// The interface.
+    pub name: String,
+    /// How long it must be down until it counts as down.
+    pub down: Duration,
+    /// How long it must be up until it counts as up; as `down` by default.
+    pub up: Duration,
+}
+
+/// `static_ipaddress`, `static_routes` and `static_rules`: there from the start to the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Statics {
+    /// `static_ipaddress`, each with its device.
+    pub addresses: Vec<VirtualAddress>,
+    /// `static_routes`.
+    pub routes: Vec<Route>,
+    /// `static_rules`.
+    pub rules: Vec<Rule>,
+}
+
+/// Longest delay between two announcements, in seconds.
+const MAX_INTERVAL_SECONDS: u32 = 4_294;
+/// Longest delay of a line of `interface_up_down_delays`, in seconds.
+const MAX_LINK_DELAY_SECONDS: u32 = 255;
+
+/// The words of an instance while its lines are read.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) routes: Vec<Route>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) promote_secondaries: bool,
+    pub(super) no_accept: Option<Span>,
+    pub(super) lower_prio_delay: Option<Duration>,
+    pub(super) lower_prio_repeat: Option<u32>,
+    pub(super) extra_interfaces: Option<ExtraInterfaces>,
+    /// `use_vmac` with its words.
+    pub(super) vmac: Option<Vec<Word>>,
+    pub(super) transmit_base: bool,
+}
+
+impl Pending {
+    pub(super) fn new(global: &GlobalDefs) -> Self {
+        Self {
+            lower_prio_delay: global.announcing.lower_prio_delay,
+            lower_prio_repeat: global.announcing.lower_prio_repeat,
+            extra_interfaces: global.announcing.extra_interfaces,
+            ..Self::default()
+        }
+    }
+
+    /// `use_vmac`.
+    pub(super) fn use_vmac(&mut self, statement: &Statement, _: &mut Complaints<'_>) {
+        self.vmac = Some(statement.words.clone());
+    }
+
+    /// What the lines come to. `owner` is an instance with priority 255, `unicast` one with peers.
+    pub(super) fn finish(self, about: &About<'_>, complaints: &mut Complaints<'_>) -> Addressing {
+        let vmac = self.vmac.as_deref().and_then(|words| {
+            let mut vmac = vmac(words, about, complaints)?;
+            vmac.transmit_base = self.transmit_base;
+            if about.unicast && !vmac.transmit_base {
+                let message =
+                    "'use_vmac' with unicast peers needs 'vmac_xmit_base', which is assumed";
+                complaints.warning(DiagnosticKind::Pointless, words[0].span, message);
+                vmac.transmit_base = true;
+            }
+            Some(vmac)
+        });
+        if let (Some(span), false) = (self.no_accept, about.owner) {
+            // It needs a packet filter; the addresses answer all the same.
+            let message = "'no_accept' is not supported yet and is ignored: packets to the virtual addresses are accepted \
+                           here; drop them with a rule of nftables if they must not be";
+            complaints.warning(DiagnosticKind::NotSupportedYet, span, message);
+        }
+        Addressing {
+            routes: self.routes,
+            rules: self.rules,
+            promote_secondaries: self.promote_secondaries,
+            vmac,
+            accept: self.no_accept.is_none() || about.owner,
+            lower_prio_delay: self.lower_prio_delay.unwrap_or(about.garp_delay),
+            lower_prio_repeat: self.lower_prio_repeat.unwrap_or(about.garp_repeat),
+            extra_interfaces: self.extra_interfaces.filter(|extra| !extra.every.is_zero()),
+        }
+    }
+}
+
+/// What of an instance its addressing depends on.
+pub(super) struct About<'a> {
+    pub(super) global: &'a GlobalDefs,
+    pub(super) virtual_router_id: u8,
+    pub(super) ipv6: bool,
+    pub(super) owner: bool,
+    pub(super) unicast: bool,
+    pub(super) garp_delay: Duration,
+    pub(super) garp_repeat: u32,
+}
+
+/// `use_vmac`'s words; either may be missing.
+fn vmac(words: &[Word], about: &About<'_>, complaints: &mut Complaints<'_>) -> Option<Vmac> {
+    let vrid = about.virtual_router_id;
+    let family = if about.ipv6 { 2 } else { 1 };
+    let prefix = &about.global.announcing.vmac_prefix;
+    let mut found = Vmac {
+        name: if about.ipv6 {
+            format!("{prefix}6.{vrid}")
+        } else {
+            format!("{prefix}.{vrid}")
+        },
+        hardware: [0, 0, 0x5e, 0, family, vrid],
+        transmit_base: false,
+    };
+    for word in words.iter().skip(1) {
+        match hardware(&word.text, vrid) {
+            Some(hardware) if hardware[0] & 1 == 0 => found.hardware = hardware,
+            Some(_) => {
+                let message = format!("'{}' is a group's Ethernet address", word.text);
+                complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+            }
+            None => found.name.clone_from(&word.text),
+        }
+    }
+    if found.name.is_empty() || found.name.len() >= MAX_INTERFACE_NAME_BYTES {
+        let message = format!(
+            "an interface's name has up to {} bytes: '{}'",
+            MAX_INTERFACE_NAME_BYTES - 1,
+            found.name
+        );
+        complaints.error(DiagnosticKind::InvalidValue, words[0].span, message);
+        return None;
+    }
+    Some(found)
+}
+
+/// Six octets; five, and the virtual router's number is the sixth.
+fn hardware(text: &str, vrid: u8) -> Option<[u8; 6]> {
+    let mut octets: Vec<u8> = text
+        .split(':')
+        .map(|part| {
+            let short = (1..=2).contains(&part.len());
+            u8::from_str_radix(part, 16).ok().filter(|_| short)
+        })
+        .collect::<Option<_>>()?;
+    if octets.len() == 5 {
+        octets.push(vrid);
+    }
+    octets.try_into().ok()
+}
+
+/// `garp_extra_if [all] SECONDS`.
+pub(super) fn extra_interfaces(
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) -> Option<ExtraInterfaces> {
+    let all = statement.text(1) == "all";
+    let every = parse_seconds(statement.text(1 + usize::from(all)), MAX_GARP_SECONDS);
+    if every.is_none() {
+        complaints.wrong(statement, "perhaps 'all', and seconds from 0 to 86400");
+    }
+    every.map(|every| ExtraInterfaces { all, every })
+}
+
+/// `vrrp_garp_interval`, `vrrp_gna_interval` and those of a group.
+pub(super) fn interval(statement: &Statement, complaints: &mut Complaints<'_>) -> Duration {
+    seconds(statement, MAX_INTERVAL_SECONDS, complaints).unwrap_or_default()
+}
+
+/// `vrrp_min_garp`: one announcement, and no second round.
+pub(super) fn min_garp(
+    global: &mut GlobalDefs,
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) {
+    if switch(statement, complaints) == Some(true) {
+        global.garp_master_delay = Duration::ZERO;
+        global.garp_master_repeat = 1;
+    }
+}
+
+/// `garp_lower_prio_repeat`; 0 is none at all.
+pub(super) fn repeat(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<u32> {
+    count(statement, 0, complaints)
+}
+
+/// `garp_group { … }`; `known` are those before it.
+pub(super) fn garp_group(
+    known: &mut Vec<GarpGroup>,
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) {
+    let mut group = GarpGroup::default();
+    for line in body(statement) {
+        match line.name() {
+            "garp_interval" => group.garp_interval = interval(line, complaints),
+            "gna_interval" => group.gna_interval = interval(line, complaints),
+            "interface" => group
+                .interfaces
+                .extend(line.words.iter().skip(1).map(|word| word.text.clone())),
+            "interfaces" => group
+                .interfaces
+                .extend(entries(line).map(|word| word.text.clone())),
+            _ => complaints.unknown(
+                line,
+                "'garp_group'",
+                ["garp_interval", "gna_interval", "interface", "interfaces"],
+            ),
+        }
+    }
+    let taken = |name: &String| known.iter().any(|one| one.interfaces.contains(name));
+    let twice: Vec<_> = group
+        .interfaces
+        .iter()
+        .filter(|name| taken(name))
+        .cloned()
+        .collect();
+    for name in &twice {
+        let message = format!("interface {name} is in another garp_group already; it stays there");
+        complaints.warning(DiagnosticKind::Duplicate, statement.span(), message);
+    }
+    group.interfaces.retain(|name| !twice.contains(name));
+    if group.interfaces.is_empty() && twice.is_empty() {
+        let message = "'garp_group' names no interface";
+        complaints.warning(DiagnosticKind::Pointless, statement.span(), message);
+    }
+    known.push(group);
+}
+
+/// `interface_up_down_delays { NAME DOWN [UP] … }`.
+pub(super) fn interface_delays(
+    known: &mut Vec<InterfaceDelay>,
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) {
+    for line in body(statement) {
+        let delay = |at| parse_seconds(line.text(at), MAX_LINK_DELAY_SECONDS);
+        let Some(down) = delay(1) else {
+            complaints.wrong(line, "seconds from 0 to 255");
+            continue;
+        };
+        let up = if line.words.len() > 2 {
+            let Some(up) = delay(2) else {
+                complaints.wrong(line, "two times in seconds from 0 to 255");
+                continue;
+            };
+            up
+        } else {
+            down
+        };
+        known.push(InterfaceDelay {
+            name: line.name().to_owned(),
+            down,
+            up,
+        });
+    }
+}
