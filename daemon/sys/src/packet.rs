@@ -78,6 +78,11 @@ impl VrrpSocket {
         }
     }
 
+    /// The next datagram, if one waits.
+    pub fn receive_waiting(&self, buffer: &mut [u8]) -> Option<usize> {
+        nix::sys::socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).ok()
+    }
+
     /// Sends one advertisement at once, without waiting for room.
     pub fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {

@@ -32,6 +32,8 @@ const RESIGN: u8 = 0;
 const ANSWER_SPACING: Duration = Duration::from_millis(100);
 /// Time for another master to let its addresses go before we announce ours again.
 const YIELD_TIME: Duration = Duration::from_millis(30);
+/// A timer so late means that we did not run.
+const OVERDUE: Duration = Duration::from_millis(100);
 /// What an instance follows; a reload may change it.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -233,6 +235,14 @@ impl Instance {
         timers.into_iter().flatten().min()
     }
 
+    /// Whether what waits in the sockets must be heard before [`Instance::elapsed`] counts: a silence is none while
+    /// advertisements wait, and a master that did not run for so long that others may have followed it asks first.
+    pub fn must_hear_first(&self, now: Moment) -> bool {
+        let overdue = OVERDUE.min(self.master_interval * 3);
+        self.master_down_at.is_some_and(|at| at <= now)
+            || self.deadline().is_some_and(|at| at + overdue < now)
+    }
+
     /// Version 2: (256 - priority) / 256 seconds (RFC 3768 6.1); version 3: that share of the master's interval
     /// (RFC 5798 6.1).
     fn skew(&self) -> Duration {
@@ -409,19 +419,21 @@ impl Instance {
             let within = interval.max(self.rules.advert_interval);
             self.conflict_until = Some(now + within * 3 / 2);
         }
-        if self.answered_at.is_some_and(|at| now < at + ANSWER_SPACING) {
-            return;
-        }
-        self.answered_at = Some(now);
-        actions.push(Action::Advertise(self.effective));
-        self.advert_at = Some(now + self.rules.advert_interval);
-        self.yield_at = Some(now + YIELD_TIME);
+        // It may have been the last word of who yields: whether or not it is answered, the addresses are announced after it.
+        let answer_at = self.answered_at.map_or(now, |at| at + ANSWER_SPACING);
+        self.yield_at.get_or_insert(answer_at.max(now + YIELD_TIME));
         let again = self.rules.announce_lower_again;
         if !again.is_zero() {
             // The second round of a takeover that is not long ago would only double this one's.
             self.announce_at = None;
             self.yield_again_at = Some(now + again.max(YIELD_TIME));
         }
+        if now < answer_at {
+            return;
+        }
+        self.answered_at = Some(now);
+        actions.push(Action::Advertise(self.effective));
+        self.advert_at = Some(now + self.rules.advert_interval);
     }
 
     /// Runs every timer that is due.

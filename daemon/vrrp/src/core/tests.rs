@@ -312,6 +312,31 @@ fn a_flood_of_lower_advertisements_is_not_answered_by_a_flood() {
     assert!(sent <= 11, "{sent} advertisements in a second");
 }
 
+/// The simulation found it: who yielded soon after it was answered was answered no more, and its clients were lost.
+#[test]
+fn the_last_word_of_who_yields_is_followed_by_an_announcement_even_if_it_was_just_answered() {
+    let mut instance = active();
+    let heard = instance.heard(ms(60_000), LOW, 99, SECOND);
+    assert!(heard.contains(&Action::Advertise(100)));
+    pass(&mut instance, ms(60_050));
+    assert_eq!(instance.heard(ms(60_060), LOW, 99, SECOND), []);
+    let announced: Vec<_> = pass(&mut instance, ms(60_200))
+        .into_iter()
+        .filter(|(_, action)| *action == Action::Announce(Burst::Full))
+        .collect();
+    assert_eq!(announced, [(ms(60_100), Action::Announce(Burst::Full))]);
+}
+
+#[test]
+fn what_waits_is_heard_before_a_silence_counts() {
+    let instance = backup(rules(100));
+    assert!(!instance.must_hear_first(ms(3609)));
+    assert!(instance.must_hear_first(ms(3610)));
+    let master = active();
+    assert!(!master.must_hear_first(ms(4700)), "a little late");
+    assert!(master.must_hear_first(ms(4720)), "it did not run");
+}
+
 #[test]
 fn a_master_advertises_every_interval_without_drift() {
     let mut instance = active();

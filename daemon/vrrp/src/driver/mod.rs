@@ -47,8 +47,6 @@ const INBOX_PACKETS: usize = 256;
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
 /// Pause after the kernel's tables could not be read.
 const REFRESH_ERROR_PAUSE: Duration = Duration::from_secs(1);
-/// A timer so late means that we did not run: what arrived meanwhile is heard before the timer counts.
-const LATE: Duration = Duration::from_millis(100);
 /// Longest that `notify_stop` scripts are waited for.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -168,7 +166,7 @@ impl Driver {
         self.apply(setup, "started").await;
         self.supervisor.send(&FromChild::Ready);
         let reason = loop {
-            if self.is_late() {
+            if self.must_hear_first() {
                 self.catch_up(&mut inbox.arrivals).await;
             }
             // What is due comes before what arrived: no flood may keep us from advertising.
@@ -228,25 +226,22 @@ impl Driver {
             .min()
     }
 
-    /// Whether a protocol timer ran out long ago: the process was frozen or starved.
-    fn is_late(&self) -> bool {
-        let first = self
-            .units
-            .iter()
-            .filter_map(|unit| unit.core.deadline())
-            .min();
-        first.is_some_and(|at| at + LATE < self.now())
+    /// Whether a silence would count, or a timer ran out long ago: the process may have been frozen or starved.
+    fn must_hear_first(&self) -> bool {
+        let now = self.now();
+        self.units.iter().any(|unit| unit.core.must_hear_first(now))
     }
 
     /// Hears what waited while we did not run. A backup that slept must not take the silence for the master's.
     async fn catch_up(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
-        // Lets the sockets be read.
-        tokio::time::sleep(Duration::from_millis(1)).await;
         for _ in 0..INBOX_PACKETS {
             match arrivals.try_recv() {
                 Ok(arrival) => self.arrived(&arrival).await,
-                Err(_) => return,
+                Err(_) => break,
             }
+        }
+        for arrival in self.ports.waiting(INBOX_PACKETS) {
+            self.arrived(&arrival).await;
         }
     }
 

@@ -86,6 +86,25 @@ impl Ports {
         self.open.retain(|interface, _| wanted(interface));
     }
 
+    /// What waits in the sockets, `limit` datagrams of each at most.
+    pub(super) fn waiting(&self, limit: usize) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        let mut buffer = [0; MAX_DATAGRAM_BYTES];
+        for (interface, port) in &self.open {
+            let interface: Arc<str> = Arc::from(interface.as_str());
+            for _ in 0..limit {
+                let Some(length) = port.socket.receive_waiting(&mut buffer) else {
+                    break;
+                };
+                arrivals.push(Arrival {
+                    interface: Arc::clone(&interface),
+                    bytes: buffer[..length].to_vec(),
+                });
+            }
+        }
+        arrivals
+    }
+
     /// Sends an advertisement.
     pub(super) fn send(
         &self,
