@@ -322,9 +322,12 @@ fn the_last_word_of_who_yields_is_followed_by_an_announcement_even_if_it_was_jus
     assert_eq!(instance.heard(ms(60_060), LOW, 99, SECOND), []);
     let announced: Vec<_> = pass(&mut instance, ms(60_200))
         .into_iter()
-        .filter(|(_, action)| *action == Action::Announce(Burst::Full))
+        .filter(|(_, action)| *action == Action::Announce(Burst::LowerPriority))
         .collect();
-    assert_eq!(announced, [(ms(60_100), Action::Announce(Burst::Full))]);
+    assert_eq!(
+        announced,
+        [(ms(60_100), Action::Announce(Burst::LowerPriority))]
+    );
 }
 
 #[test]

@@ -1,0 +1,382 @@
+//! Nodes, their network and what is watched, moved from event to event.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use config::keepalived::Version;
+use tandem_vrrp::core::{Action, Rules};
+
+use crate::invariants::{Limits, Watch};
+use crate::network::{MAX_NODES, Network, Packet, Weather};
+use crate::node::{Clock, Life, Node};
+use crate::random::Random;
+
+/// Lines of a trace that are kept; earlier ones are forgotten.
+const TRACE_LINES: usize = 400;
+/// What clocks may differ by, in millionths.
+const MAX_DRIFT: u64 = 10_000;
+/// What that adds to a time, in hundredths.
+const DRIFT_PERCENT: u32 = 102;
+
+/// A group of routers.
+pub(crate) struct World {
+    /// The true time.
+    pub(crate) now: Duration,
+    /// The routers.
+    pub(crate) nodes: Vec<Node>,
+    /// Between them.
+    pub(crate) network: Network,
+    /// Decides whatever is not decided.
+    pub(crate) random: Random,
+    /// What is watched.
+    pub(crate) watch: Watch,
+    /// Bounds of times.
+    pub(crate) limits: Limits,
+    /// Of every node.
+    pub(crate) version: Version,
+    trace: Option<Vec<String>>,
+}
+
+/// A time as a clock that is slow would show it.
+pub(crate) fn drifted(time: Duration) -> Duration {
+    time * DRIFT_PERCENT / 100
+}
+
+impl World {
+    /// A group that its seed decides.
+    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+        let mut random = Random::new(seed);
+        let count = random.pick(&[2, 2, 3, 3, 4, 5]);
+        let version = random.pick(&[Version::V2, Version::V3]);
+        let interval = match version {
+            Version::V2 => Duration::from_secs(random.between(1, 3)),
+            Version::V3 => {
+                Duration::from_millis(random.pick(&[10, 20, 50, 100, 250, 1000, 2000, 3000]))
+            }
+        };
+        let latency = (interval / 10).min(Duration::from_millis(2));
+        let calm = calm(interval);
+        let mut nodes = Vec::new();
+        let has_owner = random.chance(15);
+        let has_delay = random.chance(40);
+        for at in 0..count {
+            let own = at == 0 && has_owner;
+            // Version 3 learns the master's interval: there they may differ.
+            let differs = version == Version::V3 && random.chance(20);
+            let rules = Rules {
+                version,
+                base_priority: if own {
+                    u8::MAX
+                } else if random.chance(50) {
+                    random.pick(&[99, 100, 150])
+                } else {
+                    u8::try_from(random.between(1, 254)).unwrap_or(1)
+                },
+                advert_interval: if differs { interval * 2 } else { interval },
+                nopreempt: !own && random.chance(25),
+                preempt_delay: if has_delay && random.chance(50) {
+                    interval * random.pick(&[1, 2, 5])
+                } else {
+                    Duration::ZERO
+                },
+                announce_lower_again: random.pick(&[Duration::ZERO, interval * 5]),
+                announce_again: random.pick(&[Duration::ZERO, interval * 5]),
+                announce_refresh: random.pick(&[Duration::ZERO, interval * 8]),
+            };
+            let drift = i32::try_from(random.between(0, 2 * MAX_DRIFT)).unwrap_or(0);
+            let clock = Clock {
+                offset: Duration::from_millis(random.between(0, 1_000_000)),
+                drift: drift - i32::try_from(MAX_DRIFT).unwrap_or(0),
+            };
+            // The order of addresses is not the order of nodes.
+            let last = u8::try_from(1 + (at * 3 + 1) % 5).unwrap_or(1);
+            let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+            nodes.push(Node::new(address, rules, clock, latency));
+        }
+        let longest = nodes.iter().map(|node| node.rules.advert_interval).max();
+        let longest = longest.unwrap_or(interval);
+        let skew = match version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => longest,
+        };
+        let delays = nodes.iter().map(|node| node.rules.preempt_delay).max();
+        let limits = Limits {
+            intervals: (interval, drifted(longest)),
+            down: drifted(longest * 3 + skew),
+            preempt: drifted(delays.unwrap_or_default()),
+            slop: (calm.most_delay + latency) * 2 + Duration::from_millis(1),
+        };
+        Self {
+            now: Duration::ZERO,
+            nodes,
+            network: Network::new(calm),
+            random,
+            watch: Watch::new(limits),
+            limits,
+            version,
+            trace: traced.then(Vec::new),
+        }
+    }
+
+    /// Notes a line for who looks for the cause of a failure.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            if trace.len() == TRACE_LINES {
+                trace.drain(..TRACE_LINES / 2);
+            }
+            trace.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
+        }
+    }
+
+    /// Its nodes, a line each.
+    pub(crate) fn described(&self) -> String {
+        let line = |(at, node): (usize, &Node)| {
+            format!(
+                "node {at}: {} {:?} weight {} fault {} {:?} {:?} {:?}\n",
+                node.address,
+                node.life,
+                node.weight,
+                node.fault,
+                node.core.shown(),
+                node.rules,
+                node.clock
+            )
+        };
+        self.nodes.iter().enumerate().map(line).collect()
+    }
+
+    /// All lines kept.
+    pub(crate) fn trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default()
+    }
+
+    /// Lets the world go on until then.
+    pub(crate) fn run_until(&mut self, end: Duration) -> Result<(), String> {
+        loop {
+            let turns = self.nodes.iter().filter_map(|node| node.turn_at);
+            let next = turns.chain(self.network.next_at()).min();
+            let Some(at) = next.filter(|at| *at <= end) else {
+                break;
+            };
+            self.now = self.now.max(at);
+            while let Some((to, packet)) = self.network.arrived(self.now) {
+                self.deliver(to, packet);
+            }
+            for node in 0..self.nodes.len() {
+                if self.nodes[node].turn_at.is_some_and(|at| at <= self.now) {
+                    let actions = self.nodes[node].turn(self.now);
+                    self.perform(node, &actions)?;
+                }
+            }
+            self.watch.look(self.now, &self.nodes)?;
+        }
+        self.now = self.now.max(end);
+        self.watch.look(self.now, &self.nodes)
+    }
+
+    fn deliver(&mut self, to: usize, packet: Packet) {
+        let late = self.lateness(to);
+        let node = &mut self.nodes[to];
+        node.receive(packet, self.now + late);
+        if packet.priority != 0 {
+            self.watch.assured(to, self.now);
+        }
+        self.note(|| {
+            format!(
+                "node {to} is reached by {} priority {}",
+                packet.from, packet.priority
+            )
+        });
+    }
+
+    fn lateness(&mut self, node: usize) -> Duration {
+        let latency = self.nodes[node].latency;
+        self.random.time(Duration::ZERO, latency)
+    }
+
+    /// Does what a core decided, and plans its next turn.
+    pub(crate) fn perform(&mut self, at: usize, actions: &[Action]) -> Result<(), String> {
+        for action in actions {
+            self.note(|| format!("node {at}: {action:?}"));
+            self.watch.did(at, self.now, action)?;
+            if let Action::Advertise(priority) = action {
+                let node = &self.nodes[at];
+                let packet = Packet {
+                    from: node.address,
+                    priority: *priority,
+                    interval: node.rules.advert_interval,
+                };
+                let count = self.nodes.len();
+                self.network
+                    .send(&mut self.random, self.now, count, at, packet);
+            }
+        }
+        let late = self.lateness(at);
+        self.nodes[at].plan(self.now, late);
+        Ok(())
+    }
+
+    /// Starts a node that is down, or starts it anew.
+    pub(crate) fn start(&mut self, at: usize) -> Result<(), String> {
+        if self.nodes[at].life != Life::Down {
+            self.crash(at);
+        }
+        self.note(|| format!("node {at} starts"));
+        self.watch.woke(at, self.now);
+        let actions = self.nodes[at].start(self.now);
+        self.perform(at, &actions)
+    }
+
+    /// A node dies, and its addresses with it.
+    pub(crate) fn crash(&mut self, at: usize) {
+        if self.nodes[at].life == Life::Down {
+            return;
+        }
+        self.note(|| format!("node {at} dies"));
+        let running = self.nodes[at].life == Life::Up;
+        self.nodes[at].crash();
+        if running {
+            self.watch.slept(at, self.now, true);
+        } else {
+            self.watch.gone(at);
+        }
+    }
+
+    /// A node is stopped in order.
+    pub(crate) fn stop(&mut self, at: usize) -> Result<(), String> {
+        if self.nodes[at].life != Life::Up {
+            return Ok(());
+        }
+        self.note(|| format!("node {at} is stopped"));
+        let actions = self.nodes[at].core.stop("simulated");
+        self.perform(at, &actions)?;
+        self.crash(at);
+        Ok(())
+    }
+
+    /// A node does not run any more, and keeps all that it has.
+    pub(crate) fn pause(&mut self, at: usize) {
+        if self.nodes[at].life == Life::Up {
+            self.note(|| format!("node {at} is paused"));
+            self.nodes[at].life = Life::Paused;
+            self.nodes[at].turn_at = None;
+            self.watch.slept(at, self.now, false);
+        }
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&mut self, at: usize) -> Result<(), String> {
+        if self.nodes[at].life != Life::Paused {
+            return Ok(());
+        }
+        self.note(|| format!("node {at} wakes"));
+        self.nodes[at].life = Life::Up;
+        self.watch.woke(at, self.now);
+        let late = self.lateness(at);
+        self.nodes[at].run_at(self.now + late);
+        // What changed meanwhile waits for it, too.
+        self.judge(at, "it woke")
+    }
+
+    /// What a node tracks fails, or is well again.
+    pub(crate) fn set_fault(&mut self, at: usize, fault: bool) -> Result<(), String> {
+        self.nodes[at].fault = fault;
+        self.note(|| format!("node {at}: fault {fault}"));
+        self.judge(
+            at,
+            if fault {
+                "it failed"
+            } else {
+                "it is well again"
+            },
+        )
+    }
+
+    /// What a node tracks changes its priority.
+    pub(crate) fn set_weight(&mut self, at: usize, weight: i32) -> Result<(), String> {
+        self.nodes[at].weight = weight;
+        self.note(|| format!("node {at}: weight {weight}"));
+        self.judge(at, "its priority changes")
+    }
+
+    fn judge(&mut self, at: usize, cause: &str) -> Result<(), String> {
+        if self.nodes[at].life != Life::Up {
+            return Ok(());
+        }
+        let actions = self.nodes[at].judge(self.now, cause);
+        self.perform(at, &actions)
+    }
+
+    /// An operator gives the addresses away; false if that was refused.
+    pub(crate) fn failover(&mut self, at: usize, force: bool) -> Result<bool, String> {
+        if self.nodes[at].life != Life::Up {
+            return Ok(false);
+        }
+        self.watch.failover = None;
+        let now = self.nodes[at].clock.shows(self.now);
+        match self.nodes[at].core.failover(now, force) {
+            Ok(actions) => {
+                self.note(|| format!("node {at}: operator: failover, force {force}"));
+                self.perform(at, &actions).map(|()| true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// An operator takes them back; false if that was refused.
+    pub(crate) fn failback(&mut self, at: usize) -> Result<bool, String> {
+        if self.nodes[at].life != Life::Up {
+            return Ok(false);
+        }
+        let now = self.nodes[at].clock.shows(self.now);
+        match self.nodes[at].core.failback(now) {
+            Ok((_, actions)) => {
+                self.note(|| format!("node {at}: operator: failback"));
+                self.perform(at, &actions).map(|()| true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The only master, if there is exactly one.
+    pub(crate) fn master(&self) -> Option<usize> {
+        let is_master = |at: &usize| {
+            let node = &self.nodes[*at];
+            node.life != Life::Down && node.core.is_active()
+        };
+        let mut masters = (0..self.nodes.len()).filter(is_master);
+        masters.next().filter(|_| masters.next().is_none())
+    }
+
+    /// The nodes that could be master.
+    pub(crate) fn able(&self) -> Vec<usize> {
+        let all = 0..self.nodes.len();
+        all.filter(|at| self.nodes[*at].is_able()).collect()
+    }
+
+    /// The skew time of a node behind a master with this interval.
+    pub(crate) fn skew(&self, at: usize, interval: Duration) -> Duration {
+        let unit = match self.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => interval,
+        };
+        unit * (256 - u32::from(self.nodes[at].priority())) / 256
+    }
+
+    /// Nodes in a random order of sides.
+    pub(crate) fn sides(&mut self) -> Vec<bool> {
+        (0..MAX_NODES).map(|_| self.random.chance(50)).collect()
+    }
+}
+
+/// A network without trouble.
+pub(crate) fn calm(interval: Duration) -> Weather {
+    Weather {
+        loss: 0,
+        twice: 0,
+        least_delay: Duration::from_micros(20),
+        most_delay: (interval / 8).min(Duration::from_millis(5)),
+        in_order: true,
+    }
+}
