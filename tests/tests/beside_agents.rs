@@ -545,3 +545,35 @@ fn sessions_end_with_their_server_alike() -> Outcome {
     }
     differences.none()
 }
+
+/// A new worker shows what the agent said last, until it says something else: here it never does.
+#[test]
+fn a_reload_keeps_what_agents_said() -> Outcome {
+    require!("tandemd");
+    let agent = scripted(|mut stream, number| {
+        if number == 0 {
+            let _ = stream.write_all(b"down #no disk\n");
+        } else {
+            read_all(&mut stream);
+        }
+    })?;
+    let text = format!(
+        " timeout check 10s\nfrontend f\n bind {{in}}\n default_backend b\nbackend b\n server s 127.0.0.1:9 agent-check agent-inter 600s agent-port {agent}\n"
+    );
+    let side = Side::start(Which::Tandem, &text)?;
+    side.wait_stat("b", "s", "agent_status", "L7STS")?;
+    let names = [
+        "status",
+        "agent_status",
+        "agent_desc",
+        "last_agt",
+        "agent_health",
+    ];
+    let before = columns_now(&side, "b", "s", &names)?;
+    let answer = side.command("reload")?;
+    tandem_tests::ensure!(answer.contains("Success=1"), "reload says {answer}");
+    let after = columns_now(&side, "b", "s", &names)?;
+    tandem_tests::ensure!(before == after, "{before:?} became {after:?}");
+    tandem_tests::ensure!(before[0] == "DOWN (agent)", "{before:?}");
+    Ok(())
+}

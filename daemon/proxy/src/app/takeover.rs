@@ -98,6 +98,11 @@ fn take_over(server: &Server, before: &ServerStats) {
     if let (Some(agent), Some(told)) = (&mut health.agent, &before.agent) {
         agent.enabled = told.enabled;
         agent.health = told.health.min(1);
+        agent.status = check_word(&told.status);
+        agent.code = told.code;
+        agent.duration_ms = told.duration_ms;
+        agent.detail.clone_from(&told.detail);
+        agent.history = told.history.iter().copied().collect();
     }
     drop(health);
     server.publish();
