@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::ServerTls;
+use super::model::{Proto, ServerTls};
 use crate::source::{Span, Word};
 
 /// How the servers of a proxy are checked.
@@ -132,6 +132,8 @@ pub struct CheckConnect {
     pub sni: Option<String>,
     /// `alpn`.
     pub alpn: Vec<String>,
+    /// `proto`.
+    pub proto: Proto,
     /// `via-socks4`.
     pub via_socks4: bool,
     /// `linger`: close in order rather than by a reset.
@@ -261,6 +263,8 @@ pub struct CheckConfig {
     pub tls_options: ServerTls,
     /// `check-alpn`.
     pub alpn: Vec<String>,
+    /// `check-proto`; the server's own `proto` by default.
+    pub proto: Proto,
     /// `check-via-socks4`.
     pub via_socks4: bool,
     /// `check-send-proxy`, or the server's own `send-proxy` where the check goes to the same address and port.
@@ -288,6 +292,7 @@ impl Default for CheckConfig {
             tls: false,
             tls_options: ServerTls::default(),
             alpn: Vec::new(),
+            proto: Proto::Auto,
             via_socks4: false,
             send_proxy: false,
             observe: None,

@@ -132,6 +132,11 @@ impl CheckState {
         first == Some(true)
     }
 
+    /// Whether it is `option httpchk`.
+    pub(super) fn is_http(&self) -> bool {
+        matches!(self.kind, Some(CheckKind::Http(_)))
+    }
+
     fn rules(&mut self, language: Language) -> &mut Rules {
         match language {
             Language::Http => &mut self.http,

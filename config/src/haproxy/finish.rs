@@ -234,7 +234,23 @@ fn check_checks(draft: &Draft, cx: &mut Context<'_>) {
     if config.disabled {
         return;
     }
+    let is_http = draft.check.is_http();
     for server in &config.servers {
+        let proto = server
+            .check
+            .as_ref()
+            .map_or(Proto::Auto, |check| check.proto);
+        if proto != Proto::Auto && (proto == Proto::None) == is_http {
+            let message = format!(
+                "'check-proto' of server '{}' does not fit its kind of checks",
+                server.name.text
+            );
+            let diagnostic = Diagnostic::error(DiagnosticKind::InvalidValue, server.span, message);
+            cx.diagnostics.push(
+                diagnostic
+                    .with_help("'h1' and 'h2' go with 'option httpchk', 'none' with all others"),
+            );
+        }
         // The records of a name of services say the port.
         let portless = matches!(&server.address, ServerAddress::Host { host, port, relative } if (*port == 0 || *relative) && !host.starts_with('_'));
         if portless

@@ -118,11 +118,9 @@ enum Action {
     /// Accepted without effect, with so many arguments; the text says why.
     Accepted(u8, &'static str),
     NotYet,
-    /// Known and not done where the argument is none of these, which say what happens anyway.
-    Only(&'static [&'static str]),
 }
 
-use Action::{Accepted, Do, NotYet, Only};
+use Action::{Accepted, Do, NotYet};
 
 const COUNT: i64 = i32::MAX as i64;
 
@@ -141,7 +139,7 @@ const OPTIONS: &[(&str, Action)] = &[
     ("ca-file", Do(|o, args, cx| { o.tls.ca_file = Some(args.value(cx, "a path")?.clone()); Some(()) })),
     ("check", Do(|o, _, _| { o.check = true; Some(()) })),
     ("check-alpn", Do(|o, args, cx| { o.check_config.alpn = args.value(cx, "protocols")?.text.split(',').map(str::to_owned).collect(); Some(()) })),
-    ("check-proto", Only(&["h1", "none"])),
+    ("check-proto", Do(|o, args, cx| { o.check_config.proto = super::bind::proto(args, cx)?; Some(()) })),
     ("check-send-proxy", Do(|o, _, _| { o.proxy_header.checks = true; Some(()) })),
     ("check-sni", Do(|o, args, cx| { o.check_sni = Some(args.value(cx, "a name")?.text.clone()); Some(()) })),
     ("check-ssl", Do(|o, _, _| { o.check_config.tls = true; Some(()) })),
@@ -463,13 +461,6 @@ fn read_options(
                     format!("'{name}' of 'server' has no effect: {why}"),
                 );
             }
-            Some((name, Only(accepted))) => {
-                let value = args.value(cx, "an argument")?;
-                if !accepted.contains(&value.text.as_str()) {
-                    cx.not_yet(value.span, &format!("server … {name} {}", value.text));
-                    return None;
-                }
-            }
             Some((name, NotYet)) => {
                 cx.not_yet(word.span, &format!("server … {name}"));
                 return None;
@@ -734,7 +725,7 @@ pub(super) fn keyword_lists() -> super::KeywordLists {
     };
     super::KeywordLists {
         title: "server, default-server".to_owned(),
-        read: names(|action| matches!(action, Do(_) | Only(_))),
+        read: names(|action| matches!(action, Do(_))),
         accepted: names(|action| matches!(action, Accepted(..))),
         not_yet: names(|action| matches!(action, NotYet)),
     }

@@ -2,9 +2,10 @@
 
 use super::super::address::plain_address;
 use super::super::args::{Args, Context};
+use super::super::bind;
 use super::super::model::{
     CheckAction, CheckConnect, CheckData, CheckExpect, CheckStep, ExpectKind, HttpSend,
-    MatchMethod, TextMatch,
+    MatchMethod, Proto, TextMatch,
 };
 use super::{CheckState, Language};
 use crate::diagnostic::DiagnosticKind;
@@ -63,7 +64,7 @@ pub(super) fn rule(
             args.end(cx)?;
             CheckAction::Comment
         }
-        (_, "connect") => CheckAction::Connect(connect(args, cx, &mut comment)?),
+        (_, "connect") => CheckAction::Connect(connect(language, args, cx, &mut comment)?),
         (_, "expect") => CheckAction::Expect(expect(language, args, cx, &mut comment)?),
         (Language::Http, "send") => CheckAction::HttpSend(http_send(args, cx, &mut comment)?),
         (Language::Tcp, "send" | "send-lf" | "send-binary" | "send-binary-lf") => {
@@ -186,6 +187,7 @@ fn misplaced(language: Language, before: &[CheckStep], new: &CheckAction) -> Opt
 }
 
 fn connect(
+    language: Language,
     args: &mut Args<'_>,
     cx: &mut Context<'_>,
     comment: &mut Option<String>,
@@ -231,9 +233,14 @@ fn connect(
             "linger" => connect.linger = true,
             "comment" => *comment = Some(args.value(cx, "a text")?.text.clone()),
             "proto" => {
-                let protocol = args.value(cx, "a protocol")?;
-                if !matches!(protocol.text.as_str(), "h1" | "none") {
-                    cx.not_yet(protocol.span, &format!("connect … proto {}", protocol.text));
+                let span = args.span();
+                connect.proto = bind::proto(args, cx)?;
+                if (connect.proto == Proto::None) != (language == Language::Tcp) {
+                    let message = format!(
+                        "'proto' of '{} connect' does not fit its kind of checks",
+                        language.keyword()
+                    );
+                    cx.error(DiagnosticKind::InvalidValue, span, message);
                     return None;
                 }
             }

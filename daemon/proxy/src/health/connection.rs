@@ -4,13 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use config::haproxy::{SendProxy, ServerAddress};
+use config::haproxy::{Proto, SendProxy, ServerAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::http2::Http2;
 use super::outcome::Outcome;
 use super::plan::CheckTls;
+use crate::http2::Settings;
 use crate::state::Server;
 
 /// Most bytes of an answer that a check reads.
@@ -23,6 +25,8 @@ pub(super) enum Connection {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// One of the others, with HTTP/2 on it.
+    Http2(Box<Http2>),
 }
 
 /// Where a check goes.
@@ -87,6 +91,8 @@ pub(super) struct Wishes<'a> {
     pub(super) send_proxy: Option<Option<&'a SendProxy>>,
     /// Through the server's SOCKS proxy.
     pub(super) via_socks4: bool,
+    /// Whether requests go by HTTP/2, with these settings if they do; `Auto` asks ALPN.
+    pub(super) http2: (Proto, &'a Settings),
     /// Close in order.
     pub(super) linger: bool,
     /// Until when it must be connected.
@@ -109,8 +115,39 @@ pub(super) async fn open(
     target: Target,
     wishes: Wishes<'_>,
 ) -> Result<Connection, Outcome> {
+    let connection = open_stream(server, &target, wishes).await?;
+    let (proto, settings) = wishes.http2;
+    let is_http2 = match (proto, &connection) {
+        (Proto::Http2, _) => true,
+        (Proto::Auto, Connection::Tls(stream)) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        _ => false,
+    };
+    if !is_http2 {
+        return Ok(connection);
+    }
+    let authority = match target {
+        Target::Tcp(to) => to.to_string(),
+        Target::Unix | Target::Nowhere => "localhost".to_owned(),
+    };
+    let opened = match connection {
+        Connection::Tcp(stream) => Http2::open(stream, settings, (false, authority)).await,
+        Connection::Unix(stream) => Http2::open(stream, settings, (false, authority)).await,
+        Connection::Tls(stream) => Http2::open(stream, settings, (true, authority)).await,
+        Connection::Http2(_) => return Ok(connection),
+    };
+    match opened {
+        Ok(http2) => Ok(Connection::Http2(Box::new(http2))),
+        Err(error) => Err(Outcome::new("SOCKERR", describe(&error))),
+    }
+}
+
+async fn open_stream(
+    server: &Server,
+    target: &Target,
+    wishes: Wishes<'_>,
+) -> Result<Connection, Outcome> {
     let to = match target {
-        Target::Tcp(to) => to,
+        Target::Tcp(to) => *to,
         Target::Nowhere => return Err(Outcome::new("SOCKERR", "the server has no address")),
         Target::Unix => {
             let Some(connecting) = crate::server::connect_unix(&server.config.address) else {
@@ -166,11 +203,21 @@ pub(super) async fn open(
 
 impl Connection {
     pub(super) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            Self::Http2(http2) => http2.is_secure(),
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Sends bytes, or the request that they are.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
+            Self::Http2(http2) => http2.send(bytes).await,
             Self::Tcp(stream) => stream.write_all(bytes).await,
             Self::Unix(stream) => stream.write_all(bytes).await,
             Self::Tls(stream) => {
@@ -189,6 +236,7 @@ impl Connection {
         let mut buffer = [0; READ_BYTES];
         let buffer = &mut buffer[..room];
         let count = match self {
+            Self::Http2(http2) => return http2.read(into).await,
             Self::Tcp(stream) => stream.read(buffer).await?,
             Self::Unix(stream) => stream.read(buffer).await?,
             Self::Tls(stream) => match stream.read(buffer).await {

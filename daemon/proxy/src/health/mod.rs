@@ -12,6 +12,7 @@ mod dial;
 mod expect;
 mod external;
 mod http;
+mod http2;
 mod observe;
 mod outcome;
 mod plan;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::haproxy::{
     CheckAction, CheckConnect, CheckData, CheckExpect, CheckKind, ExpectKind, HttpRequest,
-    MatchMethod, ProxyConfig, ServerAddress, ServerTls, TextMatch,
+    MatchMethod, Proto, ProxyConfig, ServerAddress, ServerTls, TextMatch,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Word};
 use regex::bytes::{Regex, RegexBuilder};
@@ -211,15 +211,19 @@ fn connectors(
                 continue;
             }
             let mut options = check.tls_options.clone();
-            // What the traffic agrees on by ALPN is not what checks speak.
-            options.alpn.clear();
+            let of_traffic = std::mem::take(&mut options.alpn);
             if !connect.by_server || connect.options.sni.is_some() {
                 options.sni.clone_from(&connect.options.sni);
             }
-            let alpn = match connect.options.alpn.is_empty() {
-                true => check.alpn.clone(),
-                false => connect.options.alpn.clone(),
-            };
+            let alpn = [&connect.options.alpn, &check.alpn, &of_traffic]
+                .into_iter()
+                .find(|protocols| !protocols.is_empty())
+                .unwrap_or(&of_traffic);
+            // Only requests can go by HTTP/2. HAProxy offers it also where it then speaks HTTP/1, and such a check fails.
+            let is_http2 = plan.kind == Kind::Http
+                && !(check.proto == Proto::Http1 || connect.options.proto == Proto::Http1);
+            let speaks = |protocol: &&String| is_http2 || *protocol != "h2";
+            let alpn: Vec<String> = alpn.iter().filter(speaks).cloned().collect();
             let host = match &server.address {
                 ServerAddress::Host { host, .. } => host.as_str(),
                 ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
@@ -263,7 +267,6 @@ fn with_alpn(
     let mut config = rustls::ClientConfig::clone(connector.config());
     config.alpn_protocols = protocols
         .iter()
-        .filter(|protocol| *protocol != "h2")
         .map(|protocol| protocol.clone().into_bytes())
         .collect();
     Arc::new(config).into()

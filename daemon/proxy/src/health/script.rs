@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use config::haproxy::Proto;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{
@@ -180,6 +181,12 @@ impl Run<'_> {
         }
         let own = &site.server.config;
         let sends = own.check.as_ref().is_some_and(|check| check.send_proxy);
+        let proto = match (plan.options.proto, &own.check) {
+            _ if self.plan.kind != Kind::Http => Proto::None,
+            (Proto::Auto, Some(check)) if plan.by_server && check.proto == Proto::Auto => own.proto,
+            (Proto::Auto, Some(check)) if plan.by_server => check.proto,
+            (proto, _) => proto,
+        };
         let wishes = Wishes {
             tls: site.checks.tls(site.server.id.0 as usize, at),
             send_proxy: match plan.send_proxy {
@@ -188,6 +195,7 @@ impl Run<'_> {
             },
             via_socks4: plan.via_socks4
                 || plan.by_server && own.check.as_ref().is_some_and(|check| check.via_socks4),
+            http2: (proto, &site.app.http2_servers),
             linger: plan.linger,
             connect_until: site.limits.connect_until(Instant::now()),
             handshake: site.limits.handshake(),
@@ -305,6 +313,19 @@ impl Run<'_> {
             match read {
                 http::Read::Partial => {}
                 http::Read::Invalid if self.input.is_empty() && !self.ended => {}
+                http::Read::Invalid
+                    if self.input.is_empty()
+                        && self.connection.as_ref().is_some_and(Connection::is_http2) =>
+                {
+                    // Connection and request that no rule asks for are counted, too.
+                    const IMPLIED_STEPS: usize = 2;
+                    let number = match step.number {
+                        0 => IMPLIED_STEPS,
+                        number => number,
+                    };
+                    let text = format!("TCPCHK got an empty response at step {number}");
+                    return Err(Outcome::new("L7RSP", text));
+                }
                 http::Read::Invalid => {
                     return Err(Outcome::new("L7RSP", ""));
                 }
