@@ -122,7 +122,6 @@ fn words_known_but_not_done_are_named() {
         "backend b\n stick on src\n",
         "backend b\n source 0.0.0.0 usesrc hdr_ip(x)\n server s x:80\n",
         "frontend f\n bind :80 ssl crt-list x\n",
-        "frontend f\n use_backend %[path]\n",
         "backend b\n server s 1.2.3.4:80 ws h1\n",
         "backend b\n option spop-check\n",
         "global\n lua-load x\n",

@@ -177,7 +177,8 @@ fn drop_rules_of_http(
     let mut targets = targets.chain(&config.default_backend);
     // A stream that comes to an http backend is HTTP from there on: then the rules count. HAProxy says that it ignores them,
     // and applies them all the same.
-    let leads_to_http = accepts && targets.any(|name| http_backends.contains(&name.text));
+    let leads_to_http = accepts
+        && targets.any(|name| name.text.contains('%') || http_backends.contains(&name.text));
     let dropped = format!("of {who} is ignored: it needs 'mode http'");
     let conditional = format!("of {who} counts only where a backend with 'mode http' is chosen");
     let rules = if leads_to_http {
@@ -408,8 +409,8 @@ fn check_references(config: &HaproxyConfig, cx: &mut Context<'_>) {
             .map(|name| ("default_backend", name))
             .chain(uses)
         {
+            // A name that a request makes is looked up then.
             if keyword == "use_backend" && name.text.contains('%') {
-                cx.not_yet(name.span, "an expression in 'use_backend'");
                 continue;
             }
             let Some(backend) = backends

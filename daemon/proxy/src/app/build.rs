@@ -104,8 +104,11 @@ pub struct FrontendRuntime {
 pub struct BackendRuntime {
     /// Its state.
     pub backend: Arc<Backend>,
-    /// Its rules; `None` for the back half of a `listen`, whose front half ran them.
+    /// Its rules. Those of a `listen` have run already where its own front half accepted the request, and are `None` where no
+    /// other frontend leads here.
     pub rules: Option<CompiledRules>,
+    /// Whether requests may come here: not to a backend of TCP, nor to one that is disabled.
+    pub takes_requests: bool,
     /// Its statistics page; as above.
     pub stats: Option<StatsService>,
     /// Its error pages.
@@ -493,7 +496,10 @@ fn backend_runtime(
 ) -> BackendRuntime {
     let index = backend.config_index;
     let proxy = &config.proxies[index];
+    // What is wrong with the rules of a `listen` is told of its front half.
     let is_listen = proxy.kind.is_frontend();
+    let has_rules = !is_listen || leads_to(config, proxy);
+    let mut told_already = Diagnostics::default();
     let servers = backend
         .servers
         .iter()
@@ -558,11 +564,18 @@ fn backend_runtime(
     };
     BackendRuntime {
         backend: Arc::clone(backend),
-        rules: (!is_listen).then(|| crate::rules::compile(config, index, names, diagnostics)),
-        stats: if is_listen {
-            None
-        } else {
-            crate::stats::service(config, index, names, diagnostics)
+        rules: has_rules.then(|| {
+            let diagnostics = match is_listen {
+                true => &mut told_already,
+                false => &mut *diagnostics,
+            };
+            crate::rules::compile(config, index, names, diagnostics).of_backend()
+        }),
+        takes_requests: backend.http && !proxy.disabled,
+        stats: match (has_rules, is_listen) {
+            (false, _) => None,
+            (true, true) => crate::stats::service(config, index, names, &mut told_already),
+            (true, false) => crate::stats::service(config, index, names, diagnostics),
         },
         pages: crate::rules::error_pages(proxy),
         admission: Admission::new(Arc::clone(backend), Arc::clone(&balancer)),
@@ -591,6 +604,18 @@ fn backend_runtime(
         drops_trailers: proxy.drop_request_trailers,
         header_names: proxy.header_names,
     }
+}
+
+/// Whether another frontend may lead to a `listen`.
+fn leads_to(config: &HaproxyConfig, listen: &ProxyConfig) -> bool {
+    let others = config.proxies.iter();
+    others
+        .filter(|proxy| proxy.kind.is_frontend() && proxy.name.text != listen.name.text)
+        .any(|proxy| {
+            let used = proxy.use_backends.iter().map(|line| &line.backend);
+            used.chain(&proxy.default_backend)
+                .any(|name| name.text == listen.name.text || name.text.contains('%'))
+        })
 }
 
 /// `option tcpka` with its probes, if it is on.

@@ -89,7 +89,10 @@ async fn place(
             }
         };
         let queue_at = match pick {
-            Pick::Nobody => return Err(Termination::new(Cause::Server, Stage::Connect)),
+            Pick::Nobody => {
+                back.backend.counters.connection_errors.increment();
+                return Err(Termination::new(Cause::Server, Stage::Connect));
+            }
             Pick::AllFull => None,
             Pick::Server(id) => {
                 if let Some(slot) = back.admission.try_take(id) {

@@ -90,11 +90,13 @@ fn looks_at_requests(front: &FrontendRuntime) -> bool {
 
 async fn backend_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Termination> {
     let has_rules = |rules: &CompiledRules| rules.has_tcp_content() || !rules.is_empty_request();
+    // A `listen` has run all of it before.
     let looks = |back: &&Arc<BackendRuntime>| {
-        back.rules.as_ref().is_some_and(has_rules)
+        (back.rules.as_ref().is_some_and(has_rules)
             || back.stats.is_some()
             || back.buffers_request
-            || !matches!(back.header_names, HeaderNames::Preserve)
+            || !matches!(back.header_names, HeaderNames::Preserve))
+            && c.front.own_backend != Some(back.backend.id)
     };
     let Some(back) = x.back.as_ref().filter(looks).cloned() else {
         return Ok(());
@@ -284,14 +286,19 @@ fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Terminatio
     let Some(back) = back else {
         return Err(Termination::new(Cause::Server, Stage::Connect));
     };
-    let is_http = back.backend.http;
+    let (takes_requests, is_http) = (back.takes_requests, back.backend.http);
     enter_backend(c, x, back, now_us);
-    if !is_http {
-        // A later request of a tcp frontend's connection may come here. HAProxy says nothing to the client either.
-        x.answered = true;
-        return Err(Termination::new(Cause::Internal, Stage::Request));
+    if takes_requests {
+        return Ok(());
     }
-    Ok(())
+    if is_http {
+        return Err(Termination::new(Cause::Server, Stage::Connect));
+    }
+    // A name that the request made may lead here, as may a later request of a tcp frontend's connection. HAProxy says nothing
+    // to the client either.
+    x.answered = true;
+    x.txn.status = 500;
+    Err(Termination::new(Cause::Internal, Stage::Request))
 }
 
 /// Counts a request (or a relayed stream) in its backend.
@@ -361,21 +368,23 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
     let Some(back) = &x.back else {
         return Ok(());
     };
+    let is_own = || c.front.own_backend == Some(back.backend.id);
     let is_left_alone = back.persistence.is_none()
         && c.front.rules.is_empty_response()
         && back
             .rules
             .as_ref()
-            .is_none_or(|rules| rules.is_empty_response());
+            .is_none_or(|rules| rules.is_empty_response() || is_own());
     if is_left_alone {
         c.entry.touch(now_us);
         return Ok(());
     }
     let back = Arc::clone(back);
     let front = Arc::clone(&c.front);
-    for rules in back
-        .rules
-        .iter()
+    let own_rules = (front.own_backend != Some(back.backend.id)).then_some(&back.rules);
+    for rules in own_rules
+        .into_iter()
+        .flatten()
         .chain([&front.rules])
         .filter(|rules| !rules.is_empty_response())
     {

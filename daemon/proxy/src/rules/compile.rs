@@ -1,5 +1,7 @@
 //! Words of rules to [`CompiledRules`]; every complaint carries the word's place.
 
+use std::sync::Arc;
+
 use config::haproxy::{HaproxyConfig, LogLevel, ProxyConfig, RuleLine};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span, Word};
 use regex::bytes::Regex;
@@ -405,9 +407,12 @@ impl Compiler<'_> {
     }
 
     fn backends(&mut self, proxy: &ProxyConfig) {
+        let mut shared = None;
         for line in &proxy.use_backends {
             let target = if line.backend.text.contains('%') {
-                LogFormat::compile(&line.backend, Purpose::Text, &self.scope).map(Target::Named)
+                let names = shared.get_or_insert_with(|| Arc::new(self.scope.names.clone()));
+                LogFormat::compile(&line.backend, Purpose::Text, &self.scope)
+                    .map(|format| Target::Named(format, Arc::clone(names)))
             } else {
                 self.backend(&line.backend).map(Target::Fixed)
             };

@@ -9,13 +9,15 @@ mod error_pages;
 mod redirect;
 mod reply;
 
-use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::acl::{self, Condition};
 use crate::http::Head;
 use crate::log::LogFormat;
-use crate::sample::{Environment, Expression, View};
+use crate::sample::{Environment, Expression, Names, View};
 use crate::state::BackendId;
 use crate::txn::{Cause, Session, Stage, Termination, Transaction};
 
@@ -125,7 +127,8 @@ struct Rule {
 /// Where a `use_backend` leads.
 enum Target {
     Fixed(BackendId),
-    Named(LogFormat),
+    /// A name that a request makes, and all names.
+    Named(LogFormat, Arc<Names>),
 }
 
 /// `capture request|response header NAME len N`.
@@ -185,6 +188,14 @@ impl CompiledRules {
         entrance(&self.tcp_session, session, environment, now_us)
     }
 
+    /// What a backend does of these: `capture` and `unique-id-format` belong to the frontend that accepted the request.
+    pub fn of_backend(mut self) -> Self {
+        self.request_captures.clear();
+        self.response_captures.clear();
+        (self.cookie_capture, self.unique_id) = (None, None);
+        self
+    }
+
     /// How long a stream's first bytes are waited for where `tcp-request content` looks at them.
     pub fn inspect_delay(&self) -> Option<Duration> {
         let mut conditions = self
@@ -242,7 +253,8 @@ impl CompiledRules {
         Some(id)
     }
 
-    /// The backend that a frontend's `use_backend` and `default_backend` choose.
+    /// The backend that a frontend's `use_backend` and `default_backend` choose. A made name that no backend has ends the
+    /// search, and `default_backend` counts (manual, `use_backend`).
     pub fn backend(&self, context: &mut Context<'_>) -> Option<BackendId> {
         let view = context.view();
         for (condition, target) in &self.backends {
@@ -251,17 +263,11 @@ impl CompiledRules {
             }
             match target {
                 Target::Fixed(id) => return Some(*id),
-                Target::Named(format) => {
+                Target::Named(format, names) => {
                     let mut name = Vec::new();
                     format.render_text(&view, &mut name);
-                    let found = context
-                        .environment
-                        .backends
-                        .iter()
-                        .find(|backend| backend.name.as_bytes() == name);
-                    if let Some(backend) = found {
-                        return Some(backend.id);
-                    }
+                    let found = named_backend(&name, names, context.environment);
+                    return found.or(self.default_backend);
                 }
             }
         }
@@ -403,6 +409,19 @@ impl CookieCapture {
             }
         }
     }
+}
+
+/// The backend of a name that a request made; `#N` names one by its number, as HAProxy has it.
+fn named_backend(name: &[u8], names: &Names, environment: &Environment) -> Option<BackendId> {
+    let name = std::str::from_utf8(name).ok()?;
+    let Some(number) = name.strip_prefix('#') else {
+        return names.backend(name);
+    };
+    let number: u32 = number.parse().ok()?;
+    let mut backends = environment.backends.iter();
+    backends
+        .find(|backend| backend.iid == number)
+        .map(|backend| backend.id)
 }
 
 /// Whether and how rules that see nothing but the connection let it in.

@@ -16,7 +16,7 @@ use crate::proxy::{
     Connection, Exchange, Interrupt, Target, account, log_early, log_transaction, reach_server,
     server_by_rule,
 };
-use crate::rules::{Context as RuleContext, Verdict};
+use crate::rules::{CompiledRules, Context as RuleContext, Verdict};
 use crate::server::ServerConnection;
 use crate::state::{Backend, ServerId};
 use crate::txn::{Cause, Stage, Termination, Transaction};
@@ -78,25 +78,10 @@ fn count_abort(txn: &Transaction, cause: Cause) {
 
 async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Termination> {
     let front = Arc::clone(&c.front);
-    if let Some(within) = front.rules.inspect_delay() {
-        inspect(c, x, within).await?;
+    if let Some(flow) = content_rules(c, x, &front.rules).await? {
+        return Ok(flow);
     }
     let now_us = c.now_us();
-    let mut context = RuleContext {
-        session: &c.session,
-        txn: &mut x.txn,
-        now_us,
-        environment: &c.app.environment,
-    };
-    match front.rules.tcp_content(&mut context) {
-        Verdict::Continue | Verdict::WaitForBody { .. } => {}
-        Verdict::SwitchToHttp => return Ok(Flow::Http),
-        Verdict::Answer(answer) | Verdict::Tarpit(answer) => return Err(answer.termination),
-        Verdict::Close { termination, .. } => {
-            front.frontend.counters.denied_requests.increment();
-            return Err(termination);
-        }
-    }
     let mut context = RuleContext {
         session: &c.session,
         txn: &mut x.txn,
@@ -121,6 +106,12 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
     x.txn.backend = Some(Arc::clone(&back.backend));
     x.back = Some(Arc::clone(&back));
     c.entry.set_target(Some(back.backend.id.0), None);
+    if let Some(rules) = &back.rules
+        && rules.has_tcp_content()
+        && front.own_backend != Some(back.backend.id)
+    {
+        content_rules(c, x, rules).await?;
+    }
     if back.balancer.wants_payload() || back.rdp_cookie.is_some() {
         first_bytes(c).await?;
     }
@@ -139,6 +130,33 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
     log_early(c, &mut x.txn, 0);
     relay(c, &mut x.txn, &mut server, &back).await?;
     Ok(Flow::Relayed)
+}
+
+/// `tcp-request content` of the frontend, and then of the backend; gives what the stream becomes if a rule says it.
+async fn content_rules(
+    c: &mut Connection,
+    x: &mut Exchange,
+    rules: &CompiledRules,
+) -> Result<Option<Flow>, Termination> {
+    if let Some(within) = rules.inspect_delay() {
+        inspect(c, x, within).await?;
+    }
+    let now_us = c.now_us();
+    let mut context = RuleContext {
+        session: &c.session,
+        txn: &mut x.txn,
+        now_us,
+        environment: &c.app.environment,
+    };
+    match rules.tcp_content(&mut context) {
+        Verdict::Continue | Verdict::WaitForBody { .. } => Ok(None),
+        Verdict::SwitchToHttp => Ok(Some(Flow::Http)),
+        Verdict::Answer(answer) | Verdict::Tarpit(answer) => Err(answer.termination),
+        Verdict::Close { termination, .. } => {
+            c.front.frontend.counters.denied_requests.increment();
+            Err(termination)
+        }
+    }
 }
 
 /// Reads what `tcp-request content` looks at, which stays where it is: a request's whole head, or enough to see that none
