@@ -180,8 +180,12 @@ fn variables_and_conditions_choose_the_text() {
         "10.1.2.100"
     );
     assert_eq!(
-        instance.notify.master,
-        Some(vec!["/bin/x".into(), "$UNSET".into()])
+        instance
+            .notify
+            .master
+            .as_ref()
+            .map(|command| &command.argv[..]),
+        Some(&["/bin/x".to_owned(), "$UNSET".to_owned()][..])
     );
 }
 
@@ -290,7 +294,7 @@ fn what_would_do_another_thing_than_meant_is_refused() {
     }
     for text in [
         "global_defs {\nenable_snmp_vrrp\n}\n",
-        "global_defs {\nnotify_fifo /run/x\n}\n",
+        "global_defs {\nenable_dbus\n}\n",
     ] {
         let kinds: Vec<_> = read(text)
             .diagnostics

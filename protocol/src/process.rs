@@ -138,7 +138,11 @@ pub enum FromChild {
         timeout_ms: u64,
         /// It tells of a change: at the end of the daemon it may finish, where one that checks is killed.
         notifies: bool,
+        /// Variables that it gets besides the daemon's own.
+        environment: Vec<(String, String)>,
     },
+    /// Vrrp: write this line to the notify FIFOs.
+    NotifyLine(String),
     /// Vrrp: send this mail (`smtp_alert`).
     Mail {
         /// Subject line.

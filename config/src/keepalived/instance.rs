@@ -12,9 +12,7 @@ use super::routes::routes;
 use super::rules::rules;
 use super::script::weight;
 use super::tree::Statement;
-use super::values::{
-    Complaints, address, command_words, count, parse_seconds, seconds, switch, text,
-};
+use super::values::{Complaints, address, count, parse_seconds, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::{Span, Word};
 use crate::suggest::did_you_mean;
@@ -76,7 +74,7 @@ impl Pending {
             garp_master_refresh_repeat: global.garp_master_refresh_repeat,
             addressing: addressing::Pending::new(global),
             notify: Notify::default(),
-            smtp_alert: global.smtp_alert,
+            smtp_alert: global.notify.mails(),
         }
     }
 }
@@ -113,15 +111,16 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("native_ipv6", Refuse),
     ("no_accept", Do(|p, statement, _| p.addressing.no_accept = Some(statement.span()))),
     ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
-    ("notify", Do(|p, statement, complaints| p.notify.any = command(statement, complaints))),
-    ("notify_backup", Do(|p, statement, complaints| p.notify.backup = command(statement, complaints))),
-    ("notify_deleted", Warn("a deleted instance stops: see notify_stop")),
-    ("notify_fault", Do(|p, statement, complaints| p.notify.fault = command(statement, complaints))),
-    ("notify_master", Do(|p, statement, complaints| p.notify.master = command(statement, complaints))),
-    ("notify_master_rx_lower_pri", Warn("watch the events of the control socket")),
-    ("notify_priority_changes", Warn("watch the events of the control socket")),
-    ("notify_stop", Do(|p, statement, complaints| p.notify.stop = command(statement, complaints))),
+    ("notify", Do(notify)),
+    ("notify_backup", Do(notify)),
+    ("notify_deleted", Do(notify)),
+    ("notify_fault", Do(notify)),
+    ("notify_master", Do(notify)),
+    ("notify_master_rx_lower_pri", Do(notify)),
+    ("notify_priority_changes", Do(notify)),
+    ("notify_stop", Do(notify)),
     ("old_unicast_checksum", Warn("it belongs to version 3")),
+    ("pre_release", Do(notify)),
     ("preempt", Do(|p, _, _| p.nopreempt = None)),
     ("preempt_delay", Do(|p, statement, complaints| { const MAX_SECONDS: u32 = 1_000; if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) { p.preempt_delay = Some((delay, statement.span())); } })),
     ("priority", Do(priority)),
@@ -527,24 +526,6 @@ fn unicast_peer(pending: &mut Pending, statement: &Statement, complaints: &mut C
     }
 }
 
-/// A command line: quoted it is split, unquoted it is the first word; a user and a group may follow.
-fn command(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<Vec<String>> {
-    let Some(word) = statement.words.get(1) else {
-        complaints.missing(statement, "a command");
-        return None;
-    };
-    if let Some(user) = statement.words.get(2) {
-        let message = format!(
-            "'{}' runs as script_user: the user '{}' of this line is not supported yet",
-            statement.name(),
-            user.text
-        );
-        complaints.warning(DiagnosticKind::NotSupportedYet, user.span, message);
-    }
-    let words = command_words(&word.text);
-    if words.is_empty() {
-        complaints.missing(statement, "a command");
-        return None;
-    }
-    Some(words)
+fn notify(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    super::notify::read(&mut pending.notify, statement, complaints);
 }

@@ -9,6 +9,7 @@ mod addresses;
 mod addressing;
 mod instance;
 mod names;
+mod notify;
 mod parser;
 mod reader;
 mod routes;

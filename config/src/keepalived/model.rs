@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
+pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use crate::source::{Span, Word};
 
 /// A whole keepalived configuration.
@@ -60,8 +61,8 @@ pub struct GlobalDefs {
     pub smtp_connect_timeout: Duration,
     /// `smtp_helo_name`; the host name by default.
     pub smtp_helo_name: Option<String>,
-    /// `smtp_alert` for all that do not say otherwise.
-    pub smtp_alert: bool,
+    /// FIFOs, and what all instances do that do not say otherwise.
+    pub notify: GlobalNotify,
     /// `vrrp_mcast_group4`, 224.0.0.18 by default.
     pub vrrp_mcast_group4: std::net::Ipv4Addr,
     /// `vrrp_garp_master_delay`, 5 s by default: the second burst of gratuitous ARPs.
@@ -95,7 +96,7 @@ impl Default for GlobalDefs {
             smtp_server: None,
             smtp_connect_timeout: Duration::from_secs(30),
             smtp_helo_name: None,
-            smtp_alert: false,
+            notify: GlobalNotify::default(),
             vrrp_mcast_group4: std::net::Ipv4Addr::new(224, 0, 0, 18),
             garp_master_delay: Duration::from_secs(5),
             garp_master_repeat: 5,
@@ -211,21 +212,6 @@ pub struct TrackedInterface {
     pub weight: i32,
 }
 
-/// Commands run at transitions: command lines split into words, run without a shell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Notify {
-    /// `notify_master`.
-    pub master: Option<Vec<String>>,
-    /// `notify_backup`.
-    pub backup: Option<Vec<String>>,
-    /// `notify_fault`.
-    pub fault: Option<Vec<String>>,
-    /// `notify_stop`.
-    pub stop: Option<Vec<String>>,
-    /// `notify`: run with `INSTANCE name STATE priority` appended.
-    pub any: Option<Vec<String>>,
-}
-
 /// `vrrp_instance NAME { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VrrpInstance {
@@ -273,7 +259,7 @@ pub struct VrrpInstance {
     pub garp_master_refresh_repeat: u32,
     /// Announcements, routes, rules, and the virtual MAC.
     pub addressing: Addressing,
-    /// `notify*`.
+    /// `notify*` and `pre_release`.
     pub notify: Notify,
     /// `smtp_alert`.
     pub smtp_alert: bool,

@@ -4,12 +4,13 @@ use super::addresses::addresses;
 use super::addressing::{self, extra_interfaces, garp_group, interface_delays, interval};
 use super::instance::{self, Pending};
 use super::model::{GlobalDefs, KeepalivedConfig, Version};
+use super::notify;
 use super::reader::Reader;
 use super::routes::routes;
 use super::rules::rules;
 use super::script;
 use super::tree::{Statement, tree};
-use super::values::{Complaints, count, ipv4, seconds, switch, text};
+use super::values::{Complaints, count, ipv4, seconds, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap};
 
@@ -166,7 +167,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("enable_snmp_rfcv3", Warn(MONITORING)),
     ("enable_snmp_vrrp", Warn(MONITORING)),
     ("enable_traps", Warn(MONITORING)),
-    ("fifo_write_vrrp_states_on_reload", Warn(MONITORING)),
+    ("fifo_write_vrrp_states_on_reload", Do(notify)),
     ("include_check", Warn("an included file that cannot be read is always an error")),
     ("log_unknown_vrids", Warn(MONITORING)),
     ("lvs_flush", Warn(LVS)),
@@ -191,11 +192,11 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("nftables_ipvs_start_fwmark", Warn(FILTER)),
     ("nftables_priority", Warn(FILTER)),
     ("no_checker_emails", Warn(LVS)),
-    ("no_email_faults", Warn("mails about faults are sent")),
+    ("no_email_faults", Do(notify)),
     ("notification_email", Do(notification_email)),
     ("notification_email_from", Do(|g, statement, complaints| { g.notification_email_from = text(statement, "an address", complaints).or(g.notification_email_from.take()); })),
-    ("notify_fifo", Warn("watch the events of the control socket")),
-    ("notify_fifo_script", Warn("watch the events of the control socket")),
+    ("notify_fifo", Do(notify)),
+    ("notify_fifo_script", Do(notify)),
     ("process_monitor_rcv_bufs", Warn(TUNING)),
     ("process_monitor_rcv_bufs_force", Warn(TUNING)),
     ("process_name", Warn(TUNING)),
@@ -210,9 +211,9 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.missing(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
     ("shutdown_script", Refuse),
     ("shutdown_script_timeout", Warn(TUNING)),
-    ("smtp_alert", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
+    ("smtp_alert", Do(notify)),
     ("smtp_alert_checker", Warn(LVS)),
-    ("smtp_alert_vrrp", Do(|g, statement, complaints| { g.smtp_alert = switch(statement, complaints).unwrap_or(g.smtp_alert) })),
+    ("smtp_alert_vrrp", Do(notify)),
     ("smtp_connect_timeout", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 86_400; g.smtp_connect_timeout = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.smtp_connect_timeout); })),
     ("smtp_helo_name", Do(|g, statement, complaints| { g.smtp_helo_name = text(statement, "a name", complaints).or(g.smtp_helo_name.take()); })),
     ("smtp_server", Do(smtp_server)),
@@ -248,9 +249,9 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_netlink_monitor_rcv_bufs", Warn(TUNING)),
     ("vrrp_netlink_monitor_rcv_bufs_force", Warn(TUNING)),
     ("vrrp_no_swap", Warn(TUNING)),
-    ("vrrp_notify_fifo", Warn("watch the events of the control socket")),
-    ("vrrp_notify_fifo_script", Warn("watch the events of the control socket")),
-    ("vrrp_notify_priority_changes", Warn("watch the events of the control socket")),
+    ("vrrp_notify_fifo", Do(notify)),
+    ("vrrp_notify_fifo_script", Do(notify)),
+    ("vrrp_notify_priority_changes", Do(notify)),
     ("vrrp_priority", Warn(TUNING)),
     ("vrrp_process_name", Warn(TUNING)),
     ("vrrp_rlimit_rttime", Warn(TUNING)),
@@ -294,6 +295,10 @@ pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) ->
 
 fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
     global.router_id = text(statement, "a name", complaints).or(global.router_id.take());
+}
+
+fn notify(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
+    notify::read_global(&mut global.notify, statement, complaints);
 }
 
 fn notification_email(global: &mut GlobalDefs, statement: &Statement, _: &mut Complaints<'_>) {

@@ -5,6 +5,7 @@
 
 mod births;
 mod child;
+mod fifos;
 mod health;
 mod listeners;
 mod reload;
@@ -31,6 +32,7 @@ use crate::logging::{LogTarget, TARGET_VARIABLE};
 use crate::start::Parent;
 use crate::{control, handover};
 use child::Child;
+use fifos::Fifos;
 use listeners::Listeners;
 use scripts::{CheckEnvironment, ScriptRunner};
 use systemd::Systemd;
@@ -122,6 +124,8 @@ struct Supervisor {
     orphaned_figures: Vec<Vec<u8>>,
     happenings: mpsc::Sender<Happening>,
     scripts: ScriptRunner,
+    /// Where VRRP's changes are written to.
+    fifos: Fifos,
     /// Commands of external checks.
     checks: ScriptRunner,
     systemd: Systemd,
@@ -164,6 +168,7 @@ pub async fn run(
     let mut supervisor = Supervisor {
         scripts: runner(&configuration),
         checks: ScriptRunner::new(None, false),
+        fifos: Fifos::default(),
         node,
         arguments,
         configuration: Configuration::default(),
@@ -272,6 +277,9 @@ impl Supervisor {
             }
         }
         for role in [Role::Control, Role::Vrrp, Role::Worker] {
+            if role == Role::Vrrp {
+                self.open_fifos();
+            }
             if self.configured(role) {
                 self.start(role)
                     .map_err(|error| vec![format!("cannot start {}: {error}", role.as_str())])?;
@@ -383,13 +391,13 @@ impl Supervisor {
                 user,
                 timeout_ms,
                 notifies,
+                environment,
             } => {
                 let runner = self.scripts.clone();
                 let happenings = self.happenings.clone();
                 tokio::spawn(async move {
-                    let outcome = runner
-                        .run(argv, user, Duration::from_millis(timeout_ms), notifies)
-                        .await;
+                    let limit = Duration::from_millis(timeout_ms);
+                    let outcome = runner.run(argv, user, limit, notifies, environment).await;
                     // The supervisor ends if nobody listens.
                     let _ = happenings
                         .send(Happening::ScriptDone { pid, id, outcome })
@@ -403,6 +411,10 @@ impl Supervisor {
                 timeout_ms,
             } => self.run_check(pid, id, argv, environment, timeout_ms),
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
+            FromChild::NotifyLine(line) => {
+                let told = self.fifos.write(&line);
+                self.tell_of_fifos(told);
+            }
             FromChild::WorkerState(state) => self.worker_state_known(state),
             FromChild::LatestState(state) => self.worker_state = state,
             FromChild::LastFigures(figures) => {
@@ -579,6 +591,8 @@ impl Supervisor {
                 child.signal(nix::sys::signal::Signal::SIGKILL);
             }
         }
+        let told = self.fifos.tick(now);
+        self.tell_of_fifos(told);
         self.update_health();
         self.tick_reload(now);
         self.tick_stop(now);
@@ -616,6 +630,7 @@ impl Supervisor {
     /// Removes the files that were made here, and addresses that vrrp could not remove itself.
     async fn leave(&mut self) {
         self.scripts.finish().await;
+        self.fifos.finish().await;
         self.checks.finish().await;
         if self.vrrp_died
             && let Some(keepalived) = &self.configuration.keepalived

@@ -217,6 +217,7 @@ impl Supervisor {
         self.node = configuration.node(&self.arguments);
         self.configuration = configuration;
         self.update_health();
+        self.open_fifos();
         self.hand_over_vrrp();
         if let Some(control) = self.current(Role::Control) {
             match wire::encode(&self.control_setup()) {

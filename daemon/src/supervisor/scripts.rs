@@ -61,12 +61,17 @@ impl ScriptRunner {
         user: Option<(String, Option<String>)>,
         timeout: Duration,
         notifies: bool,
+        variables: Vec<(String, String)>,
     ) -> ScriptOutcome {
         let identity = match self.identity(user) {
             Ok(identity) => identity,
             Err(reason) => return ScriptOutcome::Failed(reason),
         };
-        self.wait_and_run(argv, identity, timeout, notifies, None)
+        let environment = CheckEnvironment {
+            variables,
+            preserved: true,
+        };
+        self.wait_and_run(argv, identity, timeout, notifies, Some(environment))
             .await
     }
 
@@ -113,28 +118,10 @@ impl ScriptRunner {
         notifies: bool,
         environment: Option<CheckEnvironment>,
     ) -> ScriptOutcome {
-        let Some((program, rest)) = argv.split_first() else {
-            return ScriptOutcome::Failed("an empty command".to_owned());
+        let (program, mut command) = match self.command(&argv, identity) {
+            Ok(command) => (&argv[0], command),
+            Err(reason) => return ScriptOutcome::Failed(reason),
         };
-        if self.security
-            && identity.is_none_or(|(uid, _)| uid == 0)
-            && let Some(path) = writable_component(Path::new(program))
-        {
-            return ScriptOutcome::Failed(format!(
-                "enable_script_security: {} can be changed by others than root",
-                path.display()
-            ));
-        }
-        let mut command = tokio::process::Command::new(program);
-        command
-            .args(rest)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
-        if let Some((uid, gid)) = identity {
-            command.gid(gid).uid(uid);
-        }
         if let Some(environment) = environment {
             if !environment.preserved {
                 command.env_clear();
@@ -175,6 +162,50 @@ impl ScriptRunner {
         }
     }
 
+    /// A command line as its user, in a process group of its own, or why it may not run.
+    fn command(
+        &self,
+        argv: &[String],
+        identity: Option<(u32, u32)>,
+    ) -> Result<tokio::process::Command, String> {
+        let Some((program, rest)) = argv.split_first() else {
+            return Err("an empty command".to_owned());
+        };
+        if self.security
+            && identity.is_none_or(|(uid, _)| uid == 0)
+            && let Some(path) = writable_component(Path::new(program))
+        {
+            return Err(format!(
+                "enable_script_security: {} can be changed by others than root",
+                path.display()
+            ));
+        }
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(rest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        if let Some((uid, gid)) = identity {
+            command.gid(gid).uid(uid);
+        }
+        Ok(command)
+    }
+
+    /// Starts a program that runs beside the daemon until it is told to end: the reader of a notify FIFO.
+    pub(super) fn start(
+        &self,
+        argv: &[String],
+        user: Option<(String, Option<String>)>,
+    ) -> Result<tokio::process::Child, String> {
+        let identity = self.identity(user)?;
+        let mut command = self.command(argv, identity)?;
+        command
+            .spawn()
+            .map_err(|error| format!("cannot run '{}': {error}", argv[0]))
+    }
+
     fn checks(&self) -> MutexGuard<'_, Vec<Pid>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,7 +229,7 @@ impl ScriptRunner {
     }
 
     /// User and group of a script; `None` stays what the daemon is.
-    fn identity(
+    pub(super) fn identity(
         &self,
         user: Option<(String, Option<String>)>,
     ) -> Result<Option<(u32, u32)>, String> {
@@ -242,7 +273,13 @@ mod tests {
         let argv = argv.iter().map(|&word| word.to_owned()).collect();
         assert_eq!(
             runner
-                .run(argv, None, Duration::from_millis(timeout_ms), false)
+                .run(
+                    argv,
+                    None,
+                    Duration::from_millis(timeout_ms),
+                    false,
+                    Vec::new()
+                )
                 .await,
             expected
         );
@@ -286,6 +323,7 @@ mod tests {
                 None,
                 Duration::from_secs(1),
                 false,
+                Vec::new(),
             )
             .await;
         assert!(

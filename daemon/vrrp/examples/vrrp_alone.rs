@@ -95,7 +95,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
     let with = |state: &str| {
         notify.clone().map(|mut argv| {
             argv.push(state.to_owned());
-            argv
+            NotifyCommand { argv, user: None }
         })
     };
     config.instances.push(VrrpInstance {
@@ -138,7 +138,8 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             backup: with("own-backup"),
             fault: with("own-fault"),
             stop: with("own-stop"),
-            any: notify,
+            any: notify.map(|argv| NotifyCommand { argv, user: None }),
+            ..Notify::default()
         },
         smtp_alert: has("mail"),
         span: Span::default(),
@@ -167,10 +168,17 @@ async fn send<T: serde::Serialize>(sender: &Sender, message: &T) {
     let _ = sender.send(&bytes, &[]).await;
 }
 
-async fn run_script(sender: Sender, id: u64, argv: Vec<String>, timeout_ms: u64) {
+async fn run_script(
+    sender: Sender,
+    id: u64,
+    argv: Vec<String>,
+    timeout_ms: u64,
+    environment: Vec<(String, String)>,
+) {
     let child = argv.split_first().map(|(program, rest)| {
         tokio::process::Command::new(program)
             .args(rest)
+            .envs(environment)
             .kill_on_drop(true)
             .status()
     });
@@ -195,10 +203,13 @@ async fn supervise(mut channel: Channel) {
                 id,
                 argv,
                 timeout_ms,
+                environment,
                 ..
             }) => {
-                tokio::spawn(run_script(channel.sender.clone(), id, argv, timeout_ms));
+                let sender = channel.sender.clone();
+                tokio::spawn(run_script(sender, id, argv, timeout_ms, environment));
             }
+            Ok(FromChild::NotifyLine(line)) => say(&format!("LINE {}", line.trim_end())),
             Ok(FromChild::Ready) => say("READY"),
             Ok(FromChild::Mail { subject, body }) => {
                 say(&format!("MAIL {subject} | {}", body.replace('\n', "/")))

@@ -58,7 +58,7 @@ impl Driver {
             ToChild::ScriptDone { id, outcome } => {
                 if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
                     self.script_ended(at, &outcome).await;
-                } else if !self.notifications.values_mut().any(|queue| queue.done(id)) {
+                } else if !self.notification_ended(id, &outcome) {
                     tracing::debug!("vrrp: script run {id} ended after it was given up");
                 }
             }

@@ -6,6 +6,7 @@
 mod addresses;
 mod announce;
 mod messages;
+mod notify;
 mod outbox;
 mod perform;
 mod ports;
@@ -34,9 +35,10 @@ use crate::packet::{Datagram, Reach};
 
 use announce::Announcer;
 use messages::{Message, read_supervisor};
+use notify::{Notifications, Told};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
-use scripts::{Notifications, Numbers, Script};
+use scripts::{Numbers, Script};
 use unit::Unit;
 
 /// Messages of other processes that wait for their turn.
@@ -64,7 +66,10 @@ struct Driver {
     starting: bool,
     units: Vec<Unit>,
     scripts: Vec<Script>,
+    /// Commands that tell of changes, by instance and group.
     notifications: HashMap<String, Notifications>,
+    /// Changes told so far.
+    notified: u64,
     proxy: ProxyTrack,
     network: Network,
     ports: Ports,
@@ -120,6 +125,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         units: Vec::new(),
         scripts: Vec::new(),
         notifications: HashMap::new(),
+        notified: 0,
         proxy: ProxyTrack::default(),
         network,
         ports: Ports::new(arrivals),
@@ -163,7 +169,7 @@ impl Driver {
                 return ExitCode::FAILURE;
             }
         };
-        self.apply(setup, "started").await;
+        self.apply(setup, reload::FIRST).await;
         self.supervisor.send(&FromChild::Ready);
         let reason = loop {
             if self.must_hear_first() {
@@ -275,12 +281,7 @@ impl Driver {
                 self.script_ended(at, &outcome).await;
             }
         }
-        for queue in self.notifications.values_mut() {
-            queue.turn(now, &mut self.numbers, &self.supervisor);
-        }
-        self.notifications.retain(|name, queue| {
-            !queue.is_idle() || self.units.iter().any(|unit| unit.name() == name)
-        });
+        self.turn_notifications();
     }
 
     /// Reads the kernel's tables and lets every instance know.
@@ -344,6 +345,7 @@ impl Driver {
                     &change,
                     cause,
                 );
+                self.notify_priority(at, cause);
             }
             self.perform(at, actions).await;
         }
@@ -371,6 +373,10 @@ impl Driver {
                     .core
                     .heard(now, heard.from, heard.priority, heard.interval);
                 self.perform(at, actions).await;
+                if self.units[at].core.in_conflict(now) && heard.priority != 0 {
+                    let reason = format!("{} has priority {}", heard.from, heard.priority);
+                    self.notify_instance(at, Told::MasterRxLowerPri, &reason);
+                }
             }
             // keepalived restarts its own timer here and can be silenced by it; a refused packet changes nothing.
             Err(refused) => {
@@ -392,18 +398,15 @@ impl Driver {
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
     async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
         for at in 0..self.units.len() {
-            self.resign(at, reason).await;
+            self.resign(at, Told::Stop, reason).await;
         }
         self.sweep_addresses().await;
         let until = Instant::now() + STOP_PATIENCE;
         while !self.supervisor_gone && self.notifications.values().any(|queue| !queue.is_idle()) {
-            let now = self.now();
-            for queue in self.notifications.values_mut() {
-                queue.turn(now, &mut self.numbers, &self.supervisor);
-            }
+            self.turn_notifications();
             match tokio::time::timeout_at(until, messages.recv()).await {
-                Ok(Some(Message::Supervisor(ToChild::ScriptDone { id, .. }, _))) => {
-                    self.notifications.values_mut().any(|queue| queue.done(id));
+                Ok(Some(Message::Supervisor(ToChild::ScriptDone { id, outcome }, _))) => {
+                    self.notification_ended(id, &outcome);
                 }
                 Ok(Some(Message::SupervisorGone)) => self.supervisor_gone = true,
                 Ok(Some(_)) => {}

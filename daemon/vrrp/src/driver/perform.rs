@@ -1,9 +1,9 @@
 //! What the cores decide, done: advertisements, notifications, answers. See `addresses` and `announce` for the rest.
 
-use config::keepalived::Notify;
 use protocol::vrrp::VrrpState;
 use protocol::{EventKind, EventSeverity, Refusal};
 
+use super::notify::Told;
 use super::unit::REPORT_SPACING;
 use super::{Driver, Reach};
 use crate::core::Action;
@@ -70,7 +70,6 @@ impl Driver {
         let unit = &mut self.units[at];
         unit.remember(from, to, reason);
         let name = unit.name().to_owned();
-        let priority = unit.core.effective_priority();
         let severity = match to {
             VrrpState::Fault => EventSeverity::Alert,
             VrrpState::Master => EventSeverity::Warning,
@@ -83,60 +82,7 @@ impl Driver {
             &format!("{from} -> {to}"),
             reason,
         );
-        let unit = &self.units[at];
-        let Notify {
-            master,
-            backup,
-            fault,
-            ..
-        } = &unit.config.notify;
-        let (own, word) = match to {
-            VrrpState::Master => (master.clone(), "MASTER"),
-            VrrpState::Backup => (backup.clone(), "BACKUP"),
-            VrrpState::Fault => (fault.clone(), "FAULT"),
-            VrrpState::Init => return,
-        };
-        let mail = unit.config.smtp_alert;
-        self.notify(at, own, word, priority);
-        if mail {
-            self.mail(&name, word, to == VrrpState::Master, reason);
-        }
-    }
-
-    /// Queues the state's own command, then `notify` with keepalived's arguments.
-    fn notify(&mut self, at: usize, own: Option<Vec<String>>, word: &str, priority: u8) {
-        let unit = &self.units[at];
-        let name = unit.name().to_owned();
-        let any = unit.config.notify.any.clone().map(|mut argv| {
-            argv.extend([
-                "INSTANCE".to_owned(),
-                name.clone(),
-                word.to_owned(),
-                priority.to_string(),
-            ]);
-            argv
-        });
-        for argv in own.into_iter().chain(any) {
-            if let Some(dropped) = self
-                .notifications
-                .entry(name.clone())
-                .or_default()
-                .push(argv)
-            {
-                let reason = format!("too many wait: {}", dropped.join(" "));
-                self.event(
-                    EventSeverity::Warning,
-                    EventKind::Other,
-                    &name,
-                    "notification dropped",
-                    &reason,
-                );
-            }
-        }
-        let now = self.now();
-        if let Some(queue) = self.notifications.get_mut(&name) {
-            queue.turn(now, &mut self.numbers, &self.supervisor);
-        }
+        self.notify_state(at, to, reason);
     }
 
     fn failover_ended(&mut self, at: usize, outcome: Result<String, String>) {
@@ -165,12 +111,10 @@ impl Driver {
         }
     }
 
-    /// Takes an instance out of service: priority 0, no addresses, `notify_stop`.
-    pub(super) async fn resign(&mut self, at: usize, reason: &str) {
+    /// Takes an instance out of service: priority 0, no addresses; `told` is what notifications say of it.
+    pub(super) async fn resign(&mut self, at: usize, told: Told, reason: &str) {
         let actions = self.units[at].core.stop(reason);
         self.perform(at, actions).await;
-        let stop = self.units[at].config.notify.stop.clone();
-        let priority = self.units[at].core.effective_priority();
-        self.notify(at, stop, "STOP", priority);
+        self.notify_instance(at, told, reason);
     }
 }

@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
+use super::notify::Told;
 use super::scripts::Script;
 use super::unit::{Unit, essence, plain_script, rules};
 use crate::Setup;
+
+/// The cause of the first configuration.
+pub(super) const FIRST: &str = "started";
 
 impl Driver {
     /// Takes a configuration, the first one as well.
@@ -35,7 +39,16 @@ impl Driver {
                 at += 1;
                 continue;
             }
-            self.resign(at, "its configuration changed or is gone")
+            let is_gone = !setup
+                .config
+                .instances
+                .iter()
+                .any(|new| new.name.as_str() == self.units[at].name());
+            let told = match is_gone && self.units[at].config.notify.says_deleted {
+                true => Told::Deleted,
+                false => Told::Gone,
+            };
+            self.resign(at, told, "its configuration changed or is gone")
                 .await;
             self.units.remove(at);
         }
@@ -75,6 +88,9 @@ impl Driver {
             self.reclaim(at).await;
         }
         self.refresh(cause).await;
+        if self.setup.config.global.notify.states_on_reload && cause != FIRST {
+            self.write_states();
+        }
     }
 
     /// Scripts that did not change keep their results.

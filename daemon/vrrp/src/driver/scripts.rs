@@ -1,6 +1,5 @@
-//! Tracked scripts and notifications: when which runs. The supervisor runs them.
+//! Tracked scripts: when which runs. The supervisor runs them.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use config::keepalived::{ScriptKind, VrrpScript};
@@ -11,18 +10,15 @@ use crate::core::Moment;
 use crate::core::tracking::ScriptTrack;
 
 /// How long beyond a script's own timeout the supervisor's answer may take.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// Longest run of a notification.
-const NOTIFY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Notifications of an instance that wait for the one that runs; the oldest is dropped beyond that.
-const MAX_WAITING: usize = 32;
+pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Numbers for requests to the supervisor.
 #[derive(Default)]
 pub(super) struct Numbers(u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    /// The next one.
+    pub(super) fn next(&mut self) -> u64 {
         self.0 += 1;
         self.0
     }
@@ -110,6 +106,7 @@ impl Script {
             user: self.config.user.clone(),
             timeout_ms: milliseconds(self.config.timeout),
             notifies: false,
+            environment: Vec::new(),
         });
         None
     }
@@ -122,66 +119,7 @@ impl Script {
     }
 }
 
-/// Notifications of one instance, one at a time, in order.
-#[derive(Default)]
-pub(super) struct Notifications {
-    waiting: VecDeque<Vec<String>>,
-    running: Option<(u64, Moment)>,
-}
-
-impl Notifications {
-    /// Queues a command; returns one that had to be dropped for it.
-    pub(super) fn push(&mut self, argv: Vec<String>) -> Option<Vec<String>> {
-        self.waiting.push_back(argv);
-        if self.waiting.len() > MAX_WAITING {
-            self.waiting.pop_front()
-        } else {
-            None
-        }
-    }
-
-    /// Starts the next one if none runs.
-    pub(super) fn turn(&mut self, now: Moment, numbers: &mut Numbers, supervisor: &Outbox) {
-        if self.running.is_some_and(|(_, until)| until <= now) {
-            self.running = None;
-        }
-        if self.running.is_some() {
-            return;
-        }
-        let Some(argv) = self.waiting.pop_front() else {
-            return;
-        };
-        let id = numbers.next();
-        self.running = Some((id, now + NOTIFY_TIMEOUT + ANSWER_PATIENCE));
-        supervisor.send(&FromChild::RunScript {
-            id,
-            argv,
-            user: None,
-            timeout_ms: milliseconds(NOTIFY_TIMEOUT),
-            notifies: true,
-        });
-    }
-
-    /// Takes the end of run `id` if it is one of these.
-    pub(super) fn done(&mut self, id: u64) -> bool {
-        let ours = self.running.is_some_and(|(running, _)| running == id);
-        if ours {
-            self.running = None;
-        }
-        ours
-    }
-
-    /// Whether nothing runs or waits.
-    pub(super) fn is_idle(&self) -> bool {
-        self.running.is_none() && self.waiting.is_empty()
-    }
-
-    /// When [`Notifications::turn`] wants to be called although nothing ended.
-    pub(super) fn deadline(&self) -> Option<Moment> {
-        self.running.map(|(_, until)| until)
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
+/// For messages.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

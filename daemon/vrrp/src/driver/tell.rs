@@ -6,6 +6,7 @@ use protocol::process::FromChild;
 use protocol::vrrp::VrrpTell;
 
 use super::Driver;
+use super::notify::{Subject, Told};
 
 impl Driver {
     /// Logs what happened, and tells the control process, or the supervisor while there is none.
@@ -44,23 +45,34 @@ impl Driver {
         self.tell(&VrrpTell::Done { id, result });
     }
 
-    /// `smtp_alert`, in keepalived's words, with our reason below.
-    pub(super) fn mail(&self, instance: &str, state: &str, owning: bool, reason: &str) {
-        let router = self
-            .setup
-            .config
-            .global
-            .router_id
-            .as_deref()
-            .unwrap_or(&self.setup.node);
-        let verb = if owning {
-            "now owning"
-        } else {
-            "no longer owning"
+    /// `smtp_alert`, in keepalived's words, with our reason below. The router's name goes in front of the subject.
+    pub(super) fn mail_state(&self, subject: Subject<'_>, told: Told, reason: &str) {
+        if told == Told::Fault && self.setup.config.global.notify.no_email_faults {
+            return;
+        }
+        let word = told.word();
+        let (subject, text) = match subject {
+            Subject::Instance(name) if told == Told::Deleted => (
+                format!("VRRP Instance {name} - Deleted"),
+                "VRRP Instance is no longer owning VRRP VIPs".to_owned(),
+            ),
+            Subject::Instance(name) => {
+                let verb = match told {
+                    Told::Master => "now owning",
+                    _ => "no longer owning",
+                };
+                let text = format!("VRRP Instance is {verb} VRRP VIPs");
+                (
+                    format!("VRRP Instance {name} - Entering {word} state"),
+                    text,
+                )
+            }
+            Subject::Group(name) => (
+                format!("VRRP Group {name} - Entering {word} state"),
+                format!("All VRRP group instances are now in {word} state"),
+            ),
         };
-        self.supervisor.send(&FromChild::Mail {
-            subject: format!("[{router}] VRRP Instance {instance} - Entering {state} state"),
-            body: format!("=> VRRP Instance is {verb} VRRP VIPs <=\n\nReason: {reason}\n"),
-        });
+        let body = format!("=> {text} <=\n\nReason: {reason}\n");
+        self.supervisor.send(&FromChild::Mail { subject, body });
     }
 }
