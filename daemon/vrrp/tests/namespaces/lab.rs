@@ -132,6 +132,12 @@ impl Lab {
              authentication {{\n auth_type PASS\n auth_pass passwd\n }}\n virtual_ipaddress {{\n {VIP}\n }}\n {more}\n}}\n"
         );
         std::fs::write(file("conf"), text).expect("a file");
+        self.keepalived_with(name, &file("conf"))
+    }
+
+    /// Starts keepalived with a configuration file.
+    pub(crate) fn keepalived_with(&self, name: &str, configuration: &std::path::Path) -> Node {
+        let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));
         // Of a killed one: it would be taken for alive until its parent has reaped it.
         for kind in ["pid", "vrrp.pid"] {
             let _ = std::fs::remove_file(file(kind));
@@ -149,7 +155,7 @@ impl Lab {
             "-f",
         ]);
         command
-            .arg(file("conf"))
+            .arg(configuration)
             .arg("-p")
             .arg(file("pid"))
             .arg("-r")
@@ -242,6 +248,13 @@ impl Node {
             .iter()
             .filter(|line| line.contains(text))
             .count()
+    }
+
+    /// What follows this text in its lines.
+    pub(crate) fn said(&self, text: &str) -> Vec<String> {
+        let lines = self.lines.lock().expect("no panic");
+        let rest = |line: &String| Some(line.split_once(text)?.1.to_owned());
+        lines.iter().filter_map(rest).collect()
     }
 
     /// Waits for a line after those of before; returns how long it took.

@@ -6,6 +6,7 @@
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
 mod lab;
+mod notify;
 
 use std::net::Ipv4Addr;
 use std::process::{Command, ExitCode};
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         .collect();
     let chosen = SCENARIOS
         .iter()
+        .chain(&notify::SCENARIOS)
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word)));
     // Each has namespaces of its own and mostly waits: all at once.
     let running: Vec<_> = chosen
@@ -273,7 +275,7 @@ fn script() {
     wait("a is master again", ELECTION, || {
         lab.has("a") && !lab.has("b")
     });
-    a.hears("MAIL [alone] VRRP Instance R1 - Entering FAULT state", SOON);
+    a.hears("MAIL VRRP Instance R1 - Entering FAULT state", SOON);
     assert_eq!(a.stop(), Some(0));
     let expected = ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP"]
         .iter()
