@@ -7,7 +7,7 @@ use super::model::{GlobalDefs, KeepalivedConfig, Version};
 use super::notify;
 use super::reader::Reader;
 use super::routes::routes;
-use super::rules::rules;
+use super::rules::{give_preferences, rules};
 use super::script;
 use super::tree::{Statement, tree};
 use super::values::{Complaints, count, ipv4, seconds, text};
@@ -389,6 +389,9 @@ impl Text {
             }
             self.config.instances.push(instance);
         }
+        let instances = self.config.instances.iter_mut();
+        let of_instances = instances.flat_map(|instance| &mut instance.addressing.rules);
+        give_preferences(self.config.statics.rules.iter_mut().chain(of_instances));
         self.config
     }
 }

@@ -282,6 +282,10 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
     } else if hop.gateway.is_some() || hop.device.is_some() {
         route.next_hops.push(hop);
     }
+    if route.protocol != KEEPALIVED_PROTOCOL && !route.no_track {
+        words.warn(first, "a route that is watched has keepalived's protocol (18); 'no_track' would keep the one written");
+        route.protocol = KEEPALIVED_PROTOCOL;
+    }
     (!words.failed()).then_some(route)
 }
 

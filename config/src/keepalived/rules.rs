@@ -93,6 +93,19 @@ const KNOWN: [&str; 14] = [
     "uidrange",
 ];
 
+/// The preference of the first rule that has none; the next ones count down, as in keepalived.
+const FIRST_PREFERENCE: u32 = 16_384;
+
+/// Gives preferences to the rules that have none, in each family for itself.
+pub(super) fn give_preferences<'a>(rules: impl Iterator<Item = &'a mut Rule>) {
+    let mut next = [FIRST_PREFERENCE; 2];
+    for rule in rules.filter(|rule| rule.preference.is_none()) {
+        let next = &mut next[usize::from(rule.ipv6)];
+        rule.preference = Some(*next);
+        *next = next.saturating_sub(1);
+    }
+}
+
 /// Reads the lines of a block.
 pub(super) fn rules(list: &mut Vec<Rule>, statement: &Statement, complaints: &mut Complaints<'_>) {
     for line in body(statement) {
@@ -190,6 +203,13 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
         .any(|(address, _)| address.is_ipv6() != rule.ipv6)
     {
         words.error(first, "the addresses of a rule are of different families");
+    }
+    if rule.preference.is_none() {
+        words.warn(first, "a rule without a preference gets one, from 16384 down: it is probably not the one that is meant");
+    }
+    if rule.protocol != KEEPALIVED_PROTOCOL && !rule.no_track {
+        words.warn(first, "a rule that is watched has keepalived's protocol (18); 'no_track' would keep the one written");
+        rule.protocol = KEEPALIVED_PROTOCOL;
     }
     (!words.failed()).then_some(rule)
 }

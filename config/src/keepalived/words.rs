@@ -110,6 +110,12 @@ impl<'a, 'c, 'd> Words<'a, 'c, 'd> {
             .error(DiagnosticKind::InvalidValue, word.span, message);
     }
 
+    /// Something that is done in another way than written.
+    pub(super) fn warn(&mut self, word: &Word, message: impl Into<String>) {
+        self.complaints
+            .warning(DiagnosticKind::Pointless, word.span, message);
+    }
+
     /// A word of keepalived's that is not done here.
     pub(super) fn refuse(&mut self, word: &Word) {
         self.failed = true;

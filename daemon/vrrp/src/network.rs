@@ -1,18 +1,21 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
+mod routes;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::keepalived::{FOREVER, VirtualAddress};
+use config::keepalived::{FOREVER, KEEPALIVED_PROTOCOL, VirtualAddress};
 use futures_util::{StreamExt, TryStreamExt};
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, LinkAttribute, LinkFlags,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -40,6 +43,18 @@ pub(crate) enum NetworkError {
     /// There is no interface of this name.
     #[error("interface {0} does not exist")]
     NoInterface(String),
+}
+
+impl NetworkError {
+    /// Whether the kernel refused with one of these error numbers.
+    fn is_one_of(&self, numbers: &[i32]) -> bool {
+        match self {
+            Self::Refused { why, .. } => why
+                .raw_os_error()
+                .is_some_and(|number| numbers.contains(&number)),
+            _ => false,
+        }
+    }
 }
 
 /// An address of an interface.
@@ -80,7 +95,9 @@ pub(crate) type View = HashMap<String, Interface>;
 /// The door to the kernel's tables.
 pub(crate) struct Network {
     handle: Handle,
-    tasks: [JoinHandle<()>; 3],
+    tasks: Vec<JoinHandle<()>>,
+    changed: mpsc::Sender<()>,
+    watches_routes: bool,
     /// As of the last refresh.
     pub view: View,
 }
@@ -94,15 +111,16 @@ impl Network {
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
         ])?;
+        let changes = changed.clone();
         let watch = async move {
             // The connection ends with its last handle.
             let _watch_handle = watch_handle;
             while messages.next().await.is_some() {
                 // A full queue holds a word already.
-                let _ = changed.try_send(());
+                let _ = changes.try_send(());
             }
         };
-        let tasks = [
+        let tasks = vec![
             tokio::spawn(connection),
             tokio::spawn(watcher),
             tokio::spawn(watch),
@@ -110,8 +128,43 @@ impl Network {
         Ok(Self {
             handle,
             tasks,
+            changed,
+            watches_routes: false,
             view: View::new(),
         })
+    }
+
+    /// From now on a word comes also when a route of ours or a rule was removed. Nobody else needs to hear of each route.
+    pub(crate) fn watch_routes(&mut self) -> Result<(), NetworkError> {
+        if self.watches_routes {
+            return Ok(());
+        }
+        let (watcher, watch_handle, mut messages) = rtnetlink::new_multicast_connection(&[
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv4Rule,
+            MulticastGroup::Ipv6Rule,
+        ])?;
+        let changes = self.changed.clone();
+        let watch = async move {
+            let _watch_handle = watch_handle;
+            while let Some((message, _)) = messages.next().await {
+                let ours = match &message.payload {
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelRoute(route)) => {
+                        u8::from(route.header.protocol) == KEEPALIVED_PROTOCOL
+                    }
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelRule(_)) => true,
+                    _ => false,
+                };
+                if ours {
+                    let _ = changes.try_send(());
+                }
+            }
+        };
+        self.tasks.push(tokio::spawn(watcher));
+        self.tasks.push(tokio::spawn(watch));
+        self.watches_routes = true;
+        Ok(())
     }
 
     /// Reads all links and addresses anew.
@@ -197,7 +250,7 @@ impl Network {
             .add(0, address.address, address.prefix_length);
         *request.message_mut() = message;
         match in_time(&what, request.execute()).await {
-            Err(NetworkError::Refused { why, .. }) if why.raw_os_error() == Some(EEXIST) => Ok(()),
+            Err(error) if error.is_one_of(&[EEXIST]) => Ok(()),
             other => other,
         }
     }
@@ -233,11 +286,7 @@ impl Network {
             address.address, address.prefix_length
         );
         match in_time(&what, self.handle.address().del(message).execute()).await {
-            Err(NetworkError::Refused { why, .. })
-                if matches!(why.raw_os_error(), Some(EADDRNOTAVAIL | ENODEV)) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.is_one_of(&[EADDRNOTAVAIL, ENODEV]) => Ok(()),
             other => other,
         }
     }

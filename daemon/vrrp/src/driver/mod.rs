@@ -11,7 +11,9 @@ mod outbox;
 mod perform;
 mod ports;
 mod reload;
+mod routes;
 mod scripts;
+mod statics;
 mod tell;
 mod unit;
 
@@ -20,6 +22,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use config::keepalived::Statics;
 use protocol::process::{FromChild, ToChild};
 use protocol::{EventKind, EventSeverity};
 use sys::channel::Channel;
@@ -38,6 +41,8 @@ use messages::{Message, read_supervisor};
 use notify::{Notifications, Told};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
+use routes::Troubles;
+pub(crate) use routes::lines;
 use scripts::{Numbers, Script};
 use unit::Unit;
 
@@ -74,6 +79,11 @@ struct Driver {
     network: Network,
     ports: Ports,
     announcer: Announcer,
+    statics: Statics,
+    /// What of them is known to have been there.
+    statics_kept: HashSet<String>,
+    /// Which of them could not be added, and why.
+    statics_troubles: Troubles,
     virtual_addresses: HashSet<IpAddr>,
     numbers: Numbers,
     supervisor: Outbox,
@@ -130,6 +140,9 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         network,
         ports: Ports::new(arrivals),
         announcer,
+        statics: Statics::default(),
+        statics_kept: HashSet::new(),
+        statics_troubles: Troubles::new(),
         virtual_addresses: HashSet::new(),
         numbers: Numbers::default(),
         supervisor: outbox,
@@ -293,6 +306,7 @@ impl Driver {
             return;
         }
         self.open_ports();
+        self.keep_statics().await;
         self.judge_all(cause).await;
         self.restore_addresses().await;
     }
@@ -401,6 +415,8 @@ impl Driver {
             self.resign(at, Told::Stop, reason).await;
         }
         self.sweep_addresses().await;
+        let statics = std::mem::take(&mut self.statics);
+        self.remove_statics(&statics).await;
         let until = Instant::now() + STOP_PATIENCE;
         while !self.supervisor_gone && self.notifications.values().any(|queue| !queue.is_idle()) {
             self.turn_notifications();

@@ -60,6 +60,7 @@ impl Driver {
         }
         self.take_scripts(&setup);
         let mut fresh = Vec::new();
+        let mut changed = Vec::new();
         for config in &setup.config.instances {
             match kept
                 .iter()
@@ -68,8 +69,9 @@ impl Driver {
                 Some(found) => {
                     let (mut unit, config) = kept.remove(found);
                     unit.core.follow(rules(&config));
-                    unit.config = config;
+                    let old = std::mem::replace(&mut unit.config, config);
                     self.units.push(unit);
+                    changed.push((self.units.len() - 1, old.addressing));
                 }
                 None => {
                     fresh.push(self.units.len());
@@ -83,9 +85,16 @@ impl Driver {
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
         }
+        self.watch_routes();
         self.open_ports();
+        let statics = self.setup.config.statics.clone();
+        self.apply_statics(statics).await;
         for at in fresh {
+            self.reclaim_routes(at).await;
             self.reclaim(at).await;
+        }
+        for (at, old) in changed {
+            self.follow_routes(at, &old).await;
         }
         self.refresh(cause).await;
         if self.setup.config.global.notify.states_on_reload && cause != FIRST {

@@ -15,6 +15,7 @@ use crate::core::{Instance, Moment, OWNER, Peer, Rules};
 use crate::network::{Network, View};
 use crate::packet::{Form, Reach, Refused};
 
+use super::routes::Troubles;
 use super::scripts::Script;
 
 /// Least time between two events about refused packets of one kind, or about packets not sent.
@@ -57,6 +58,10 @@ pub(super) struct Unit {
     pub(super) asked: Option<Asked>,
     /// Addresses that were there before us because we own them.
     pub(super) owned: Vec<IpAddr>,
+    /// When its addresses were last added.
+    pub(super) added_at: Moment,
+    /// Its addresses, routes and rules that could not be added.
+    pub(super) troubles: Troubles,
     /// When `garp_extra_if` is due.
     pub(super) extra_at: Option<Moment>,
     /// When addresses that vanished were last put back.
@@ -102,6 +107,8 @@ impl Unit {
             counters: VrrpCounters::default(),
             asked: None,
             owned: Vec::new(),
+            added_at: Moment::ZERO,
+            troubles: Troubles::new(),
             extra_at: None,
             restored_at: None,
             unsent_at: None,

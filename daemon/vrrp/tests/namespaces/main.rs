@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p tandem-vrrp --test namespaces -- [NAME…]` runs the scenarios whose names contain one of the words.
 
+mod addresses;
 #[allow(dead_code)]
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         .collect();
     let chosen = SCENARIOS
         .iter()
+        .chain(&addresses::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word)));
     // Each has namespaces of its own and mostly waits: all at once.
@@ -489,7 +491,7 @@ fn removed() {
     for _ in 0..2 {
         a.forget();
         lab.ip("a", &format!("addr del {VIP}/32 dev eth0"));
-        a.hears("addresses put back", SOON);
+        a.hears("put back: 10.230.137.100", SOON);
         assert!(lab.has("a"));
     }
 }
