@@ -325,20 +325,13 @@ impl Instance {
         let mut actions = Vec::new();
         match self.state {
             State::Waiting | State::Fault => self.master = (priority != RESIGN).then_some(from),
-            State::Backup => self.heard_in_backup(now, from, priority, interval, &mut actions),
+            State::Backup => self.heard_in_backup(now, from, priority, interval),
             State::Active => self.heard_in_active(now, from, priority, interval, &mut actions),
         }
         actions
     }
 
-    fn heard_in_backup(
-        &mut self,
-        now: Moment,
-        from: IpAddr,
-        priority: u8,
-        interval: Duration,
-        actions: &mut Vec<Action>,
-    ) {
+    fn heard_in_backup(&mut self, now: Moment, from: IpAddr, priority: u8, interval: Duration) {
         if priority == RESIGN {
             // RFC 3768 6.4.2: wait the skew time, and never longer than we would have waited anyway.
             let soon = now + self.skew();
@@ -346,11 +339,6 @@ impl Instance {
             self.wait = Wait::Resigned { from, since: now };
             self.master = None;
             return;
-        }
-        if let Some(handover) = self.handover.take() {
-            let took = (now - handover.since).as_millis();
-            let outcome = format!("{from} (priority {priority}) took over after {took} ms");
-            actions.push(Action::FailoverEnded(Ok(outcome)));
         }
         self.master = Some(from);
         let yields = self.rules.nopreempt || self.held;
@@ -381,6 +369,9 @@ impl Instance {
         interval: Duration,
         actions: &mut Vec<Action>,
     ) {
+        if let Some(handover) = self.handover {
+            return self.heard_in_handover(now, (from, priority, interval), handover, actions);
+        }
         let outranked =
             priority > self.effective || (priority == self.effective && from > self.source);
         if outranked {
@@ -455,8 +446,8 @@ impl Instance {
             actions.push(Action::Announce(Burst::Refresh));
             self.refresh_at = Some(now + self.rules.announce_refresh);
         }
-        if self.handover.is_some_and(|handover| handover.until <= now) {
-            self.take_back(now, &mut actions);
+        if let Some(handover) = self.handover.filter(|handover| handover.until <= now) {
+            self.handover_over(now, handover, &mut actions);
         }
         if due(&mut self.master_down_at) {
             let reason = self.silence(now);
@@ -557,11 +548,6 @@ impl Instance {
             to: self.shown(),
             reason: reason.to_owned(),
         });
-        if self.handover.take().is_some() {
-            actions.push(Action::FailoverEnded(Err(format!(
-                "the addresses are here again: {reason}"
-            ))));
-        }
         if std::mem::take(&mut self.held) {
             actions.push(Action::Tell {
                 severity: EventSeverity::Notice,

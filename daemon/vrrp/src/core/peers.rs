@@ -14,6 +14,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Its priority; 0 means that it resigned.
     pub priority: u8,
+    /// The highest priority that it ever had: less than that, and something that it tracks fails.
+    pub best: u8,
     /// When it was last heard.
     pub heard_at: Moment,
     /// Advertisements heard from it.
@@ -32,11 +34,13 @@ impl Peers {
             None => Peer {
                 address,
                 priority,
+                best: priority,
                 heard_at: now,
                 adverts: 0,
             },
         };
         peer.priority = priority;
+        peer.best = peer.best.max(priority);
         peer.heard_at = now;
         peer.adverts += 1;
         self.0.insert(0, peer);

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod handover;
+
 const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
 const LOW: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const HIGH: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
@@ -401,54 +403,6 @@ fn a_stop_resigns_and_removes_the_addresses() {
 }
 
 #[test]
-fn a_failover_is_answered_when_the_peer_has_taken_over_and_is_not_taken_back() {
-    let mut instance = active();
-    let actions = instance.failover(ms(5000), false).expect("master");
-    assert_eq!(
-        deeds(&actions),
-        [Action::Advertise(0), Action::RemoveAddresses]
-    );
-    let actions = instance.heard(ms(5610), LOW, 99, SECOND);
-    let outcome = "10.0.0.1 (priority 99) took over after 610 ms".to_owned();
-    assert_eq!(actions, [Action::FailoverEnded(Ok(outcome))]);
-    for second in 6..100 {
-        instance.heard(ms(second * 1000), LOW, 99, SECOND);
-        assert_eq!(pass(&mut instance, ms(second * 1000 + 999)), []);
-    }
-    assert!(instance.is_held());
-}
-
-#[test]
-fn a_failover_that_nobody_takes_up_is_taken_back() {
-    let mut instance = active();
-    instance.failover(ms(5000), false).expect("master");
-    let actions: Vec<_> = pass(&mut instance, ms(6200))
-        .into_iter()
-        .map(|(_, action)| action)
-        .collect();
-    assert!(instance.is_active() && !instance.is_held());
-    assert!(
-        actions
-            .iter()
-            .any(|action| matches!(action, Action::FailoverEnded(Err(_))))
-    );
-}
-
-#[test]
-fn a_forced_failover_waits_for_nobody_but_ends_when_nobody_is_there() {
-    let mut instance = active();
-    let actions = instance.failover(ms(5000), true).expect("master");
-    assert!(
-        actions
-            .iter()
-            .any(|action| matches!(action, Action::FailoverEnded(Ok(_))))
-    );
-    assert_eq!(pass(&mut instance, ms(8600)), []);
-    assert!(!pass(&mut instance, ms(8700)).is_empty());
-    assert!(instance.is_active() && !instance.is_held());
-}
-
-#[test]
 fn a_failover_is_refused_where_there_is_nothing_to_give() {
     let mut instance = backup(rules(100));
     instance.heard(ms(10), LOW, 150, SECOND);
@@ -558,15 +512,6 @@ fn the_interval_of_a_router_that_is_not_obeyed_is_not_learnt() {
         SECOND,
         "version 2 has one interval"
     );
-}
-
-#[test]
-fn in_version_3_a_failover_is_waited_for_as_long_as_the_interval_calls_for() {
-    let mut instance = backup(rules3(100));
-    instance.elapsed(ms(400));
-    instance.failover(ms(1000), false).expect("master");
-    assert!(!pass(&mut instance, ms(1300)).is_empty());
-    assert!(instance.is_active());
 }
 
 #[test]

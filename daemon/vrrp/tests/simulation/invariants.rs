@@ -202,7 +202,7 @@ impl Watch {
     /// Looks at all nodes after something happened.
     pub(crate) fn look(&mut self, now: Duration, nodes: &[Node]) -> Result<(), String> {
         self.checked += 1;
-        let (mut masters, mut holders) = (0, 0);
+        let (mut masters, mut holders, mut leaving) = (0, 0, 0);
         for (at, node) in nodes.iter().enumerate() {
             if node.core.is_active() != self.holds[at] {
                 return Err(format!(
@@ -213,6 +213,7 @@ impl Watch {
             }
             if node.life == Life::Up {
                 masters += usize::from(node.core.is_active());
+                leaving += usize::from(node.core.is_handing_over());
                 self.starving(at, now, node)?;
                 self.babbling(at, now)?;
             }
@@ -223,7 +224,8 @@ impl Watch {
         } else if let Some(since) = self.masterless_since.take() {
             self.longest_gap = self.longest_gap.max(now - since);
         }
-        let together = masters > 1 && holders == masters && self.quiet_since.is_some();
+        // Who gives the addresses away keeps them until its successor has had time to take them.
+        let together = masters - leaving > 1 && holders == masters && self.quiet_since.is_some();
         if !together {
             self.doubled_since = None;
         } else if now - *self.doubled_since.get_or_insert(now)

@@ -330,7 +330,20 @@ fn operator(world: &mut World, master: usize) -> Result<&'static str, String> {
     if others == 0 {
         return Ok(name);
     }
-    succession(world, master, name, false)?;
+    let succeeded = succession(world, master, name, false);
+    // A successor with less than its best priority is not well: it is told to yield.
+    let is_refusal = |why: &String| why.contains("something that it tracks fails");
+    if let Some(Err(why)) = &world.watch.failover
+        && is_refusal(why)
+        && !force
+    {
+        world.watch.checked += 1;
+        return match world.nodes[master].core.is_active() {
+            true => Ok(name),
+            false => Err(format!("{name}: refused, and the master is none")),
+        };
+    }
+    succeeded?;
     world.run_until(world.now + HANDOVER)?;
     world.watch.checked += 1;
     if world.nodes[master].core.is_active() {
