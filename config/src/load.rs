@@ -195,7 +195,7 @@ fn language(name: &str, text: &str) -> Language {
             return Language::Haproxy;
         }
         if keepalived::top_level_words().any(|word| word == first)
-            || line.starts_with(['$', '@'])
+            || line.starts_with(['$', '@', '~'])
             || line.ends_with('{')
         {
             return Language::Keepalived;

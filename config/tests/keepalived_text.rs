@@ -328,3 +328,130 @@ fn a_shell_pipe_in_a_script_is_told() {
     assert_eq!(loaded.diagnostics.0[0].kind, Kind::Pointless);
     assert!(!loaded.diagnostics.has_errors());
 }
+
+/// The unknown words of a text, as the complaints about them name them.
+fn unknown_words(text: &str) -> Vec<String> {
+    let loaded = load(&[Input::text("k.conf", text)], &|_| None);
+    let quoted = |message: &str| message.split('\'').nth(1).map(str::to_owned);
+    loaded
+        .diagnostics
+        .0
+        .iter()
+        .filter(|one| one.kind == Kind::UnknownWord)
+        .filter_map(|one| quoted(&one.message))
+        .collect()
+}
+
+#[test]
+fn sequences_lists_and_definitions_read_as_keepalived_reads_them() {
+    // What keepalived 2.2.7 -t calls unknown keywords, in its order.
+    let check = |text: &str, expected: &str| {
+        let expected: Vec<&str> = expected.split_whitespace().collect();
+        assert_eq!(unknown_words(text), expected, "{text}");
+    };
+    check(
+        "~SEQ(X, 1, 2, 7) k${X}e\n~SEQ(Y, 3)y${Y}",
+        "k1e k3e k5e k7e y1 y2 y3",
+    );
+    check("$N=3\n~SEQ(X,1,${N}) k${X}", "k1 k2 k3");
+    check("~SEQ(A,1,2) ~SEQ(B,1,${A}) m${A}${B}", "m11 m21 m22");
+    check("$S=~SEQ(Q,1,2) q${Q}\n$S", "q1 q2");
+    check("$X=9\n~SEQ(X,5,6) m${X}\nl${X}", "m5 m6 l6");
+    check("~SEQ(N,1,2) $Z=${N}\nk${Z}", "k2");
+    check("~LST({P, Q}, {10,1},{20,4}) l${P}.${Q}", "l10.1 l20.4");
+    check(
+        "~LST({T,   U},  {10,1},{20,4})  ~SEQ(V,1,2,3) tu${V}.${T}.${U}",
+        "tu1.10.1 tu3.10.1 tu1.20.4 tu3.20.4",
+    );
+    check(
+        "~SEQ(N,1,2) @no_such_node k${N}\n~SEQ(M,1,2) @^no_such_node z${M}",
+        "z1 z2",
+    );
+    check("@^no_such_node ~SEQ(N,1,2) z${N}", "z1 z2");
+    check(
+        "$M= \\\naa${N} \\\nbb${N}\n~SEQ(N,1,2) $M",
+        "aa1 bb1 aa2 bb2",
+    );
+    check("$M= aa \\\nbb\n$M", "aa bb");
+    check("$M= \\\n $K=5 \\\n aa${K}\n$M", "aa5");
+    check("a${_RANDOM 5 5}b", "a5b");
+    check("~FOO(X)", "~FOO(X)");
+}
+
+#[test]
+fn a_random_number_is_within_its_bounds() {
+    for word in unknown_words(&"k${_RANDOM 7 9}\n".repeat(64)) {
+        assert!(["k7", "k8", "k9"].contains(&word.as_str()), "{word}");
+    }
+    for word in unknown_words(&"k${_RANDOM}\n".repeat(64)) {
+        assert!(
+            word[1..]
+                .parse::<u32>()
+                .is_ok_and(|number| number <= 32_767),
+            "{word}"
+        );
+    }
+}
+
+#[test]
+fn a_sequence_that_cannot_be_is_a_warning_and_its_line_is_left_out() {
+    let text = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n~SEQ(X,5,-2,10) 10.0.0.${X}\n10.0.0.1\n}\n}\n";
+    let loaded = load(&[Input::text("k.conf", text)], &|_| None);
+    assert!(!loaded.diagnostics.has_errors());
+    assert_eq!(
+        loaded.diagnostics.0[0].message,
+        "this line is ignored: steps of -2 do not lead from 5 to 10"
+    );
+    let config = loaded.keepalived.expect("a configuration");
+    assert_eq!(config.instances[0].virtual_addresses.len(), 1);
+}
+
+#[test]
+fn includes_take_braces_variables_and_conditions_and_say_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("a.conf", "in_a");
+    write("b.conf", "in_b");
+    let read = |text: &str| {
+        write("k.conf", text);
+        load(&[Input::path(folder.path().join("k.conf"))], &|_| None)
+    };
+    let words = |text: &str| -> Vec<String> {
+        read(text)
+            .diagnostics
+            .0
+            .iter()
+            .map(|one| one.message.split('\'').nth(1).unwrap_or("").to_owned())
+            .collect()
+    };
+    assert_eq!(
+        words("global_defs {\n}\ninclude {b,a}.conf\n"),
+        ["in_b", "in_a"]
+    );
+    assert_eq!(words("$F=a\ninclude ${F}.conf\n"), ["in_a"]);
+    assert_eq!(
+        words("@^no_such_node include a.conf\n@no_such_node include b.conf\n"),
+        ["in_a"]
+    );
+    // keepalived runs without such a file, and so do we, loudly; the stricter words refuse it.
+    let severity = |text: &str| -> Vec<bool> {
+        read(&format!("global_defs {{\n}}\n{text}"))
+            .diagnostics
+            .0
+            .iter()
+            .map(|one| one.severity == Severity::Error)
+            .collect()
+    };
+    assert_eq!(severity("include none.conf\n"), [false]);
+    assert_eq!(severity("includer none.conf\n"), [false]);
+    assert_eq!(severity("includem none.conf\n"), [true]);
+    assert_eq!(severity("includea none.conf\n"), [true]);
+    assert_eq!(severity("include none*.conf\n"), []);
+    assert_eq!(severity("includew none*.conf\n"), [true]);
+    assert_eq!(severity("includeb {none,nobody}.conf\n"), [true, true]);
+    assert_eq!(
+        severity("global_defs {\ninclude_check\n}\ninclude none.conf\n"),
+        [true]
+    );
+}

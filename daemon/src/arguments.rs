@@ -12,6 +12,10 @@ pub struct Arguments {
     pub files: Vec<PathBuf>,
     /// `-c`: check and end.
     pub check: bool,
+    /// `--peer`: the other node's VRRP configuration, proved together with this one by `-c`.
+    pub peer: Option<PathBuf>,
+    /// `--peer-id`: the configuration id of the other node (`@id` lines).
+    pub peer_id: Option<String>,
     /// `-cc COND`: evaluate and end.
     pub condition: Option<String>,
     /// `-D`: go to the background.
@@ -65,6 +69,9 @@ Usage: tandemd [-f FILE|DIR]... [options]
   -f FILE|DIR     configuration of either language; repeatable. Without it: /etc/tandem/ if it
                   exists, else /etc/haproxy/haproxy.cfg and /etc/keepalived/keepalived.conf
   -c              check the configuration and exit (-V to hear that it is valid)
+      --peer FILE     with -c: the other node's VRRP configuration: prove the pair, and tell for
+                      every single failure who becomes master
+      --peer-id ID    with --peer: the id for its @id lines
   -cc COND        evaluate a condition: exit 0 true, 1 false, 2 error
   -D              run in the background         -d, -db         stay in the foreground (-d: log more)
   -W, -Ws         accepted (always on)          -p FILE         write the process id there
@@ -174,6 +181,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-dW" => parsed.zero_warning = true,
             "-de" | "-dp" | "-dG" | "-dR" | "-dS" | "-dV" | "-dr" | "-dI" | "-dF" | "-dL"
             | "-dD" | "-dZ" | "-dC" | "-dK" | "-dv" => {}
+            "--peer" => parsed.peer = Some(PathBuf::from(string()?)),
+            "--peer-id" => parsed.peer_id = Some(string()?),
             "--socket" => parsed.socket = Some(PathBuf::from(string()?)),
             "--cleanup" => parsed.cleanup = true,
             "--background" => {
@@ -192,6 +201,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             _ if text.starts_with("-dM") || text.starts_with("-dt") => {}
             _ => return Err(format!("unknown option '{text}'")),
         }
+    }
+    if parsed.peer.is_some() && !parsed.check {
+        return Err("--peer belongs to -c".to_owned());
     }
     Ok(parsed)
 }
@@ -236,6 +248,13 @@ mod tests {
                 .expect_err("later")
                 .contains("not supported yet")
         );
+        assert_eq!(
+            read("--peer b.conf").expect_err("only with -c"),
+            "--peer belongs to -c"
+        );
+        let parsed = read("-c --peer b.conf --peer-id lb2").expect("valid");
+        assert_eq!(parsed.peer, Some(PathBuf::from("b.conf")));
+        assert_eq!(parsed.peer_id.as_deref(), Some("lb2"));
         let parsed = read("-Ws -S /run/m.sock,mode,600").expect("valid");
         assert_eq!(parsed.master_socket, Some(PathBuf::from("/run/m.sock")));
         assert_eq!(

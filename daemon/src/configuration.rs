@@ -8,6 +8,7 @@ use config::{Diagnostic, DiagnosticKind, Diagnostics, SourceMap};
 use sys::privileges::Identity;
 
 use crate::arguments::Arguments;
+use crate::proofs;
 
 /// A configuration that may run.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +88,11 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
         let found = proxy::check(haproxy, &configuration.sources);
         diagnostics.0.extend(found.0);
         diagnostics.0.extend(unknown_accounts(haproxy));
+    }
+    if arguments.check
+        && let Some(keepalived) = &configuration.keepalived
+    {
+        diagnostics.0.extend(proofs::alone(keepalived).0);
     }
     diagnostics.tidy();
     Ok(Loaded {

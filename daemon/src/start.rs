@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::arguments::{self, Arguments};
 use crate::configuration::{self, Configuration};
 use crate::logging::{self, LogTarget};
-use crate::{handover, supervisor, version};
+use crate::{handover, proofs, supervisor, version};
 
 /// Descriptors that a daemon with thousands of connections wants.
 const WANTED_DESCRIPTORS: u64 = 1 << 20;
@@ -98,6 +98,7 @@ fn load(arguments: &Arguments) -> Result<Configuration, ExitCode> {
         return Err(refuse("the configuration is empty"));
     }
     if arguments.check {
+        proofs::pair(arguments, &loaded.configuration)?;
         if arguments.verbose {
             println!("Configuration file is valid");
         }

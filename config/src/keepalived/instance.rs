@@ -8,6 +8,7 @@ use super::addressing::{self, About, extra_interfaces};
 use super::model::*;
 use super::parser::Action::{Do, Refuse, Warn};
 use super::parser::{MAX_GARP_SECONDS, Table, block, body, entries, version};
+use super::places::Places;
 use super::routes::routes;
 use super::rules::rules;
 use super::script::weight;
@@ -226,6 +227,7 @@ pub(super) fn instance(
         addressing,
         notify: pending.notify,
         smtp_alert: pending.smtp_alert,
+        places: Places::of(body(statement)),
         span: statement.span(),
     })
 }

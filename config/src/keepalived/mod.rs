@@ -4,17 +4,21 @@
 //! blocks (`tree`), and the rows of tables read the blocks (`parser`, `instance`, `script`).
 
 pub mod model;
+pub mod proof;
 
 mod addresses;
 mod addressing;
+mod include;
 mod instance;
 mod names;
 mod notify;
 mod parser;
+mod places;
 mod reader;
 mod routes;
 mod rules;
 mod script;
+mod sequence;
 mod tree;
 mod values;
 mod words;
@@ -26,5 +30,6 @@ pub use model::*;
 pub use names::{KEEPALIVED_PROTOCOL, MAIN_TABLE};
 pub use parser::{KeywordLists, keyword_lists};
 pub(crate) use parser::{parse, top_level_words};
+pub use places::Places;
 pub use routes::{NextHop, Route, RouteKind, RouteMetric};
 pub use rules::{Rule, RuleAction};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
+use super::places::Places;
 use crate::source::{Span, Word};
 
 /// A whole keepalived configuration.
@@ -263,6 +264,9 @@ pub struct VrrpInstance {
     pub notify: Notify,
     /// `smtp_alert`.
     pub smtp_alert: bool,
+    /// Where its keywords stand, for the proofs of `-c`; empty behind a channel between processes.
+    #[serde(skip)]
+    pub places: Places,
     /// The block's first line.
     pub span: Span,
 }

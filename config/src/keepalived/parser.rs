@@ -168,7 +168,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("enable_snmp_vrrp", Warn(MONITORING)),
     ("enable_traps", Warn(MONITORING)),
     ("fifo_write_vrrp_states_on_reload", Do(notify)),
-    ("include_check", Warn("an included file that cannot be read is always an error")),
+    ("include_check", Do(|_, _, _| {})),
     ("log_unknown_vrids", Warn(MONITORING)),
     ("lvs_flush", Warn(LVS)),
     ("lvs_flush_on_stop", Warn(LVS)),

@@ -1,10 +1,12 @@
-//! From files to lines: `include`, `$VAR` definitions and uses, `@id` conditions
+//! From files to lines: `include`, `$VAR` definitions and uses, `@id` conditions, sequences
 //! (keepalived.conf(5), ADVANCED CONFIGURATION).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
+use super::include::{Checks, Include, include};
+use super::sequence::sequence;
+use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
 use crate::source::{FileId, SourceMap, Span};
 
 /// A character and the place from which it came; what a variable stood for has the variable's place.
@@ -51,6 +53,14 @@ pub(super) struct Reader<'a> {
     overflow_said: bool,
     /// Lines read so far, those made by variables too.
     steps: usize,
+    /// Of the file that is read now.
+    directory: PathBuf,
+    /// Files that include the file that is read now.
+    depth: usize,
+    /// `include_check`.
+    checks: Checks,
+    /// What `${_RANDOM}` gives next follows from this.
+    random: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -70,6 +80,10 @@ impl<'a> Reader<'a> {
             config_id,
             overflow_said: false,
             steps: 0,
+            directory: PathBuf::new(),
+            depth: 0,
+            checks: Checks::default(),
+            random: seed(),
         }
     }
 
@@ -83,42 +97,39 @@ impl<'a> Reader<'a> {
             .parent()
             .unwrap_or(Path::new(""))
             .to_path_buf();
-        self.variables
-            .insert("_PWD".to_owned(), directory.to_string_lossy().into_owned());
+        self.enter(directory, depth);
         let mut lines = text.lines().enumerate();
         while let Some((index, text)) = lines.next() {
             let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-            let line = characters(file, number, text);
-            if let Some(pattern) = include(text) {
-                self.include(&directory, pattern, &line, depth);
-                self.variables
-                    .insert("_PWD".to_owned(), directory.to_string_lossy().into_owned());
-                continue;
-            }
             // `$NAME= \` takes the lines that follow.
-            let mut line = line;
-            if let Some((_, value)) = self.conditional(text).and_then(definition)
-                && value.trim() == "\\"
+            if let Some((name, value)) = self.conditional(text).and_then(definition)
+                && let Some(first) = value.strip_suffix('\\')
             {
-                let mut value = String::new();
+                let mut value = first.to_owned();
                 for (_, more) in lines.by_ref() {
-                    let (more, goes_on) = match more.trim_end().strip_suffix('\\') {
-                        Some(more) => (more, true),
-                        None => (more, false),
-                    };
-                    value.push_str(more);
+                    if more.trim_start().starts_with(['#', '!']) {
+                        continue;
+                    }
                     value.push('\n');
-                    if !goes_on || value.len() > MAX_LINE_CHARS {
+                    let goes_on = more.trim_end().strip_suffix('\\');
+                    value.push_str(goes_on.unwrap_or(more));
+                    if goes_on.is_none() || value.len() > MAX_LINE_CHARS {
                         break;
                     }
                 }
-                if let Some((name, _)) = self.conditional(text).and_then(definition) {
-                    self.variables.insert(name.to_owned(), value);
-                }
-                line.clear();
+                self.variables.insert(name.to_owned(), value);
+                continue;
             }
-            self.line(line, 0);
+            self.line(characters(file, number, text), 0);
         }
+    }
+
+    /// Paths are relative to the file that is read.
+    fn enter(&mut self, directory: PathBuf, depth: usize) {
+        let name = directory.to_string_lossy().into_owned();
+        self.variables.insert("_PWD".to_owned(), name);
+        self.directory = directory;
+        self.depth = depth;
     }
 
     /// A line's text without its `@id`; none if it is for another node.
@@ -155,10 +166,6 @@ impl<'a> Reader<'a> {
         if trimmed.is_empty() || trimmed.starts_with(['#', '!']) {
             return;
         }
-        if trimmed.starts_with("~SEQ") || trimmed.starts_with("~LST") {
-            let message = format!("'{}' is not supported yet", &trimmed[..4]);
-            return self.error(DiagnosticKind::NotSupportedYet, &line, message);
-        }
         let Some(kept) = self.conditional(&text) else {
             return;
         };
@@ -169,10 +176,11 @@ impl<'a> Reader<'a> {
         }
         let skip = line.len() - kept.chars().count();
         let line = line[skip..].to_vec();
+        if kept.starts_with('~') && self.repeated(kept, &line, depth) {
+            return;
+        }
         match self.substituted(&line) {
-            None => {
-                self.lines.push(line);
-            }
+            None => self.finished(line),
             Some(_) if depth >= MAX_SUBSTITUTIONS => {
                 let message =
                     format!("variables stand in variables deeper than {MAX_SUBSTITUTIONS}");
@@ -193,13 +201,70 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the rest of a line for each round of the sequence at its beginning; false if there is no sequence.
+    fn repeated(&mut self, text: &str, line: &[Char], depth: usize) -> bool {
+        // Its numbers may be variables; its own variable is none yet.
+        let head = super::sequence::head_length(text).unwrap_or(line.len());
+        let mut start = line[..head.min(line.len())].to_vec();
+        for _ in 0..MAX_SUBSTITUTIONS {
+            match self.substituted(&start) {
+                Some(more) if more.len() <= MAX_LINE_CHARS => start = more,
+                _ => break,
+            }
+        }
+        let head_text: String = start.iter().map(|c| c.value).collect();
+        let rounds = match sequence(&head_text) {
+            None => return false,
+            Some(Ok(found)) if depth < MAX_SUBSTITUTIONS => found.rounds,
+            Some(Ok(_)) => {
+                let message =
+                    format!("sequences stand in sequences deeper than {MAX_SUBSTITUTIONS}");
+                self.error(DiagnosticKind::Syntax, line, message);
+                return true;
+            }
+            // keepalived says so, leaves the line out and runs.
+            Some(Err(why)) => {
+                let message = format!("this line is ignored: {why}");
+                self.complain(Severity::Warning, DiagnosticKind::Syntax, line, message);
+                return true;
+            }
+        };
+        let rest = &line[head.min(line.len())..];
+        for round in rounds {
+            if self.overflow_said {
+                break;
+            }
+            self.variables.extend(round);
+            self.line(rest.to_vec(), depth + 1);
+        }
+        true
+    }
+
+    /// Takes a line after all substitution.
+    fn finished(&mut self, line: Line) {
+        let text: String = line.iter().map(|c| c.value).collect();
+        let text = text.trim();
+        if let Some(words) = text.strip_prefix("include_check")
+            && !words.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        {
+            self.checks = self
+                .checks
+                .changed(words.split(['#', '!']).next().unwrap_or(""));
+        }
+        match include(text, self.checks) {
+            Some(found) => self.include(&found, &line),
+            None => self.lines.push(line),
+        }
+    }
+
     /// The line with its first variables replaced once; none if there was none to replace.
-    fn substituted(&self, line: &[Char]) -> Option<Line> {
+    fn substituted(&mut self, line: &[Char]) -> Option<Line> {
         let mut out = Line::new();
         let mut found = false;
         let mut at = 0;
         while at < line.len() {
             let here = line[at];
+            // What is quoted in a comment is no use of a variable; `${_HASH}` stays until words are made.
             if here.value == '$'
                 && let Some((name, length)) = variable_name(&line[at..])
                 && let Some(value) = self.value(&name)
@@ -215,9 +280,13 @@ impl<'a> Reader<'a> {
         found.then_some(out)
     }
 
-    fn value(&self, name: &str) -> Option<String> {
+    fn value(&mut self, name: &str) -> Option<String> {
         match name {
+            // The next step makes words: there a character behind a backslash is itself.
+            "_BANG" => Some("\\!".to_owned()),
+            "_HASH" => Some("\\#".to_owned()),
             "_INSTANCE" => Some(self.config_id.to_owned()),
+            name if name.split(' ').next() == Some("_RANDOM") => self.random(name),
             name => match name.strip_prefix("_ENV ") {
                 Some(name) => (self.environment)(name.trim()),
                 None => self.variables.get(name).cloned(),
@@ -225,64 +294,84 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn include(&mut self, directory: &Path, pattern: Include<'_>, line: &[Char], depth: usize) {
-        let span = line
-            .iter()
-            .find(|c| !c.value.is_whitespace())
-            .map(|c| c.span())
-            .unwrap_or_default();
-        if depth >= MAX_INCLUDE_DEPTH {
+    /// `_RANDOM [MIN [MAX]]`, 0 to 32767 by default.
+    fn random(&mut self, name: &str) -> Option<String> {
+        let mut bounds = name.split_whitespace().skip(1).map(str::parse::<u64>);
+        let least = bounds.next().unwrap_or(Ok(0)).ok()?;
+        let most = bounds.next().unwrap_or(Ok(32_767)).ok()?;
+        // Steele, Lea, Flood: SplitMix64.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let span = most.checked_sub(least)?.saturating_add(1);
+        Some((least + (mixed ^ (mixed >> 31)) % span).to_string())
+    }
+
+    fn include(&mut self, include: &Include, line: &[Char]) {
+        if self.depth >= MAX_INCLUDE_DEPTH {
             let message = format!("files include files deeper than {MAX_INCLUDE_DEPTH}");
-            return self
-                .diagnostics
-                .push(Diagnostic::error(DiagnosticKind::File, span, message));
+            return self.error(DiagnosticKind::File, line, message);
         }
-        let path = directory.join(pattern.path);
-        let wild = pattern.path.contains(['*', '?', '[']);
-        let files = if wild {
-            glob(&path)
-        } else {
-            vec![path.clone()]
+        let (directory, depth, checks) = (self.directory.clone(), self.depth, self.checks);
+        let severity = |error: bool| {
+            if error {
+                Severity::Error
+            } else {
+                Severity::Warning
+            }
         };
-        if files.is_empty() && pattern.strict {
+        let found = include.files(&directory);
+        for (path, error) in found.missing {
+            // keepalived says so and runs, but what was to stand there is missing.
             let message = format!("'{}' finds no file", path.display());
-            return self
-                .diagnostics
-                .push(Diagnostic::error(DiagnosticKind::File, span, message));
+            self.complain(severity(error), DiagnosticKind::File, line, message);
         }
-        for path in files {
+        for path in found.files {
             if self.sources.files.len() >= MAX_FILES {
                 let message = format!("more than {MAX_FILES} files");
-                return self.diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::File,
-                    span,
-                    message,
-                ));
+                return self.error(DiagnosticKind::File, line, message);
             }
             match crate::load::read_text(&path) {
                 Ok(text) => {
                     let file = self.sources.add(path.to_string_lossy(), text);
                     self.file(file, depth + 1);
+                    // An included file cannot change the checks of the one that includes it.
+                    self.checks = checks;
+                    self.enter(directory.clone(), depth);
                 }
-                // keepalived itself says nothing of it, and the addresses in that file are missing.
                 Err(why) => {
                     let message = format!("cannot read '{}': {why}", path.display());
-                    self.diagnostics
-                        .push(Diagnostic::error(DiagnosticKind::File, span, message));
+                    let severity = severity(include.checks.readable());
+                    self.complain(severity, DiagnosticKind::File, line, message);
                 }
             }
         }
     }
 
     fn error(&mut self, kind: DiagnosticKind, line: &[Char], message: String) {
-        let span = line
-            .iter()
-            .find(|c| !c.value.is_whitespace())
-            .map(|c| c.span())
-            .unwrap_or_default();
-        self.diagnostics
-            .push(Diagnostic::error(kind, span, message));
+        self.complain(Severity::Error, kind, line, message);
     }
+
+    fn complain(
+        &mut self,
+        severity: Severity,
+        kind: DiagnosticKind,
+        line: &[Char],
+        message: String,
+    ) {
+        let first = line.iter().find(|c| !c.value.is_whitespace());
+        let span = first.map(|c| c.span()).unwrap_or_default();
+        let mut complaint = Diagnostic::error(kind, span, message);
+        complaint.severity = severity;
+        self.diagnostics.push(complaint);
+    }
+}
+
+/// Another one each time; `random_seed` of keepalived is not followed.
+fn seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_nanos() as u64)
 }
 
 fn characters(file: FileId, line: u32, text: &str) -> Line {
@@ -295,33 +384,6 @@ fn characters(file: FileId, line: u32, text: &str) -> Line {
             file,
         })
         .collect()
-}
-
-struct Include<'t> {
-    path: &'t str,
-    /// `includer`, `includea` and so on: finding nothing is an error.
-    strict: bool,
-}
-
-fn include(text: &str) -> Option<Include<'_>> {
-    let text = text.trim();
-    let (word, rest) = text.split_once([' ', '\t'])?;
-    if !matches!(
-        word,
-        "include" | "includer" | "includem" | "includew" | "includeb" | "includea"
-    ) {
-        return None;
-    }
-    let path = rest
-        .split(['#', '!'])
-        .next()
-        .unwrap_or("")
-        .trim()
-        .trim_matches('"');
-    (!path.is_empty()).then_some(Include {
-        path,
-        strict: word != "include",
-    })
 }
 
 /// `$NAME=VALUE`.
@@ -352,121 +414,5 @@ fn variable_name(line: &[Char]) -> Option<(String, usize)> {
             Some((name, length))
         }
         (false, _) => None,
-    }
-}
-
-/// Files that match a pattern with `*`, `?` and `[…]`, sorted.
-fn glob(pattern: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for component in pattern.components() {
-        let text = component.as_os_str().to_string_lossy().into_owned();
-        if !text.contains(['*', '?', '[']) {
-            found.iter_mut().for_each(|path| path.push(&text));
-            continue;
-        }
-        let wanted: Vec<char> = text.chars().collect();
-        let mut next = Vec::new();
-        for directory in found {
-            let place = if directory.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                directory.as_path()
-            };
-            let Ok(entries) = std::fs::read_dir(place) else {
-                continue;
-            };
-            for entry in entries.flatten().take(MAX_FILES) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let hidden = name.starts_with('.') && !text.starts_with('.');
-                if !hidden && matches(&wanted, &name.chars().collect::<Vec<_>>()) {
-                    next.push(directory.join(name));
-                }
-            }
-        }
-        next.sort();
-        found = next;
-    }
-    found.retain(|path| path.is_file());
-    found
-}
-
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    // Positions to return to when a `*` has to take one character more.
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some('?') => {
-                (p, n) = (p + 1, n + 1);
-                continue;
-            }
-            Some('[') => {
-                if let Some((length, inside)) = class(&pattern[p..], name[n])
-                    && inside
-                {
-                    (p, n) = (p + length, n + 1);
-                    continue;
-                }
-            }
-            Some(c) if *c == name[n] => {
-                (p, n) = (p + 1, n + 1);
-                continue;
-            }
-            _ => {}
-        }
-        match star {
-            Some((at, taken)) => {
-                star = Some((at, taken + 1));
-                (p, n) = (at + 1, taken + 1);
-            }
-            None => return false,
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-/// `[a-z]` or `[!a-z]`: its length in the pattern, and whether the character is in it.
-fn class(pattern: &[char], wanted: char) -> Option<(usize, bool)> {
-    let end = pattern.iter().skip(2).position(|c| *c == ']')? + 2;
-    let (negated, inner) = match pattern[1] {
-        '!' | '^' => (true, &pattern[2..end]),
-        _ => (false, &pattern[1..end]),
-    };
-    let mut inside = false;
-    let mut at = 0;
-    while at < inner.len() {
-        if at + 2 < inner.len() && inner[at + 1] == '-' {
-            inside |= (inner[at]..=inner[at + 2]).contains(&wanted);
-            at += 3;
-        } else {
-            inside |= inner[at] == wanted;
-            at += 1;
-        }
-    }
-    Some((end + 1, inside != negated))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_as_the_shell_does() {
-        let check = |pattern: &str, name: &str| {
-            matches(
-                &pattern.chars().collect::<Vec<_>>(),
-                &name.chars().collect::<Vec<_>>(),
-            )
-        };
-        assert!(check("*.conf", "a.conf"));
-        assert!(check("a*b*c", "a-bb-c"));
-        assert!(check("[a-c]?.conf", "b1.conf"));
-        assert!(!check("*.conf", "a.cfg"));
-        assert!(!check("[!a]x", "ax"));
-        assert!(!check("a", ""));
     }
 }

@@ -142,6 +142,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             ..Notify::default()
         },
         smtp_alert: has("mail"),
+        places: Default::default(),
         span: Span::default(),
     });
     for number in 1..=number("also", 0) as u8 {
