@@ -541,3 +541,32 @@ fn each_kind_of_failure_has_its_own_hold() -> Outcome {
     }
     Ok(())
 }
+
+/// `hold valid` is no time between questions, whatever it says: names are asked again after `timeout resolve`.
+#[test]
+fn a_valid_answer_is_asked_for_again_as_often_as_by_haproxy() -> Outcome {
+    require!("tandemd", "haproxy");
+    for (resolve, valid, least, most) in [("100ms", "20s", 6, 17), ("700ms", "50ms", 1, 5)] {
+        let mut counts = Vec::new();
+        for which in BOTH {
+            let dns = NameServer::start()?;
+            dns.set("one.test", addresses(&["127.0.0.1"]));
+            let text = text(&dns, " server one one.test:80 resolve-prefer ipv4\n").replace(
+                "timeout resolve 300ms",
+                &format!("timeout resolve {resolve}\n hold valid {valid}"),
+            );
+            let side = Side::start(which, &text)?;
+            wait_servers(&side, &["127.0.0.1:80 no check 1"])?;
+            let before = dns.asked().len();
+            // What is counted is how often something happens in a time.
+            std::thread::sleep(Duration::from_millis(1_500));
+            counts.push(dns.asked().len() - before);
+        }
+        let good = counts.iter().all(|count| (least..=most).contains(count));
+        ensure!(
+            good,
+            "resolve {resolve}, valid {valid}: asked {counts:?} times in 1.5 s"
+        );
+    }
+    Ok(())
+}
