@@ -36,6 +36,8 @@ enum State {
     ChunkData(u64),
     ChunkEnd,
     Trailers(usize),
+    /// All that was announced is here; what carries it has still to end, perhaps with trailers.
+    StreamEnd,
     Done,
 }
 
@@ -43,6 +45,8 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 pub struct BodyDecoder {
     state: State,
+    /// What comes behind the last byte of a known length.
+    behind_bytes: State,
 }
 
 impl BodyDecoder {
@@ -55,15 +59,28 @@ impl BodyDecoder {
                 BodyLength::Chunked => State::ChunkSize,
                 BodyLength::Close => State::Close,
             },
+            behind_bytes: State::Done,
+        }
+    }
+    /// A decoder for the data of a stream of HTTP/2, which ends with the stream, whatever length was announced.
+    pub fn of_stream(length: BodyLength) -> Self {
+        Self {
+            state: match length {
+                BodyLength::None => State::Done,
+                BodyLength::Bytes(0) => State::StreamEnd,
+                BodyLength::Bytes(count) => State::Bytes(count),
+                BodyLength::Chunked | BodyLength::Close => State::Close,
+            },
+            behind_bytes: State::StreamEnd,
         }
     }
     /// Whether the whole body was seen.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
-    /// Whether the end of the connection is its end.
+    /// Whether the end of what carries it, connection or stream, is what is waited for.
     pub fn ends_with_connection(&self) -> bool {
-        self.state == State::Close
+        matches!(self.state, State::Close | State::StreamEnd)
     }
     /// The end of what carries it has come.
     pub fn end(&mut self) {
@@ -80,7 +97,7 @@ impl BodyDecoder {
     /// `count` bytes of data went by without being looked at; never more than [`BodyDecoder::remaining_hint`] allows.
     pub fn skip(&mut self, count: u64) {
         self.state = match self.state {
-            State::Bytes(left) if left <= count => State::Done,
+            State::Bytes(left) if left <= count => self.behind_bytes,
             State::Bytes(left) => State::Bytes(left - count),
             State::ChunkData(left) if left <= count => State::ChunkEnd,
             State::ChunkData(left) => State::ChunkData(left - count),
@@ -113,11 +130,12 @@ impl BodyDecoder {
                 State::Done => return Ok((at, 0..0)),
                 _ if rest.is_empty() => return Ok((at, 0..0)),
                 State::Close => return Ok((bytes.len(), at..bytes.len())),
+                State::StreamEnd => return Err(BodyError("data behind the end of a body")),
                 State::Bytes(count) | State::ChunkData(count) => {
                     let take = count.min(rest.len() as u64);
                     let left = count - take;
                     self.state = match (self.state, left) {
-                        (State::Bytes(_), 0) => State::Done,
+                        (State::Bytes(_), 0) => self.behind_bytes,
                         (State::Bytes(_), left) => State::Bytes(left),
                         (_, 0) => State::ChunkEnd,
                         (_, left) => State::ChunkData(left),
@@ -397,6 +415,21 @@ mod tests {
                 "step {step}"
             );
         }
+    }
+
+    #[test]
+    fn a_stream_ends_its_body_whatever_length_was_announced() {
+        let mut decoder = BodyDecoder::of_stream(BodyLength::Bytes(3));
+        assert_eq!(decoder.decode(b"ab"), Ok((2, 0..2)));
+        assert!(!decoder.ends_with_connection());
+        assert_eq!(decoder.decode(b"c"), Ok((1, 0..1)));
+        assert!(!decoder.is_done() && decoder.ends_with_connection());
+        assert_eq!(decoder.remaining_hint(), 0);
+        assert!(decoder.decode(b"d").is_err(), "more than was announced");
+        decoder.end();
+        assert!(decoder.is_done());
+        let empty = BodyDecoder::of_stream(BodyLength::Bytes(0));
+        assert!(empty.ends_with_connection(), "trailers may come");
     }
 
     #[test]

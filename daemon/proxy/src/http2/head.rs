@@ -95,7 +95,6 @@ pub fn request_into_head(
     }
     let body = match length {
         _ if is_ended || opens => BodyLength::None,
-        Some(0) => BodyLength::None,
         Some(length) => BodyLength::Bytes(length),
         None => BodyLength::Chunked,
     };
@@ -364,7 +363,6 @@ pub fn response_into_head(
         || (to_connect && (200..300).contains(&status));
     let body = match length {
         _ if bodiless => BodyLength::None,
-        Some(0) => BodyLength::None,
         Some(length) => BodyLength::Bytes(length),
         None => BodyLength::Close,
     };

@@ -64,7 +64,7 @@ pub(super) async fn forward(
     log_early(c, &mut x.txn, x.down.len() as u64);
     c.entry.set_stage(SessionStage::Data);
     let mut relay = Relay {
-        body: BodyDecoder::new(facts.body),
+        body: typed::answer_body(x, facts.body),
         chunked: framing == Framing::Chunked,
         direct: 0,
         splice: Splice::default(),

@@ -92,7 +92,7 @@ fn poll_body(
         }
         match c.client.poll_read(context, &mut c.input) {
             Poll::Ready(Ok(count)) if count > 0 => {}
-            Poll::Ready(Ok(_)) if x.request_body.ends_with_connection() => x.request_body.end(),
+            Poll::Ready(Ok(_)) if x.request_body.ends_with_connection() => end_of_stream(c, x),
             Poll::Ready(_) => return Poll::Ready(Err(Broken::Client)),
             Poll::Pending => return Poll::Pending,
         }
@@ -112,9 +112,17 @@ fn keep(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
         if used == 0 || x.request_body.is_done() {
             let at_end = c.client.http2().is_some_and(|stream| stream.is_at_end());
             if x.request_body.ends_with_connection() && at_end {
-                x.request_body.end();
+                end_of_stream(c, x);
             }
             return Ok(());
         }
+    }
+}
+
+/// The client's stream of HTTP/2 has ended, and the body with it.
+pub(super) fn end_of_stream(c: &mut Connection, x: &mut Exchange) {
+    x.request_body.end();
+    if let Some(stream) = c.client.http2() {
+        stream.take_trailers(&mut x.request_trailers);
     }
 }

@@ -51,11 +51,7 @@ pub(super) fn receive(c: &mut Connection, x: &mut Exchange) -> Result<(), Termin
     match request_into_head(&parts, is_ended, c.app.limits, &mut x.txn.request) {
         Ok(facts) => {
             x.facts = facts;
-            x.request_body = BodyDecoder::new(match facts.body {
-                // Until the stream ends.
-                BodyLength::Chunked => BodyLength::Close,
-                length => length,
-            });
+            x.request_body = BodyDecoder::of_stream(facts.body);
         }
         Err(reason) => {
             let counters = &c.front.frontend.counters;
@@ -127,6 +123,14 @@ pub(super) fn is_switch_proven(client: &mut Stream, txn: &Transaction) -> bool {
     let wanted = websocket_accept(&txn.request);
     let given = txn.response.header(b"sec-websocket-accept");
     wanted.is_some_and(|wanted| given == Some(wanted.as_bytes()))
+}
+
+/// A decoder for the body of the answer.
+pub(super) fn answer_body(x: &mut Exchange, length: BodyLength) -> BodyDecoder {
+    match is_to_http2(x) {
+        true => BodyDecoder::of_stream(length),
+        false => BodyDecoder::new(length),
+    }
 }
 
 /// Whether the request goes to a server of HTTP/2.

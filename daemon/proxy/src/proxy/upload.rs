@@ -510,7 +510,7 @@ fn poll_splice(
 fn goes_directly(x: &Exchange) -> bool {
     matches!(x.facts.body, BodyLength::Bytes(_))
         && !x.keeps_body
-        && !x.request_body.is_done()
+        && x.request_body.remaining_hint() > 0
         && x.server
             .as_ref()
             .is_some_and(|server| matches!(server.stream, Stream::Tcp(_) | Stream::Unix(_)))
@@ -547,6 +547,11 @@ fn poll_direct(
             }
             Poll::Pending => return Some(Poll::Pending),
         }
+    }
+    if x.request_body.ends_with_connection()
+        && c.client.http2().is_some_and(|stream| stream.is_at_end())
+    {
+        end_body(c, x);
     }
     if x.request_done() {
         let wait = x.back.as_ref().and_then(|back| back.timeouts.server);
@@ -597,10 +602,7 @@ fn take_body(c: &mut Connection, x: &mut Exchange) -> Result<(), Broken> {
 
 /// The client's stream of HTTP/2 has ended, and the body with it.
 fn end_body(c: &mut Connection, x: &mut Exchange) {
-    x.request_body.end();
-    if let Some(stream) = c.client.http2() {
-        stream.take_trailers(&mut x.request_trailers);
-    }
+    body::end_of_stream(c, x);
     if x.chunks_up {
         x.settle_trailers();
         end_chunks_with(&mut x.up, &x.request_trailers);
