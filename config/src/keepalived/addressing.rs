@@ -217,11 +217,7 @@ fn vmac(words: &[Word], about: &About<'_>, complaints: &mut Complaints<'_>) -> O
     let family = if about.ipv6 { 2 } else { 1 };
     let prefix = &about.global.announcing.vmac_prefix;
     let mut found = Vmac {
-        name: if about.ipv6 {
-            format!("{prefix}6.{vrid}")
-        } else {
-            format!("{prefix}.{vrid}")
-        },
+        name: format!("{prefix}.{vrid}"),
         hardware: [0, 0, 0x5e, 0, family, vrid],
         transmit_base: false,
     };

@@ -32,6 +32,16 @@ pub async fn remove_addresses(config: &KeepalivedConfig) -> Result<Vec<String>, 
             }
         }
     }
+    for vmac in foreign
+        .clone()
+        .filter_map(|one| one.addressing.vmac.as_ref())
+    {
+        match network.remove_vmac(vmac).await {
+            Ok(true) => removed.push(format!("interface {}", vmac.name)),
+            Ok(false) => {}
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
     let of_instances = foreign.flat_map(|instance| {
         let entries = instance.virtual_addresses.iter();
         entries

@@ -1,6 +1,9 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
 mod routes;
+mod vmac;
+
+pub(crate) use vmac::Setting;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -16,6 +16,7 @@ mod scripts;
 mod statics;
 mod tell;
 mod unit;
+mod vmac;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -45,6 +46,7 @@ use routes::Troubles;
 pub(crate) use routes::lines;
 use scripts::{Numbers, Script};
 use unit::Unit;
+use vmac::Borrowed;
 
 /// Messages of other processes that wait for their turn.
 const INBOX_MESSAGES: usize = 256;
@@ -79,6 +81,7 @@ struct Driver {
     network: Network,
     ports: Ports,
     announcer: Announcer,
+    borrowed: Borrowed,
     statics: Statics,
     /// What of them is known to have been there.
     statics_kept: HashSet<String>,
@@ -140,6 +143,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         network,
         ports: Ports::new(arrivals),
         announcer,
+        borrowed: Borrowed::default(),
         statics: Statics::default(),
         statics_kept: HashSet::new(),
         statics_troubles: Troubles::new(),
@@ -305,6 +309,7 @@ impl Driver {
             self.refresh_at = Some(self.refreshed_at + REFRESH_ERROR_PAUSE);
             return;
         }
+        self.keep_vmacs().await;
         self.open_ports();
         self.keep_statics().await;
         self.judge_all(cause).await;
@@ -315,6 +320,9 @@ impl Driver {
         for unit in &mut self.units {
             let interface = unit.wire();
             let Some(found) = self.network.view.get(interface) else {
+                // Of an interface that somebody else makes the instance hears anyway.
+                let missing = unit.config.interface != interface;
+                unit.port_error = missing.then(|| format!("{interface} does not exist"));
                 continue;
             };
             unit.port_error = match self.ports.ensure(interface, found.index, unit.group()) {
@@ -417,6 +425,7 @@ impl Driver {
         self.sweep_addresses().await;
         let statics = std::mem::take(&mut self.statics);
         self.remove_statics(&statics).await;
+        self.give_back().await;
         let until = Instant::now() + STOP_PATIENCE;
         while !self.supervisor_gone && self.notifications.values().any(|queue| !queue.is_idle()) {
             self.turn_notifications();

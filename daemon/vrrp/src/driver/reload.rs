@@ -85,6 +85,7 @@ impl Driver {
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
         }
+        self.keep_vmacs().await;
         self.watch_routes();
         self.open_ports();
         let statics = self.setup.config.statics.clone();
@@ -147,7 +148,8 @@ impl Driver {
         if found.is_empty() {
             return;
         }
-        if unit.config.priority == 255 {
+        // A virtual MAC's interface is ours with all that is on it.
+        if unit.config.priority == 255 && unit.config.addressing.vmac.is_none() {
             // The owner's addresses are the interface's own: they were there before us and stay after us.
             self.units[at].owned = found.into_iter().map(|(_, entry)| entry.address).collect();
             return;

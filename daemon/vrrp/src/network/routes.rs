@@ -98,7 +98,7 @@ impl Network {
         .await
     }
 
-    fn index(&self, device: &str) -> Result<u32, NetworkError> {
+    pub(super) fn index(&self, device: &str) -> Result<u32, NetworkError> {
         match self.view.get(device) {
             Some(interface) => Ok(interface.index),
             None => Err(NetworkError::NoInterface(device.to_owned())),

@@ -7,12 +7,20 @@ use crate::lab::{Lab, Node, VIP, run, wait};
 use crate::{ELECTION, SKEW, SOON, has_keepalived};
 
 /// The scenarios of this file.
-pub(crate) const SCENARIOS: [(&str, fn()); 6] = [
+pub(crate) const SCENARIOS: [(&str, fn()); 8] = [
+    (
+        "a_virtual_mac_is_as_keepalived_makes_it_and_moves",
+        virtual_mac,
+    ),
     (
         "addresses_routes_and_rules_are_as_keepalived_sets_them",
         like_keepalived,
     ),
     ("announcements_keep_their_interval", paced),
+    (
+        "ipv6_instances_have_their_virtual_mac_with_the_link_local_address_below",
+        virtual_mac6,
+    ),
     (
         "ipv6_addresses_beside_an_ipv4_instance_move_with_their_neighbour_entries",
         neighbours,
@@ -159,21 +167,20 @@ fn like_keepalived() {
     b.stop();
 }
 
-/// Captures on the client's side until it is dropped; the lines begin with seconds.
-fn capture(lab: &Lab, filter: &str) -> Node {
+/// Captures ARP and more on the client's side until it is dropped; the lines begin with seconds.
+fn capture(lab: &Lab, more: &str) -> Node {
     let mut command = Command::new("ip");
     command
         .args(["netns", "exec", &lab.space("c")])
         .args(["tcpdump", "-l", "-n", "-tt", "-i", "eth0"])
-        .arg(filter);
+        .arg(format!("arp or {more}"));
     let node = Node::start(command);
-    // It has no sign of its own that it listens: it hears the ping of its own host.
+    // It runs when it sees the client ask for somebody who is not there.
     wait("the capture runs", SOON, || {
-        let text = run(&format!(
-            "ip netns exec {} cat /proc/net/packet",
-            lab.space("c")
-        ));
-        text.lines().count() > 1
+        let space = lab.space("c");
+        let ask = format!("netns exec {space} ping -c 1 -W 0.05 10.230.137.250");
+        let _ = Command::new("ip").args(ask.split(' ')).output();
+        node.count("who-has 10.230.137.250") > 0
     });
     node
 }
@@ -198,7 +205,7 @@ fn paced() {
         return;
     }
     let lab = Lab::new();
-    let heard = capture(&lab, "arp or proto 112");
+    let heard = capture(&lab, "ip proto 112");
     let addresses: String = (100..120)
         .map(|last| format!("10.230.137.{last}\n"))
         .collect();
@@ -211,7 +218,7 @@ fn paced() {
         &format!("garp_master_delay 0\n virtual_ipaddress {{\n{addresses}}}"),
     );
     let a = ours(&lab, "a", &path);
-    let announced = || heard.said("tell 10.230.137.1");
+    let announced = || heard.lines_with("(ff:ff:ff:ff:ff:ff) tell 10.230.137.1");
     wait("20 addresses five times", Duration::from_secs(6), || {
         announced().len() >= 100
     });
@@ -223,10 +230,10 @@ fn paced() {
     // The capture's clock reads when it gets round to it.
     assert!(least > 0.015, "two announcements within {least} s");
     wait("three advertisements", Duration::from_secs(4), || {
-        heard.said("VRRPv2").len() >= 4
+        heard.lines_with("VRRPv2").len() >= 4
     });
     let adverts: Vec<_> = heard
-        .said("VRRPv2")
+        .lines_with("VRRPv2")
         .iter()
         .map(|line| seconds(line))
         .collect();
@@ -357,4 +364,115 @@ fn statics() {
     assert!(!lab.ip("a", "addr show").contains("10.99.0.1"));
     assert!(!lab.ip("a", "route show").contains("10.77.0.0/16"));
     assert!(!lab.ip("a", "rule show").contains("10.77.0.0/16"));
+}
+
+/// What `ip` tells of an interface, without numbers and neighbours that differ between nodes.
+fn interface(lab: &Lab, name: &str, device: &str) -> Vec<String> {
+    let text = lab.ip(name, &format!("-d addr show dev {device}"));
+    let mut lines: Vec<_> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.contains("inet6 fe80"))
+        .collect();
+    let space = lab.space(name);
+    for setting in [
+        "arp_ignore",
+        "accept_local",
+        "rp_filter",
+        "promote_secondaries",
+    ] {
+        let path = format!("/proc/sys/net/ipv4/conf/{device}/{setting}");
+        let value = run(&format!("ip netns exec {space} cat {path}"));
+        lines.push(format!("{setting} {}", value.trim()));
+    }
+    lines
+}
+
+fn virtual_mac() {
+    let lab = Lab::new();
+    let able = Command::new("ip")
+        .args(["-n", &lab.space("c")])
+        .args(["link", "add", "link", "eth0", "mv0", "type", "macvlan"])
+        .output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: no macvlan here");
+        return;
+    }
+    lab.ip("c", "link del mv0");
+    let vrid = 60;
+    let text = "use_vmac\n virtual_ipaddress {\n 10.230.137.100\n 10.230.137.101/24\n }";
+    let b = ours(&lab, "b", &file(&lab, "b", vrid, 99, "", text));
+    wait("b is master", ELECTION, || lab.has("b"));
+    let arps = capture(&lab, "ip6 proto 112");
+    let ping = |from: &str| {
+        let space = lab.space(from);
+        let line = format!("netns exec {space} ping -c 1 -W 1 -I {VIP} 10.230.137.9");
+        let done = Command::new("ip").args(line.split(' ')).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    let entry = || lab.ip("c", &format!("neigh show {VIP}"));
+    lab.ip("c", "neigh flush all");
+    let space = lab.space("c");
+    run(&format!("ip netns exec {space} ping -c 1 -W 1 {VIP}"));
+    assert!(entry().contains("00:00:5e:00:01:3c"), "{}", entry());
+    // The kernel's own requests do not tell that the virtual address is at the physical MAC (RFC 5798 8.1.2).
+    lab.ip("b", "neigh flush all");
+    assert!(ping("b"));
+    wait("b asked for the client", SOON, || {
+        !arps.lines_with("who-has 10.230.137.9 tell").is_empty()
+    });
+    assert_eq!(
+        arps.lines_with(&format!("who-has 10.230.137.9 tell {VIP}")),
+        Vec::<String>::new()
+    );
+    if has_keepalived() {
+        let a = lab.keepalived_with("a", file(&lab, "a", vrid, 255, "", text).as_ref());
+        wait("keepalived is master", ELECTION, || {
+            lab.has("a") && !lab.has("b")
+        });
+        assert!(
+            entry().contains("00:00:5e:00:01:3c"),
+            "the same for the client"
+        );
+        let theirs = interface(&lab, "a", "vrrp.60");
+        a.stop();
+        wait("b is master again", ELECTION, || lab.has("b"));
+        assert_eq!(interface(&lab, "b", "vrrp.60"), theirs);
+    }
+    // Somebody removes the whole interface.
+    lab.ip("b", "link del vrrp.60");
+    wait("it is there again", SOON, || lab.has("b"));
+    assert_eq!(b.stop(), Some(0));
+    assert!(!lab.ip("b", "link show").contains("vrrp.60"));
+    for setting in ["arp_ignore", "arp_filter", "arp_announce"] {
+        let space = lab.space("b");
+        let path = format!("/proc/sys/net/ipv4/conf/eth0/{setting}");
+        let value = run(&format!("ip netns exec {space} cat {path}"));
+        assert_eq!(value.trim(), "0", "{setting}");
+    }
+}
+
+fn virtual_mac6() {
+    let lab = Lab::new();
+    let text = "use_vmac\n virtual_ipaddress {\n fe80::60\n 2001:db8::60/64\n }";
+    let own = |name: &str| {
+        let text = lab.ip(name, "-6 addr show dev eth0 scope link");
+        text.split_whitespace()
+            .find(|word| word.starts_with("fe80"))
+            .and_then(|word| word.split('/').next())
+            .map(str::to_owned)
+    };
+    wait("b has a link-local address", ELECTION, || {
+        let text = lab.ip("b", "-6 addr show dev eth0 scope link");
+        own("b").is_some() && !text.contains("tentative")
+    });
+    let b = ours(&lab, "b", &file(&lab, "b", 60, 99, "", text));
+    wait("b is master", ELECTION, || {
+        lab.ip("b", "-6 addr show").contains("2001:db8::60/64")
+    });
+    let link = lab.ip("b", "addr show dev vrrp.60");
+    assert!(link.contains("00:00:5e:00:02:3c"), "{link}");
+    assert!(link.contains(&own("b").expect("an address")), "{link}");
+    assert_eq!(b.stop(), Some(0));
 }

@@ -250,6 +250,13 @@ impl Node {
             .count()
     }
 
+    /// Its whole lines with this text.
+    pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
+        let lines = self.lines.lock().expect("no panic");
+        let found = lines.iter().filter(|line| line.contains(text));
+        found.cloned().collect()
+    }
+
     /// What follows this text in its lines.
     pub(crate) fn said(&self, text: &str) -> Vec<String> {
         let lines = self.lines.lock().expect("no panic");
