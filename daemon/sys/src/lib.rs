@@ -3,6 +3,7 @@
 //! Each file wraps one thing that std, nix and socket2 do not offer safely; nothing here knows a protocol of ours.
 
 pub mod adopt;
+pub mod alarm;
 pub mod channel;
 pub mod confine;
 pub mod neighbour;

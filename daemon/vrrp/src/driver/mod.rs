@@ -15,6 +15,7 @@ mod routes;
 mod scripts;
 mod statics;
 mod tell;
+mod timers;
 mod unit;
 mod vmac;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 use config::keepalived::Statics;
 use protocol::process::{FromChild, ToChild};
 use protocol::{EventKind, EventSeverity};
+use sys::alarm::Alarm;
 use sys::channel::Channel;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -72,6 +74,10 @@ struct Driver {
     /// `vrrp_startup_delay` runs.
     starting: bool,
     units: Vec<Unit>,
+    /// When each unit wants to run: looked through at every wake, so it lies together.
+    due: Vec<Moment>,
+    /// What the alarm is set to.
+    wound: Option<Option<Moment>>,
     scripts: Vec<Script>,
     /// Commands that tell of changes, by instance and group.
     notifications: HashMap<String, Notifications>,
@@ -118,8 +124,9 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     let (changed, change_inbox) = mpsc::channel(1);
     let outbox = Outbox::new("supervisor", supervisor.sender);
     tokio::spawn(read_supervisor(supervisor.receiver, messages.clone()));
-    let opened = Network::open(changed).and_then(|network| Ok((network, Announcer::open()?)));
-    let (network, announcer) = match opened {
+    let opened =
+        Network::open(changed).and_then(|network| Ok((network, Announcer::open()?, Alarm::new()?)));
+    let (network, announcer, alarm) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!("vrrp: cannot start: {error}");
@@ -136,6 +143,8 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         started: Instant::now(),
         starting: !setup.config.global.startup_delay.is_zero(),
         units: Vec::new(),
+        due: Vec::new(),
+        wound: None,
         scripts: Vec::new(),
         notifications: HashMap::new(),
         notified: 0,
@@ -165,7 +174,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         arrivals: arrival_inbox,
         changes: change_inbox,
     };
-    driver.live(setup, inbox).await
+    driver.live(setup, inbox, alarm).await
 }
 
 impl Driver {
@@ -173,7 +182,7 @@ impl Driver {
         self.started.elapsed()
     }
 
-    async fn live(mut self, setup: Setup, mut inbox: Inbox) -> ExitCode {
+    async fn live(mut self, setup: Setup, mut inbox: Inbox, alarm: Alarm) -> ExitCode {
         let (mut terminate, mut interrupt) = match (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
@@ -189,27 +198,19 @@ impl Driver {
         self.apply(setup, reload::FIRST).await;
         self.supervisor.send(&FromChild::Ready);
         let reason = loop {
-            if self.must_hear_first() {
-                self.catch_up(&mut inbox.arrivals).await;
-            }
             // What is due comes before what arrived: no flood may keep us from advertising.
-            self.run_timers().await;
-            let deadline = self.deadline().map(|at| self.started + at);
-            let sleep = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            self.run_timers(&mut inbox.arrivals).await;
+            self.wind(&alarm);
             tokio::select! {
                 biased;
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",
-                () = sleep => {}
+                _ = alarm.ring() => self.wound = None,
                 Some(message) = inbox.messages.recv() => {
                     if let Some(reason) = self.message(message).await {
                         break reason;
                     }
+                    self.plan_all();
                 }
                 Some(()) = inbox.changes.recv() => self.plan_refresh(),
                 Some(arrival) = inbox.arrivals.recv() => self.arrived(&arrival).await,
@@ -222,83 +223,6 @@ impl Driver {
     /// Reads the kernel's tables now, or a moment after the last time.
     fn plan_refresh(&mut self) {
         self.refresh_at = Some(self.refreshed_at + REFRESH_SPACING);
-    }
-
-    fn deadline(&self) -> Option<Moment> {
-        let delay = self
-            .starting
-            .then_some(self.setup.config.global.startup_delay);
-        let units = self.units.iter().filter_map(|unit| unit.core.deadline());
-        let scripts = self.scripts.iter().filter_map(Script::deadline);
-        let notifications = self
-            .notifications
-            .values()
-            .filter_map(Notifications::deadline);
-        let extra = self.units.iter().filter_map(|unit| unit.extra_at).min();
-        let others = [
-            self.proxy.deadline(),
-            self.refresh_at,
-            delay,
-            self.announcer.deadline(),
-            extra,
-        ];
-        units
-            .chain(scripts)
-            .chain(notifications)
-            .chain(others.into_iter().flatten())
-            .min()
-    }
-
-    /// Whether a silence would count, or a timer ran out long ago: the process may have been frozen or starved.
-    fn must_hear_first(&self) -> bool {
-        let now = self.now();
-        self.units.iter().any(|unit| unit.core.must_hear_first(now))
-    }
-
-    /// Hears what waited while we did not run. A backup that slept must not take the silence for the master's.
-    async fn catch_up(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
-        for _ in 0..INBOX_PACKETS {
-            match arrivals.try_recv() {
-                Ok(arrival) => self.arrived(&arrival).await,
-                Err(_) => break,
-            }
-        }
-        for arrival in self.ports.waiting(INBOX_PACKETS) {
-            self.arrived(&arrival).await;
-        }
-    }
-
-    async fn run_timers(&mut self) {
-        for at in 0..self.units.len() {
-            let now = self.now();
-            if self.units[at].core.deadline().is_some_and(|due| due <= now) {
-                let actions = self.units[at].core.elapsed(now);
-                self.perform(at, actions).await;
-            }
-            if self.units[at].extra_at.is_some_and(|due| due <= now) {
-                self.announce_extra(at);
-            }
-        }
-        self.send_announcements();
-        let now = self.now();
-        if self.refresh_at.is_some_and(|at| at <= now) {
-            self.refresh_at = None;
-            self.refresh("its interface is well again").await;
-        }
-        if self.proxy.elapsed(now) {
-            self.judge_all("the proxy is dead").await;
-        }
-        if self.starting && now >= self.setup.config.global.startup_delay {
-            self.starting = false;
-            self.judge_all("vrrp_startup_delay is over").await;
-        }
-        for at in 0..self.scripts.len() {
-            let lost = self.scripts[at].elapsed(now, &mut self.numbers, &self.supervisor);
-            if let Some(outcome) = lost {
-                self.script_ended(at, &outcome).await;
-            }
-        }
-        self.turn_notifications();
     }
 
     /// Reads the kernel's tables and lets every instance know.

@@ -30,6 +30,7 @@ impl Driver {
                 Action::FailoverEnded(outcome) => self.failover_ended(at, outcome),
             }
         }
+        self.plan(at);
     }
 
     /// Sends an advertisement to the group or to every peer.
