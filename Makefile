@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PROFILE_DIR := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test soak unit fuzz e2e bench lint install uninstall clean
+.PHONY: help build demo test soak unit fuzz e2e bench bench-vrrp lint install uninstall clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: ## everything: unit tests, then end-to-end tests beside haproxy and keepal
 	scripts/install-test-tools.sh all
 	scripts/test.sh
 
-soak: ## ten minutes of mixed load and 1,000 reloads under load, optimized
+soak: ## ten minutes of mixed load, 1,000 reloads and 200 killed processes under load, optimized
 	scripts/install-test-tools.sh all
 	scripts/soak.sh
 
@@ -35,6 +35,10 @@ fuzz: ## every fuzz target for a minute; ARGS="600 request" for longer, and some
 bench: ## tandemd beside haproxy and nginx, alternating on one core
 	scripts/install-test-tools.sh bench
 	scripts/bench.sh $(ARGS)
+
+bench-vrrp: ## tandemd beside keepalived: takeovers, 255 instances, jitter; ARGS=--help for more
+	scripts/install-test-tools.sh all
+	scripts/bench-vrrp.sh $(ARGS)
 
 lint: ## format, clippy, dependencies
 	$(CARGO) fmt --all --check
