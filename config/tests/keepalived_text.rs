@@ -239,7 +239,7 @@ fn behaviour_that_users_rely_on_is_told() {
         "authentication {\nauth_type PASS\nauth_pass 123456789\n}",
         &["~6 InvalidValue"],
     );
-    check_instance("state MASTER\nnopreempt", &["~5 Pointless"]);
+    check_instance("state MASTER\nnopreempt\npriority 100", &["~5 Pointless"]);
     check_instance(
         "state BACKUP\nnopreempt\npreempt_delay 5",
         &["~6 Pointless"],
@@ -252,11 +252,6 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("use_ipvlan", &["4 NotSupportedYet"]);
     check_instance("use_vmac", &[]);
     check_instance("no_accept", &["~4 NotSupportedYet"]);
-    check_instance("version 3", &["4 NotSupportedYet"]);
-    check_instance(
-        "authentication {\nauth_type AH\nauth_pass x\n}",
-        &["5 NotSupportedYet"],
-    );
     check_instance("lvs_sync_daemon_interface eth1", &["~4 NotSupportedYet"]);
     check_instance("virtual_router_id 0", &["4 InvalidValue"]);
     assert_eq!(instance("priority 300").priority, 100);
@@ -282,7 +277,6 @@ fn what_would_do_another_thing_than_meant_is_refused() {
     for text in [
         "virtual_server 10.0.0.1 80 {\n}\n",
         "vrrp_sync_group G {\ngroup { A }\n}\n",
-        "global_defs {\nvrrp_version 3\n}\n",
     ] {
         let kinds: Vec<_> = read(text)
             .diagnostics

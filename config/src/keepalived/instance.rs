@@ -1,19 +1,19 @@
 //! `vrrp_instance`: one row for each keyword.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::addresses::addresses;
 use super::addressing::{self, About, extra_interfaces};
+use super::advertisement::{self, Advertising};
 use super::model::*;
 use super::parser::Action::{Do, Refuse, Warn};
-use super::parser::{MAX_GARP_SECONDS, Table, block, body, entries, version};
+use super::parser::{MAX_GARP_SECONDS, Table, block, body};
 use super::places::Places;
 use super::routes::routes;
 use super::rules::rules;
 use super::script::weight;
 use super::tree::Statement;
-use super::values::{Complaints, address, count, parse_seconds, seconds, switch, text};
+use super::values::{Complaints, count, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::{Span, Word};
 use crate::suggest::did_you_mean;
@@ -22,18 +22,13 @@ use crate::suggest::did_you_mean;
 pub(super) struct Pending {
     state: InitialState,
     interface: Option<String>,
-    version: Option<Version>,
     virtual_router_id: Option<u8>,
-    priority: u8,
-    advert_int: Duration,
-    auth_type: Option<Word>,
-    auth_pass: Option<Word>,
+    priority: Option<u8>,
+    advertising: Advertising,
     virtual_addresses: Vec<VirtualAddress>,
     excluded_addresses: Vec<VirtualAddress>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
-    source_address: Option<IpAddr>,
-    unicast_peers: Vec<IpAddr>,
     /// Name, and the weight if one is written.
     track_scripts: Vec<(Word, Option<i32>)>,
     track_interfaces: Vec<TrackedInterface>,
@@ -54,18 +49,13 @@ impl Pending {
         Self {
             state: InitialState::default(),
             interface: None,
-            version: None,
             virtual_router_id: None,
-            priority: DEFAULT_PRIORITY,
-            advert_int: Duration::from_secs(1),
-            auth_type: None,
-            auth_pass: None,
+            priority: None,
+            advertising: Advertising::new(global),
             virtual_addresses: Vec::new(),
             excluded_addresses: Vec::new(),
             nopreempt: None,
             preempt_delay: None,
-            source_address: None,
-            unicast_peers: Vec::new(),
             track_scripts: Vec::new(),
             track_interfaces: Vec::new(),
             dont_track_primary: false,
@@ -81,6 +71,8 @@ impl Pending {
 }
 
 const DEFAULT_PRIORITY: u8 = 100;
+/// The priority of who owns the addresses.
+const OWNER_PRIORITY: u8 = 255;
 
 const LVS: &str = "it belongs to LVS";
 
@@ -88,8 +80,9 @@ const LVS: &str = "it belongs to LVS";
 #[rustfmt::skip]
 pub(super) const KEYWORDS: Table<Pending> = &[
     ("accept", Do(|p, _, _| p.addressing.no_accept = None)),
-    ("advert_int", Do(advert_int)),
-    ("authentication", Do(authentication)),
+    ("advert_int", Do(|p, statement, complaints| advertisement::advert_int(&mut p.advertising, statement, complaints))),
+    ("auth_hmac", Refuse),
+    ("authentication", Do(|p, statement, complaints| advertisement::authentication(&mut p.advertising, statement, complaints))),
     ("check_unicast_src", Do(|_, _, _| {})),
     ("debug", Warn("see the daemon's own log")),
     ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
@@ -107,9 +100,9 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
     ("lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
     ("lvs_sync_daemon_interface", Warn(LVS)),
-    ("mcast_dst_ip", Refuse),
-    ("mcast_src_ip", Do(source_address)),
-    ("native_ipv6", Refuse),
+    ("mcast_dst_ip", Do(|p, statement, complaints| advertisement::group(&mut p.advertising, statement, complaints))),
+    ("mcast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
+    ("native_ipv6", Do(|p, statement, complaints| advertisement::native_ipv6(&mut p.advertising, statement, complaints))),
     ("no_accept", Do(|p, statement, _| p.addressing.no_accept = Some(statement.span()))),
     ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
     ("notify", Do(notify)),
@@ -120,16 +113,16 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("notify_master_rx_lower_pri", Do(notify)),
     ("notify_priority_changes", Do(notify)),
     ("notify_stop", Do(notify)),
-    ("old_unicast_checksum", Warn("it belongs to version 3")),
+    ("old_unicast_checksum", Do(|p, statement, complaints| advertisement::old_unicast_checksum(&mut p.advertising, statement, complaints))),
     ("pre_release", Do(notify)),
     ("preempt", Do(|p, _, _| p.nopreempt = None)),
     ("preempt_delay", Do(|p, statement, complaints| { const MAX_SECONDS: u32 = 1_000; if let Some(delay) = seconds(statement, MAX_SECONDS, complaints) { p.preempt_delay = Some((delay, statement.span())); } })),
     ("priority", Do(priority)),
     ("promote_secondaries", Do(|p, _, _| p.addressing.promote_secondaries = true)),
-    ("skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("skip_check_adv_addr", Do(|p, statement, complaints| advertisement::skip_check_adv_addr(&mut p.advertising, statement, complaints))),
     ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
     ("state", Do(state)),
-    ("strict_mode", Do(|_, statement, complaints| { if switch(statement, complaints) == Some(true) { complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), "'strict_mode' is not supported yet", ); } })),
+    ("strict_mode", Do(|p, statement, complaints| advertisement::strict_mode(&mut p.advertising, statement, complaints))),
     ("track_bfd", Refuse),
     ("track_file", Refuse),
     ("track_group", Refuse),
@@ -137,14 +130,15 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("track_process", Refuse),
     ("track_script", Do(track_script)),
     ("track_src_ip", Warn("the source address is not watched")),
-    ("unicast_fault_no_peer", Warn("an instance without peers speaks by multicast")),
-    ("unicast_peer", Do(unicast_peer)),
-    ("unicast_src_ip", Do(source_address)),
-    ("unicast_ttl", Warn("the TTL is 255")),
+    ("unicast_fault_no_peer", Do(|p, statement, complaints| advertisement::fault_no_peer(&mut p.advertising, statement, complaints))),
+    ("unicast_peer", Do(|p, statement, complaints| advertisement::unicast_peer(&mut p.advertising, statement, complaints))),
+    ("unicast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
+    ("unicast_ttl", Do(|p, statement, complaints| advertisement::unicast_ttl(&mut p.advertising, statement, complaints))),
     ("use_ipvlan", Refuse),
     ("use_vmac", Do(|p, statement, complaints| p.addressing.use_vmac(statement, complaints))),
     ("use_vmac_addr", Refuse),
-    ("version", Do(|p, statement, complaints| p.version = version(statement, complaints).or(p.version))),
+    ("v3_checksum_as_v2", Do(|p, statement, complaints| advertisement::checksum_as_v2(&mut p.advertising, statement, complaints))),
+    ("version", Do(|p, statement, complaints| advertisement::version(&mut p.advertising, statement, complaints))),
     ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
     ("virtual_ipaddress_excluded", Do(|p, statement, complaints| { addresses(&mut p.excluded_addresses, statement, complaints); })),
     ("virtual_router_id", Do(virtual_router_id)),
@@ -172,11 +166,14 @@ pub(super) fn instance(
         "'vrrp_instance'",
         complaints,
     );
-    let authentication = finish_authentication(&pending, complaints);
+    let advertised =
+        pending
+            .advertising
+            .finish(&config.global, &mut pending.virtual_addresses, complaints);
+    let priority = finish_priority(&mut pending, &name, advertised.strict, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);
-    let preempt_delay = finish_preempt_delay(&pending, nopreempt, complaints);
+    let preempt_delay = finish_preempt_delay(&pending, nopreempt, advertised.strict, complaints);
     let track_scripts = finish_track_scripts(&pending, config, complaints);
-    let unique_peers = pending.unicast_peers;
     let mut lacks = |what: &str, missing: bool| {
         if missing {
             let message = format!("vrrp_instance '{}' has no '{what}'", name.text);
@@ -185,9 +182,25 @@ pub(super) fn instance(
     };
     lacks("interface", pending.interface.is_none());
     lacks("virtual_router_id", pending.virtual_router_id.is_none());
-    if pending.virtual_addresses.is_empty() && pending.excluded_addresses.is_empty() {
-        let message = format!("vrrp_instance '{}' has no virtual address", name.text);
-        complaints.warning(DiagnosticKind::Pointless, name.span, message);
+    if pending.virtual_addresses.is_empty() {
+        // As keepalived: version 3 (RFC 5798 5.2.5) and strict mode want one at least.
+        let needed = match advertised.version {
+            Version::V3 => Some("version 3"),
+            Version::V2 if advertised.strict => Some("strict_mode"),
+            Version::V2 => None,
+        };
+        if let Some(needed) = needed {
+            let message = format!(
+                "vrrp_instance '{}' is ignored: it has no virtual address, and {needed} wants one",
+                name.text
+            );
+            complaints.warning(DiagnosticKind::InvalidValue, name.span, message);
+            return None;
+        }
+        if pending.excluded_addresses.is_empty() {
+            let message = format!("vrrp_instance '{}' has no virtual address", name.text);
+            complaints.warning(DiagnosticKind::Pointless, name.span, message);
+        }
     }
     let about = About {
         global: &config.global,
@@ -196,8 +209,8 @@ pub(super) fn instance(
             .virtual_addresses
             .first()
             .is_some_and(|entry| entry.address.is_ipv6()),
-        owner: pending.priority == 255,
-        unicast: !unique_peers.is_empty(),
+        owner: priority == OWNER_PRIORITY,
+        unicast: !advertised.unicast_peers.is_empty(),
         garp_delay: pending.garp_master_delay,
         garp_repeat: pending.garp_master_repeat,
     };
@@ -206,17 +219,24 @@ pub(super) fn instance(
         name,
         state: pending.state,
         interface: pending.interface?,
-        version: pending.version.unwrap_or(config.global.vrrp_version),
+        version: advertised.version,
         virtual_router_id: pending.virtual_router_id?,
-        priority: pending.priority,
-        advert_int: pending.advert_int,
-        authentication,
+        priority,
+        advert_int: advertised.advert_int,
+        authentication: advertised.authentication,
         virtual_addresses: pending.virtual_addresses,
         excluded_addresses: pending.excluded_addresses,
         nopreempt,
         preempt_delay,
-        source_address: pending.source_address,
-        unicast_peers: unique_peers,
+        source_address: advertised.source_address,
+        group: advertised.group,
+        unicast_peers: advertised.unicast_peers,
+        peer_ttls: advertised.peer_ttls,
+        unicast_ttl: advertised.unicast_ttl,
+        unicast_fault_no_peer: advertised.unicast_fault_no_peer,
+        skip_check_adv_addr: advertised.skip_check_adv_addr,
+        checksum: advertised.checksum,
+        strict: advertised.strict,
         track_scripts,
         track_interfaces: pending.track_interfaces,
         dont_track_primary: pending.dont_track_primary,
@@ -266,7 +286,7 @@ fn virtual_router_id(
 }
 
 fn priority(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    pending.priority = match statement.text(1).parse::<u8>() {
+    pending.priority = Some(match statement.text(1).parse::<u8>() {
         Ok(priority) if priority > 0 => priority,
         _ => {
             let Some(word) = statement.words.get(1) else {
@@ -279,87 +299,42 @@ fn priority(pending: &mut Pending, statement: &Statement, complaints: &mut Compl
             complaints.warning(DiagnosticKind::InvalidValue, word.span, message);
             DEFAULT_PRIORITY
         }
-    };
+    });
 }
 
-fn advert_int(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    const MAX_SECONDS: u32 = 255;
-    let Some(interval) =
-        parse_seconds(statement.text(1), MAX_SECONDS).filter(|interval| !interval.is_zero())
-    else {
-        return complaints.wrong(statement, "seconds from 1 to 255");
-    };
-    // Version 2 counts whole seconds.
-    let whole = Duration::from_secs(interval.as_secs_f64().round().max(1.0) as u64);
-    if whole != interval {
-        let message = format!(
-            "version 2 counts whole seconds: an advert_int of {} s is used",
-            whole.as_secs()
-        );
-        complaints.warning(DiagnosticKind::InvalidValue, statement.span(), message);
-    }
-    pending.advert_int = whole;
-}
-
-fn authentication(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    for line in body(statement) {
-        // A block on one line has all its words in one statement.
-        let mut words = line.words.iter();
-        while let Some(keyword) = words.next() {
-            match keyword.text.as_str() {
-                "auth_type" => pending.auth_type = words.next().cloned(),
-                "auth_pass" => pending.auth_pass = words.next().cloned(),
-                _ => {
-                    complaints.unknown(line, "'authentication'", ["auth_pass", "auth_type"]);
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn finish_authentication(
-    pending: &Pending,
+/// As keepalived: without 'priority' a `state MASTER` means the owner; strict mode makes state and priority agree.
+fn finish_priority(
+    pending: &mut Pending,
+    name: &Word,
+    strict: bool,
     complaints: &mut Complaints<'_>,
-) -> Option<Authentication> {
-    const OCTETS: usize = 8;
-    let kind = pending.auth_type.as_ref()?;
-    match kind.text.as_str() {
-        "PASS" => {}
-        "AH" => {
-            complaints.error(
-                DiagnosticKind::NotSupportedYet,
-                kind.span,
-                "'auth_type AH' is not supported yet",
+) -> u8 {
+    let priority = match (pending.priority, pending.state) {
+        (Some(priority), _) => priority,
+        (None, InitialState::Backup) => DEFAULT_PRIORITY,
+        (None, InitialState::Master) => {
+            let message = format!(
+                "vrrp_instance '{}' has 'state MASTER' and no 'priority': {OWNER_PRIORITY} is used, the owner's",
+                name.text
             );
-            return None;
+            let diagnostic = Diagnostic::warning(DiagnosticKind::Pointless, name.span, message);
+            complaints.help(diagnostic, "write the priority that is meant");
+            OWNER_PRIORITY
         }
-        _ => {
-            let message = format!("'auth_type' expects PASS or AH, found '{}'", kind.text);
-            complaints.error(DiagnosticKind::InvalidValue, kind.span, message);
-            return None;
-        }
-    }
-    let Some(password) = pending
-        .auth_pass
-        .as_ref()
-        .filter(|word| !word.text.is_empty())
-    else {
-        let message =
-            "'auth_type PASS' without an 'auth_pass': advertisements are not authenticated";
-        complaints.warning(DiagnosticKind::Pointless, kind.span, message);
-        return None;
     };
-    let bytes = password.text.as_bytes();
-    let mut octets = [0; OCTETS];
-    let length = bytes.len().min(OCTETS);
-    octets[..length].copy_from_slice(&bytes[..length]);
-    if bytes.len() > OCTETS {
-        let sent = String::from_utf8_lossy(&octets).into_owned();
-        let message = format!("a password has at most {OCTETS} characters: '{sent}' is sent");
-        complaints.warning(DiagnosticKind::InvalidValue, password.span, message);
+    let by_priority = if priority == OWNER_PRIORITY {
+        InitialState::Master
+    } else {
+        InitialState::Backup
+    };
+    if strict && pending.state != by_priority {
+        let message = format!(
+            "strict_mode wants 'state MASTER' with priority {OWNER_PRIORITY} and only then: the state follows the priority {priority}"
+        );
+        complaints.warning(DiagnosticKind::InvalidValue, name.span, message);
+        pending.state = by_priority;
     }
-    Some(Authentication::Pass(octets))
+    priority
 }
 
 fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool {
@@ -382,6 +357,7 @@ fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool 
 fn finish_preempt_delay(
     pending: &Pending,
     nopreempt: bool,
+    strict: bool,
     complaints: &mut Complaints<'_>,
 ) -> Duration {
     let Some((delay, span)) = pending.preempt_delay else {
@@ -390,6 +366,7 @@ fn finish_preempt_delay(
     let why = match (pending.state, nopreempt) {
         (InitialState::Master, _) => "'state MASTER'",
         (InitialState::Backup, true) => "'nopreempt'",
+        (InitialState::Backup, false) if strict => "'strict_mode'",
         (InitialState::Backup, false) => return delay,
     };
     if !delay.is_zero() {
@@ -470,61 +447,6 @@ fn track_interface(pending: &mut Pending, statement: &Statement, complaints: &mu
             name: name.text,
             weight,
         });
-    }
-}
-
-fn source_address(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    match address(statement.text(1)) {
-        Some(IpAddr::V6(_)) => {
-            complaints.error(
-                DiagnosticKind::NotSupportedYet,
-                statement.span(),
-                "IPv6 is not supported yet",
-            );
-        }
-        Some(found) => pending.source_address = Some(found),
-        None => complaints.wrong(statement, "an IP address"),
-    }
-}
-
-fn unicast_peer(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    for line in body(statement) {
-        let mut words = line.words.iter();
-        while let Some(word) = words.next() {
-            match (word.text.as_str(), address(&word.text)) {
-                ("min_ttl" | "max_ttl", _) => {
-                    words.next();
-                    let message = format!(
-                        "'{}' of a peer is not supported yet and is ignored",
-                        word.text
-                    );
-                    complaints.warning(DiagnosticKind::NotSupportedYet, word.span, message);
-                }
-                (_, Some(IpAddr::V6(_))) => {
-                    complaints.error(
-                        DiagnosticKind::NotSupportedYet,
-                        word.span,
-                        "IPv6 is not supported yet",
-                    );
-                }
-                (_, Some(peer)) => {
-                    if !pending.unicast_peers.contains(&peer) {
-                        pending.unicast_peers.push(peer);
-                    }
-                }
-                (text, None) => {
-                    let message = format!("'unicast_peer' expects IP addresses, found '{text}'");
-                    complaints.error(DiagnosticKind::InvalidValue, word.span, message);
-                }
-            }
-        }
-    }
-    if entries(statement).next().is_none() {
-        complaints.warning(
-            DiagnosticKind::Pointless,
-            statement.span(),
-            "'unicast_peer' names nobody",
-        );
     }
 }
 

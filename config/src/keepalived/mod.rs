@@ -8,6 +8,7 @@ pub mod proof;
 
 mod addresses;
 mod addressing;
+mod advertisement;
 mod include;
 mod instance;
 mod names;

@@ -66,6 +66,8 @@ pub struct GlobalDefs {
     pub notify: GlobalNotify,
     /// `vrrp_mcast_group4`, 224.0.0.18 by default.
     pub vrrp_mcast_group4: std::net::Ipv4Addr,
+    /// `vrrp_mcast_group6`, ff02::12 by default.
+    pub vrrp_mcast_group6: std::net::Ipv6Addr,
     /// `vrrp_garp_master_delay`, 5 s by default: the second burst of gratuitous ARPs.
     pub garp_master_delay: Duration,
     /// `vrrp_garp_master_repeat`, 5 by default: messages in a burst.
@@ -82,6 +84,10 @@ pub struct GlobalDefs {
     pub script_user: Option<(String, Option<String>)>,
     /// `enable_script_security`.
     pub enable_script_security: bool,
+    /// `vrrp_skip_check_adv_addr`.
+    pub skip_check_adv_addr: bool,
+    /// `vrrp_strict`.
+    pub strict: bool,
     /// `vrrp_startup_delay`, 0 by default.
     pub startup_delay: Duration,
     /// `vrrp_version`, 2 by default; instances with IPv6 addresses speak version 3 whatever it says.
@@ -99,6 +105,7 @@ impl Default for GlobalDefs {
             smtp_helo_name: None,
             notify: GlobalNotify::default(),
             vrrp_mcast_group4: std::net::Ipv4Addr::new(224, 0, 0, 18),
+            vrrp_mcast_group6: std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
             garp_master_delay: Duration::from_secs(5),
             garp_master_repeat: 5,
             garp_master_refresh: Duration::ZERO,
@@ -107,6 +114,8 @@ impl Default for GlobalDefs {
             default_interface: "eth0".to_owned(),
             script_user: None,
             enable_script_security: false,
+            skip_check_adv_addr: false,
+            strict: false,
             startup_delay: Duration::ZERO,
             vrrp_version: Version::V2,
         }
@@ -163,10 +172,37 @@ pub enum InitialState {
 pub enum Authentication {
     /// `auth_type PASS`: the password's first 8 octets, zero-filled, as keepalived sends them.
     Pass([u8; 8]),
+    /// `auth_type AH`: the key of the authentication header, cut and filled likewise.
+    Ah([u8; 8]),
 }
 
 /// A `preferred_lft` without end.
 pub const FOREVER: u32 = u32::MAX;
+
+/// What the checksum of version 3 over IPv4 covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Checksum {
+    /// The addresses of the IP header too (RFC 5798); after a peer that does otherwise was heard, as it does.
+    #[default]
+    WithPseudoHeader,
+    /// `v3_checksum_as_v2`: the packet alone (RFC 9568).
+    WithoutPseudoHeader,
+    /// `old_unicast_checksum`: as keepalived did up to 1.3.6.
+    OldUnicast,
+    /// `old_unicast_checksum never`: with the addresses, whatever a peer does.
+    NeverOldUnicast,
+}
+
+/// `min_ttl` and `max_ttl` of a `unicast_peer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerTtl {
+    /// The peer.
+    pub peer: IpAddr,
+    /// Least TTL or hop limit of its packets, 0 by default.
+    pub min: u8,
+    /// Greatest, 255 by default.
+    pub max: u8,
+}
 
 /// An entry of `virtual_ipaddress` or `static_ipaddress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,9 +262,9 @@ pub struct VrrpInstance {
     pub version: Version,
     /// `virtual_router_id`, 1 to 255.
     pub virtual_router_id: u8,
-    /// `priority`, 1 to 255, 100 by default.
+    /// `priority`, 1 to 255; by default 100, with `state MASTER` 255.
     pub priority: u8,
-    /// `advert_int`, whole seconds in version 2, 1 s by default.
+    /// `advert_int`, whole seconds in version 2, hundredths up to 40.95 s in version 3, 1 s by default.
     pub advert_int: Duration,
     /// `authentication`.
     pub authentication: Option<Authentication>,
@@ -242,8 +278,22 @@ pub struct VrrpInstance {
     pub preempt_delay: Duration,
     /// `unicast_src_ip`, or `mcast_src_ip`: the source of our advertisements.
     pub source_address: Option<IpAddr>,
+    /// `mcast_dst_ip`: another group than the global one.
+    pub group: Option<IpAddr>,
     /// `unicast_peer`: send to these instead of to the group; empty means multicast.
     pub unicast_peers: Vec<IpAddr>,
+    /// `min_ttl` and `max_ttl` of those peers that have some.
+    pub peer_ttls: Vec<PeerTtl>,
+    /// `unicast_ttl`, 255 by default: TTL or hop limit of what we send to peers.
+    pub unicast_ttl: u8,
+    /// `unicast_fault_no_peer` where there is no peer: the instance stays in FAULT.
+    pub unicast_fault_no_peer: bool,
+    /// `skip_check_adv_addr`: the address list of the master is compared once only.
+    pub skip_check_adv_addr: bool,
+    /// `v3_checksum_as_v2`, `old_unicast_checksum`.
+    pub checksum: Checksum,
+    /// `strict_mode`; what it forbids is out of the other fields already.
+    pub strict: bool,
     /// `track_script`.
     pub track_scripts: Vec<TrackedScript>,
     /// `track_interface`.

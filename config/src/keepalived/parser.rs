@@ -1,7 +1,10 @@
 //! The top level and `global_defs`.
 
+use std::net::IpAddr;
+
 use super::addresses::addresses;
 use super::addressing::{self, extra_interfaces, garp_group, interface_delays, interval};
+use super::advertisement::is_group;
 use super::instance::{self, Pending};
 use super::model::{GlobalDefs, KeepalivedConfig, Version};
 use super::notify;
@@ -10,7 +13,7 @@ use super::routes::routes;
 use super::rules::{give_preferences, rules};
 use super::script;
 use super::tree::{Statement, tree};
-use super::values::{Complaints, count, ipv4, seconds, text};
+use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap};
 
@@ -225,7 +228,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("use_symlink_paths", Warn(TUNING)),
     ("vmac_addr_prefix", Warn("addresses of other interfaces have no virtual MAC address")),
     ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
-    ("vrrp_check_unicast_src", Warn("an advertisement by unicast counts only if its sender is a peer")),
+    ("vrrp_check_unicast_src", Do(|_, _, _| {})),
     ("vrrp_cpu_affinity", Warn(TUNING)),
     ("vrrp_down_timer_adverts", Refuse),
     ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
@@ -242,7 +245,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_iptables", Warn(FILTER)),
     ("vrrp_lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
     ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
-    ("vrrp_mcast_group6", Warn("it belongs to IPv6")),
+    ("vrrp_mcast_group6", Do(group6)),
     ("vrrp_min_garp", Do(addressing::min_garp)),
     ("vrrp_netlink_cmd_rcv_bufs", Warn(TUNING)),
     ("vrrp_netlink_cmd_rcv_bufs_force", Warn(TUNING)),
@@ -258,9 +261,9 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_rt_priority", Warn(TUNING)),
     ("vrrp_rx_bufs_multiplier", Warn(TUNING)),
     ("vrrp_rx_bufs_policy", Warn(TUNING)),
-    ("vrrp_skip_check_adv_addr", Warn("the addresses of each advertisement are checked; it costs nothing here")),
+    ("vrrp_skip_check_adv_addr", Do(|g, statement, complaints| g.skip_check_adv_addr = switch(statement, complaints).unwrap_or(g.skip_check_adv_addr))),
     ("vrrp_startup_delay", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 1_000_000; g.startup_delay = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay); })),
-    ("vrrp_strict", Refuse),
+    ("vrrp_strict", Do(|g, statement, complaints| g.strict = switch(statement, complaints).unwrap_or(g.strict))),
     ("vrrp_version", Do(|g, statement, complaints| g.vrrp_version = version(statement, complaints).unwrap_or(g.vrrp_version))),
 ];
 
@@ -277,20 +280,23 @@ pub(super) fn entries(statement: &Statement) -> impl Iterator<Item = &crate::Wor
     body(statement).iter().flat_map(|line| line.words.iter())
 }
 
-/// `vrrp_version` and `version`: 2 is what there is.
+/// `vrrp_version` and `version`.
 pub(super) fn version(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<Version> {
     match statement.text(1) {
-        "2" => return Some(Version::V2),
-        "3" => {
-            let message = format!(
-                "'{} 3' is not supported yet: only version 2 is",
-                statement.name()
-            );
-            complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), message);
+        "2" => Some(Version::V2),
+        "3" => Some(Version::V3),
+        _ => {
+            complaints.wrong(statement, "2 or 3");
+            None
         }
-        _ => complaints.wrong(statement, "2"),
     }
-    None
+}
+
+fn group6(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
+    match address(statement.text(1)) {
+        Some(IpAddr::V6(group)) if is_group(group.into()) => global.vrrp_mcast_group6 = group,
+        _ => complaints.wrong(statement, "a link-local multicast address (ffX2::)"),
+    }
 }
 
 fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
@@ -375,7 +381,13 @@ impl Text {
             let same = self.config.instances.iter().find(|known| {
                 known.interface == instance.interface
                     && known.virtual_router_id == instance.virtual_router_id
-                    && known.unicast_peers == instance.unicast_peers
+                    && known.is_ipv6() == instance.is_ipv6()
+                    && known.group == instance.group
+                    && (known.unicast_peers.is_empty() && instance.unicast_peers.is_empty()
+                        || known
+                            .unicast_peers
+                            .iter()
+                            .any(|peer| instance.unicast_peers.contains(peer)))
             });
             if let Some(same) = same {
                 let message = format!(

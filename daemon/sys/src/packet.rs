@@ -3,17 +3,21 @@
 //! What an advertisement says is the vrrp crate's matter; here bytes go out of the right interface, from
 //! the right address, with the header fields that the protocol demands, and whole datagrams come in.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::size_of;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg,
+};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 /// The protocol number of VRRP.
 pub const VRRP_PROTOCOL: i32 = 112;
+/// The protocol number of the authentication header.
+const AH_PROTOCOL: i32 = 51;
 /// TTL of every advertisement (RFC 3768 5.2.3).
 const TTL: u32 = 255;
 /// Type of service of routing protocols: internetwork control.
@@ -23,38 +27,91 @@ const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
 /// Bytes of an Ethernet address.
 pub const ETHERNET_BYTES: usize = 6;
 
+/// What travels through a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Travel {
+    /// Advertisements in IPv4.
+    Ipv4,
+    /// Advertisements behind an authentication header in IPv4, sent and received with the IP header.
+    Ipv4Ah,
+    /// Advertisements in IPv6; checksums are the caller's matter.
+    Ipv6,
+}
+
+/// What the kernel tells about a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// IPv4: the buffer holds the IP header too.
+    Ipv4 {
+        /// Bytes in the buffer.
+        length: usize,
+    },
+    /// IPv6: the buffer holds what followed the header.
+    Ipv6 {
+        /// Bytes in the buffer.
+        length: usize,
+        /// Its source.
+        source: Ipv6Addr,
+        /// Its destination.
+        destination: Ipv6Addr,
+        /// Its hop limit.
+        hop_limit: u8,
+    },
+}
+
 /// A raw socket for advertisements on one interface.
 pub struct VrrpSocket {
     socket: AsyncFd<Socket>,
     index: u32,
+    travel: Travel,
 }
 
 impl VrrpSocket {
-    /// Opens one, bound to the interface; joins `group` there if one is given. Needs CAP_NET_RAW and a tokio runtime.
-    pub fn open(interface: &str, index: u32, group: Option<IpAddr>) -> io::Result<Self> {
+    /// Opens one, bound to the interface. Needs CAP_NET_RAW and a tokio runtime.
+    pub fn open(interface: &str, index: u32, travel: Travel) -> io::Result<Self> {
+        let (domain, protocol) = match travel {
+            Travel::Ipv4 => (Domain::IPV4, VRRP_PROTOCOL),
+            Travel::Ipv4Ah => (Domain::IPV4, AH_PROTOCOL),
+            Travel::Ipv6 => (Domain::IPV6, VRRP_PROTOCOL),
+        };
         let socket = Socket::new(
-            Domain::IPV4,
+            domain,
             Type::RAW.nonblocking().cloexec(),
-            Some(Protocol::from(VRRP_PROTOCOL)),
+            Some(Protocol::from(protocol)),
         )?;
         socket.bind_device(Some(interface.as_bytes()))?;
-        socket.set_ttl_v4(TTL)?;
-        socket.set_multicast_ttl_v4(TTL)?;
-        socket.set_multicast_loop_v4(false)?;
-        // Only what this socket joined, not what any socket of the host did.
-        socket.set_multicast_all_v4(false)?;
-        socket.set_tos_v4(TOS)?;
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-        match group {
-            Some(IpAddr::V4(group)) => {
-                socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
+        match travel {
+            Travel::Ipv4 | Travel::Ipv4Ah => {
+                socket.set_multicast_ttl_v4(TTL)?;
+                socket.set_multicast_loop_v4(false)?;
+                // Only what this socket joined, not what any socket of the host did.
+                socket.set_multicast_all_v4(false)?;
+                socket.set_tos_v4(TOS)?;
+                if travel == Travel::Ipv4Ah {
+                    socket.set_header_included_v4(true)?;
+                }
             }
-            Some(IpAddr::V6(_)) => return Err(io::ErrorKind::Unsupported.into()),
-            None => {}
+            Travel::Ipv6 => {
+                socket.set_multicast_hops_v6(TTL)?;
+                socket.set_multicast_loop_v6(false)?;
+                socket.set_multicast_all_v6(false)?;
+                socket.set_tclass_v6(TOS)?;
+                socket.set_recv_hoplimit_v6(true)?;
+                nix::sys::socket::setsockopt(
+                    &socket,
+                    nix::sys::socket::sockopt::Ipv6RecvPacketInfo,
+                    &true,
+                )?;
+            }
         }
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
         // SAFETY: the socket owns its descriptor, and keeps the same one for as long as it lives.
         let socket = unsafe { AsyncFd::register(socket)? };
-        Ok(Self { socket, index })
+        Ok(Self {
+            socket,
+            index,
+            travel,
+        })
     }
 
     /// Index of the interface that the socket was opened for.
@@ -62,14 +119,22 @@ impl VrrpSocket {
         self.index
     }
 
-    /// The next datagram, IP header included. Cancel-safe.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Joins a group on the interface.
+    pub fn join(&self, group: IpAddr) -> io::Result<()> {
+        let socket = self.socket.get_ref();
+        match group {
+            IpAddr::V4(group) => {
+                socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.index))
+            }
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, self.index),
+        }
+    }
+
+    /// The next datagram. Cancel-safe.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrived> {
         loop {
             let mut ready = self.socket.readable().await?;
-            let outcome = ready.try_io(|socket| {
-                nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
-                    .map_err(io::Error::from)
-            });
+            let outcome = ready.try_io(|socket| self.receive_now(socket.get_ref(), buffer));
             match outcome {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(result) => return result,
@@ -79,15 +144,50 @@ impl VrrpSocket {
     }
 
     /// The next datagram, if one waits.
-    pub fn receive_waiting(&self, buffer: &mut [u8]) -> Option<usize> {
-        nix::sys::socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).ok()
+    pub fn receive_waiting(&self, buffer: &mut [u8]) -> Option<Arrived> {
+        self.receive_now(self.socket.get_ref(), buffer).ok()
     }
 
-    /// Sends one advertisement at once, without waiting for room.
-    pub fn send(&self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
+    fn receive_now(&self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Arrived> {
+        match self.travel {
+            Travel::Ipv4 | Travel::Ipv4Ah => {
+                let length =
+                    nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
+                Ok(Arrived::Ipv4 { length })
+            }
+            Travel::Ipv6 => receive_ipv6(socket, buffer),
+        }
+    }
+
+    /// Sends one advertisement at once, without waiting for room. For [`Travel::Ipv4Ah`] it begins with the IP
+    /// header, and `ttl` is not used.
+    pub fn send(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        ttl: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.send_ipv4(source, destination, ttl, payload)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                self.send_ipv6(source, destination, ttl, payload)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(
+                io::Error::other("source and destination are of different families"),
+            ),
+        }
+    }
+
+    fn send_ipv4(
+        &self,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        ttl: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
         let information = libc::in_pktinfo {
             ipi_ifindex: i32::try_from(self.index).map_err(io::Error::other)?,
             ipi_spec_dst: libc::in_addr {
@@ -95,17 +195,87 @@ impl VrrpSocket {
             },
             ipi_addr: libc::in_addr { s_addr: 0 },
         };
+        let ttl = libc::c_int::from(ttl);
+        let messages = [
+            ControlMessage::Ipv4PacketInfo(&information),
+            ControlMessage::Ipv4Ttl(&ttl),
+        ];
+        // An included header has its own.
+        let messages = match self.travel {
+            Travel::Ipv4Ah => &messages[..1],
+            Travel::Ipv4 | Travel::Ipv6 => &messages,
+        };
         let [a, b, c, d] = destination.octets();
-        let to = SockaddrIn::new(a, b, c, d, 0);
         sendmsg(
             self.socket.as_raw_fd(),
             &[IoSlice::new(payload)],
-            &[ControlMessage::Ipv4PacketInfo(&information)],
+            messages,
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
-            Some(&to),
+            Some(&SockaddrIn::new(a, b, c, d, 0)),
         )?;
         Ok(())
     }
+
+    fn send_ipv6(
+        &self,
+        source: Ipv6Addr,
+        destination: Ipv6Addr,
+        hop_limit: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let information = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: source.octets(),
+            },
+            ipi6_ifindex: self.index,
+        };
+        let hop_limit = libc::c_int::from(hop_limit);
+        let to = std::net::SocketAddrV6::new(destination, 0, 0, self.index);
+        sendmsg(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(payload)],
+            &[
+                ControlMessage::Ipv6PacketInfo(&information),
+                ControlMessage::Ipv6HopLimit(&hop_limit),
+            ],
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+            Some(&SockaddrIn6::from(to)),
+        )?;
+        Ok(())
+    }
+}
+
+fn receive_ipv6(socket: &Socket, buffer: &mut [u8]) -> io::Result<Arrived> {
+    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrIn6>(
+        socket.as_raw_fd(),
+        &mut slices,
+        Some(&mut space),
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    let mut destination = None;
+    let mut hop_limit = None;
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv6PacketInfo(information) => {
+                destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
+            }
+            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            _ => {}
+        }
+    }
+    let source = message.address.map(|from| from.ip());
+    let (Some(source), Some(destination), Some(hop_limit)) = (source, destination, hop_limit)
+    else {
+        return Err(io::Error::other("the kernel did not tell about a datagram"));
+    };
+    Ok(Arrived::Ipv6 {
+        length: message.bytes,
+        source,
+        destination,
+        hop_limit,
+    })
 }
 
 /// A gratuitous ARP as a whole Ethernet frame: a broadcast request for `address` by `address`.

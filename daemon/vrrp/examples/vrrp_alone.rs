@@ -109,11 +109,17 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         version: if has("v3") { Version::V3 } else { Version::V2 },
         virtual_router_id: number("vrid", 50) as u8,
         priority: number("priority", 100) as u8,
-        advert_int: seconds("advert", 1),
+        advert_int: value("advert")
+            .and_then(|text| text.parse().ok())
+            .map_or(Duration::from_secs(1), Duration::from_secs_f64),
         authentication: value("pass").map(|text| {
             let mut octets = [0; 8];
             octets[..text.len().min(8)].copy_from_slice(&text.as_bytes()[..text.len().min(8)]);
-            Authentication::Pass(octets)
+            if has("ah") {
+                Authentication::Ah(octets)
+            } else {
+                Authentication::Pass(octets)
+            }
         }),
         virtual_addresses,
         excluded_addresses: Vec::new(),
@@ -125,6 +131,13 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             .flat_map(|text| text.split(','))
             .filter_map(|peer| peer.parse().ok())
             .collect(),
+        group: None,
+        peer_ttls: Vec::new(),
+        unicast_ttl: 255,
+        unicast_fault_no_peer: false,
+        skip_check_adv_addr: false,
+        checksum: Checksum::default(),
+        strict: false,
         track_scripts,
         track_interfaces: Vec::new(),
         dont_track_primary: false,

@@ -41,6 +41,8 @@ pub struct Rules {
     pub version: Version,
     /// `priority`.
     pub base_priority: u8,
+    /// `state MASTER`: with priority 255 it speaks at once, as the owner; otherwise it means nothing.
+    pub starts_active: bool,
     /// `advert_int`.
     pub advert_interval: Duration,
     /// `nopreempt`.
@@ -300,9 +302,10 @@ impl Instance {
         self.rules = rules;
     }
 
-    /// RFC 3768 6.4.1: the owner speaks at once, all others listen first.
+    /// RFC 3768 6.4.1: the owner speaks at once, all others listen first. As in keepalived an owner that is configured
+    /// as BACKUP listens, too.
     fn leave(&mut self, now: Moment, cause: &str, actions: &mut Vec<Action>) {
-        if self.rules.base_priority == OWNER {
+        if self.rules.base_priority == OWNER && self.rules.starts_active {
             self.enter_active(
                 now,
                 &format!("{cause}; priority 255 owns the addresses"),

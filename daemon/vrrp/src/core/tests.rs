@@ -18,6 +18,7 @@ fn rules(base_priority: u8) -> Rules {
     Rules {
         version: Version::V2,
         base_priority,
+        starts_active: true,
         advert_interval: ms(1000),
         nopreempt: false,
         preempt_delay: Duration::ZERO,

@@ -18,6 +18,7 @@ mod tell;
 mod timers;
 mod unit;
 mod vmac;
+mod voice;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -37,7 +38,6 @@ use crate::Setup;
 use crate::core::Moment;
 use crate::core::tracking::{ProxyTrack, Standing, weigh};
 use crate::network::{Network, NetworkError};
-use crate::packet::{Datagram, Reach};
 
 use announce::Announcer;
 use messages::{Message, read_supervisor};
@@ -240,26 +240,6 @@ impl Driver {
         self.restore_addresses().await;
     }
 
-    fn open_ports(&mut self) {
-        for unit in &mut self.units {
-            let interface = unit.wire();
-            let Some(found) = self.network.view.get(interface) else {
-                // Of an interface that somebody else makes the instance hears anyway.
-                let missing = unit.config.interface != interface;
-                unit.port_error = missing.then(|| format!("{interface} does not exist"));
-                continue;
-            };
-            unit.port_error = match self.ports.ensure(interface, found.index, unit.group()) {
-                Ok(()) => None,
-                Err(error) => Some(format!("cannot listen for advertisements: {error}")),
-            };
-        }
-        let (units, view) = (&self.units, &self.network.view);
-        self.ports.keep(|interface| {
-            view.contains_key(interface) && units.iter().any(|unit| unit.wire() == interface)
-        });
-    }
-
     /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
     async fn judge_all(&mut self, cause: &str) {
         let proxy = self.proxy.report();
@@ -294,50 +274,6 @@ impl Driver {
                 self.notify_priority(at, cause);
             }
             self.perform(at, actions).await;
-        }
-    }
-
-    async fn arrived(&mut self, arrival: &Arrival) {
-        let Ok(datagram) = Datagram::read(&arrival.bytes) else {
-            return;
-        };
-        let vrid = datagram.vrid();
-        let ours = |unit: &Unit| {
-            *unit.wire() == *arrival.interface && Some(unit.config.virtual_router_id) == vrid
-        };
-        // Advertisements of groups that are not ours are none of our business.
-        let Some(at) = self.units.iter().position(ours) else {
-            return;
-        };
-        let now = self.now();
-        let unit = &mut self.units[at];
-        match datagram.check(&unit.form, &unit.reach, unit.source) {
-            Ok(heard) => {
-                unit.counters.adverts_received += 1;
-                unit.counters.resignations_received += u64::from(heard.priority == 0);
-                let actions = unit
-                    .core
-                    .heard(now, heard.from, heard.priority, heard.interval);
-                self.perform(at, actions).await;
-                if self.units[at].core.in_conflict(now) && heard.priority != 0 {
-                    let reason = format!("{} has priority {}", heard.from, heard.priority);
-                    self.notify_instance(at, Told::MasterRxLowerPri, &reason);
-                }
-            }
-            // keepalived restarts its own timer here and can be silenced by it; a refused packet changes nothing.
-            Err(refused) => {
-                if let Some(reason) = unit.refuse(now, datagram.source, &refused) {
-                    let name = unit.name().to_owned();
-                    let change = "advertisement refused";
-                    self.event(
-                        EventSeverity::Warning,
-                        EventKind::VrrpPacketRefused,
-                        &name,
-                        change,
-                        &reason,
-                    );
-                }
-            }
         }
     }
 

@@ -3,11 +3,9 @@
 use protocol::vrrp::VrrpState;
 use protocol::{EventKind, EventSeverity, Refusal};
 
+use super::Driver;
 use super::notify::Told;
-use super::unit::REPORT_SPACING;
-use super::{Driver, Reach};
 use crate::core::Action;
-use crate::packet::encode;
 
 impl Driver {
     /// Performs a core's decisions in their order.
@@ -31,37 +29,6 @@ impl Driver {
             }
         }
         self.plan(at);
-    }
-
-    /// Sends an advertisement to the group or to every peer.
-    pub(super) fn advertise(&mut self, at: usize, priority: u8) {
-        let now = self.now();
-        let unit = &mut self.units[at];
-        let bytes = encode(&unit.form, priority);
-        unit.counters.adverts_sent += 1;
-        unit.counters.resignations_sent += u64::from(priority == 0);
-        let receivers = match &unit.reach {
-            Reach::Multicast(group) => std::slice::from_ref(group),
-            Reach::Unicast(peers) => peers.as_slice(),
-        };
-        let mut failure = None;
-        for receiver in receivers {
-            let sent = self.ports.send(unit.wire(), unit.source, *receiver, &bytes);
-            if let Err(error) = sent {
-                failure = Some(format!("to {receiver}: {error}"));
-            }
-        }
-        let Some(failure) = failure else { return };
-        // Who cannot be heard is not master for the others, whatever it believes.
-        if unit
-            .unsent_at
-            .is_none_or(|last| last + REPORT_SPACING <= now)
-        {
-            unit.unsent_at = Some(now);
-            let name = unit.name().to_owned();
-            let (severity, change) = (EventSeverity::Warning, "advertisement not sent");
-            self.event(severity, EventKind::Other, &name, change, &failure);
-        }
     }
 
     fn entered(&mut self, at: usize, from: VrrpState, to: VrrpState, reason: &str) {

@@ -1,13 +1,12 @@
 //! A new configuration: what did not change goes on untouched, what vanished resigns, what is new starts.
 
-use std::net::IpAddr;
-
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
 use super::notify::Told;
 use super::scripts::Script;
 use super::unit::{Unit, essence, plain_script, rules};
+use super::voice::reach;
 use crate::Setup;
 
 /// The cause of the first configuration.
@@ -16,13 +15,10 @@ pub(super) const FIRST: &str = "started";
 impl Driver {
     /// Takes a configuration, the first one as well.
     pub(super) async fn apply(&mut self, setup: Setup, cause: &str) {
-        let group = setup.config.global.vrrp_mcast_group4;
         let stays = |unit: &Unit, old: &Setup| {
             let same =
                 |new: &&config::keepalived::VrrpInstance| essence(new) == essence(&unit.config);
-            let same_way = unit
-                .group()
-                .is_none_or(|joined| joined == IpAddr::V4(group))
+            let same_way = reach(&unit.config, &setup.config.global) == unit.voice.reach
                 && old.proxy_configured == setup.proxy_configured;
             setup
                 .config
@@ -75,7 +71,8 @@ impl Driver {
                 }
                 None => {
                     fresh.push(self.units.len());
-                    self.units.push(Unit::new(config.clone(), group));
+                    self.units
+                        .push(Unit::new(config.clone(), &setup.config.global));
                 }
             }
         }

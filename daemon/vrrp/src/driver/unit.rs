@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::keepalived::{Authentication, InitialState, VirtualAddress, VrrpInstance, VrrpScript};
+use config::keepalived::{GlobalDefs, InitialState, VirtualAddress, VrrpInstance, VrrpScript};
 use protocol::event::now_ms;
 use protocol::vrrp::{
     InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
@@ -13,10 +13,11 @@ use protocol::vrrp::{
 use crate::core::tracking::{Item, Report};
 use crate::core::{Instance, Moment, OWNER, Peer, Rules};
 use crate::network::{Network, View};
-use crate::packet::{Form, Reach, Refused};
+use crate::packet::Refused;
 
 use super::routes::Troubles;
 use super::scripts::Script;
+use super::voice::Voice;
 
 /// Least time between two events about refused packets of one kind, or about packets not sent.
 pub(super) const REPORT_SPACING: Duration = Duration::from_secs(60);
@@ -45,9 +46,7 @@ pub(super) struct Unit {
     /// The state machine.
     pub(super) core: Instance,
     /// What it says and wants to hear.
-    pub(super) form: Form,
-    /// Where to and from where.
-    pub(super) reach: Reach,
+    pub(super) voice: Voice,
     /// Our address.
     pub(super) source: IpAddr,
     /// What tracking does to it.
@@ -77,31 +76,13 @@ pub(super) struct Unit {
 
 impl Unit {
     /// A unit that waits for its first verdict.
-    pub(super) fn new(config: VrrpInstance, group: Ipv4Addr) -> Self {
+    pub(super) fn new(config: VrrpInstance, global: &GlobalDefs) -> Self {
         let core = Instance::new(rules(&config));
-        let form = Form {
-            vrid: config.virtual_router_id,
-            interval_s: u8::try_from(config.advert_int.as_secs().max(1)).unwrap_or(u8::MAX),
-            password: config
-                .authentication
-                .as_ref()
-                .map(|Authentication::Pass(octets)| *octets),
-            addresses: config
-                .virtual_addresses
-                .iter()
-                .map(|entry| entry.address)
-                .collect(),
-        };
-        let reach = if config.unicast_peers.is_empty() {
-            Reach::Multicast(group.into())
-        } else {
-            Reach::Unicast(config.unicast_peers.clone())
-        };
+        let voice = Voice::new(&config, global);
         Self {
             config,
             core,
-            form,
-            reach,
+            voice,
             source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             shares: Vec::new(),
             counters: VrrpCounters::default(),
@@ -122,14 +103,6 @@ impl Unit {
     /// Its name.
     pub(super) fn name(&self) -> &str {
         self.config.name.as_str()
-    }
-
-    /// The group that its socket joins.
-    pub(super) fn group(&self) -> Option<IpAddr> {
-        match self.reach {
-            Reach::Multicast(group) => Some(group),
-            Reach::Unicast(_) => None,
-        }
     }
 
     /// All its addresses with their devices.
@@ -220,6 +193,9 @@ impl Unit {
         ) {
             own = Report::Down(why);
         }
+        if self.config.unicast_fault_no_peer {
+            own = Report::Down("there is no unicast_peer (unicast_fault_no_peer)".to_owned());
+        }
         if let (Some(why), true) = (&self.port_error, matches!(own, Report::Up(_))) {
             own = Report::Down(why.clone());
         }
@@ -281,7 +257,7 @@ impl Unit {
     pub(super) fn refuse(
         &mut self,
         now: Moment,
-        from: IpAddr,
+        from: Option<IpAddr>,
         refused: &Refused,
     ) -> Option<String> {
         let refusal = self.refusals.entry(refused.reason()).or_default();
@@ -297,7 +273,8 @@ impl Unit {
         } else {
             String::new()
         };
-        Some(format!("from {from}: {refused}{more}"))
+        let from = from.map_or("from somebody".to_owned(), |from| format!("from {from}"));
+        Some(format!("{from}: {refused}{more}"))
     }
 
     /// All that is to be known about it.
@@ -353,6 +330,7 @@ pub(super) fn rules(config: &VrrpInstance) -> Rules {
     Rules {
         version: config.version,
         base_priority: config.priority,
+        starts_active: config.state == InitialState::Master,
         advert_interval: config.advert_int,
         nopreempt: config.nopreempt,
         preempt_delay: preempt_delay(config),

@@ -126,13 +126,13 @@ impl Lab {
 
     /// Starts keepalived with one instance; `more` goes into it.
     pub(crate) fn keepalived(&self, name: &str, state: &str, priority: u8, more: &str) -> Node {
-        let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));
         let text = format!(
             "vrrp_instance R1 {{\n state {state}\n interface eth0\n virtual_router_id 50\n priority {priority}\n advert_int 1\n \
              authentication {{\n auth_type PASS\n auth_pass passwd\n }}\n virtual_ipaddress {{\n {VIP}\n }}\n {more}\n}}\n"
         );
-        std::fs::write(file("conf"), text).expect("a file");
-        self.keepalived_with(name, &file("conf"))
+        let file = self.folder.join(format!("{name}.conf"));
+        std::fs::write(&file, text).expect("a file");
+        self.keepalived_with(name, &file)
     }
 
     /// Starts keepalived with a configuration file.
@@ -143,17 +143,8 @@ impl Lab {
             let _ = std::fs::remove_file(file(kind));
         }
         let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.space(name),
-            "keepalived",
-            "-n",
-            "-l",
-            "-D",
-            "-P",
-            "-f",
-        ]);
+        command.args(["netns", "exec", &self.space(name)]);
+        command.args(["keepalived", "-n", "-l", "-D", "-P", "-f"]);
         command
             .arg(configuration)
             .arg("-p")
@@ -264,15 +255,19 @@ impl Node {
         lines.iter().filter_map(rest).collect()
     }
 
+    /// All that it printed.
+    pub(crate) fn text(&self) -> String {
+        self.lines.lock().expect("no panic").join("\n")
+    }
+
     /// Waits for a line after those of before; returns how long it took.
     pub(crate) fn hears(&self, text: &str, limit: Duration) -> Duration {
-        let lines = || self.lines.lock().expect("no panic").join("\n");
         let start = Instant::now();
         while self.count(text) == 0 {
             assert!(
                 start.elapsed() < limit,
                 "not within {limit:?}: {text}\n{}",
-                lines()
+                self.text()
             );
             std::thread::sleep(STEP);
         }

@@ -6,16 +6,16 @@ mod addresses;
 #[allow(dead_code)]
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
+mod beside;
+mod forge;
 mod handover;
 mod lab;
 mod notify;
 
-use std::net::Ipv4Addr;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use lab::{Lab, VIP, run, stays, wait};
-use tandem_vrrp::packet::{Form, encode};
 
 /// Three intervals and the longest skew, and some for a busy machine.
 const MASTER_DOWN: Duration = Duration::from_millis(4_300);
@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 19] = [
+const SCENARIOS: [(&str, fn()); 26] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
     (
@@ -62,17 +62,39 @@ const SCENARIOS: [(&str, fn()); 19] = [
     ("a_proxy_that_dies_is_a_fault_after_its_grace", proxy),
     ("a_reload_leaves_what_did_not_change", reload),
     ("an_address_that_somebody_removes_is_put_back", removed),
+    ("authentication_headers_work_with_keepalived", beside::ah),
+    (
+        "authentication_headers_work_with_keepalived_by_unicast",
+        beside::ah_unicast,
+    ),
     ("forged_advertisements_silence_nobody", forged),
     ("keepalived_follows_ours", keepalived_backup),
     ("ours_follows_keepalived", keepalived_master),
     ("unicast_works_with_keepalived", unicast),
+    (
+        "version_3_at_ten_milliseconds_works_with_keepalived",
+        beside::v3_fast,
+    ),
+    ("version_3_works_with_keepalived", beside::v3_ipv4),
+    (
+        "version_3_works_with_keepalived_by_unicast",
+        beside::v3_unicast,
+    ),
+    ("version_3_works_with_keepalived_over_ipv6", beside::v3_ipv6),
+    (
+        "version_3_works_with_keepalived_over_ipv6_by_unicast",
+        beside::ipv6_unicast,
+    ),
 ];
+
+/// These want the machine for themselves: a flood keeps it busy, and the processes under test have real-time priority.
+const ALONE: [(&str, fn()); 1] = [("a_burst_of_malformed_packets_changes_nothing", burst)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("node") => return alone::node(arguments[1..].to_vec()),
-        Some("forge") => return forge(),
+        Some("forge") => return forge::run(&arguments[1..]),
         _ => {}
     }
     let able = Command::new("ip")
@@ -87,24 +109,33 @@ fn main() -> ExitCode {
         .iter()
         .filter(|word| !word.starts_with('-'))
         .collect();
-    let chosen = SCENARIOS
-        .iter()
-        .chain(&addresses::SCENARIOS)
-        .chain(&notify::SCENARIOS)
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(*word)));
-    // Each has namespaces of its own and mostly waits: all at once.
-    let running: Vec<_> = chosen
-        .map(|(name, scenario)| (name, std::thread::spawn(scenario)))
-        .collect();
+    let is_wanted = |(name, _): &&(&str, fn())| {
+        wanted.is_empty() || wanted.iter().any(|word| name.contains(*word))
+    };
+    let run = |(name, scenario): &(&'static str, fn())| (*name, std::thread::spawn(*scenario));
     let mut failures = 0;
-    for (name, scenario) in running {
+    let mut finish = |(name, scenario): (&str, std::thread::JoinHandle<()>)| {
         let outcome = scenario.join();
         println!(
             "{name} ... {}",
             if outcome.is_ok() { "ok" } else { "FAILED" }
         );
         failures += u8::from(outcome.is_err());
-    }
+    };
+    // Each has namespaces of its own and mostly waits: all at once.
+    let running: Vec<_> = SCENARIOS
+        .iter()
+        .chain(&addresses::SCENARIOS)
+        .chain(&notify::SCENARIOS)
+        .filter(is_wanted)
+        .map(run)
+        .collect();
+    running.into_iter().for_each(&mut finish);
+    ALONE
+        .iter()
+        .filter(is_wanted)
+        .map(run)
+        .for_each(&mut finish);
     ExitCode::from(failures)
 }
 
@@ -541,63 +572,42 @@ fn forged() {
     );
 }
 
-/// Sends what must not count, 60 times a second for six seconds.
-fn forge() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let index = std::fs::read_to_string("/sys/class/net/eth0/ifindex")
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
-        let index = index.unwrap_or_else(|| {
-            run("ip -o link show eth0")
-                .split(':')
-                .next()
-                .expect("a number")
-                .parse()
-                .expect("a number")
-        });
-        let socket = sys::packet::VrrpSocket::open("eth0", index, None).expect("a raw socket");
-        let right = Form {
-            vrid: 50,
-            interval_s: 1,
-            password: Some(*b"passwd\0\0"),
-            addresses: vec![VIP.parse().expect("an address")],
-        };
-        let mut damaged = encode(&right, 200);
-        damaged[6] ^= 0x55;
-        let packets = [
-            encode(
-                &Form {
-                    password: Some(*b"letmein\0"),
-                    ..right.clone()
-                },
-                200,
-            ),
-            damaged,
-            encode(
-                &Form {
-                    interval_s: 3,
-                    ..right
-                },
-                0,
-            ),
-        ];
-        let mut tick = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..120 {
-            tick.tick().await;
-            for packet in &packets {
-                socket
-                    .send(
-                        Ipv4Addr::new(10, 230, 137, 9).into(),
-                        Ipv4Addr::new(224, 0, 0, 18).into(),
-                        packet,
-                    )
-                    .expect("sent");
-            }
+fn burst() {
+    let lab = Lab::new();
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    forget(&mut a);
+    forget(&mut b);
+    let own = std::env::current_exe().expect("this program");
+    let forger = Command::new("ip")
+        .args(["netns", "exec", &lab.space("c")])
+        .arg(own)
+        .args(["forge", "burst"])
+        .status();
+    assert!(forger.is_ok_and(|status| status.success()));
+    for node in [&mut a, &mut b] {
+        node.tell("show");
+        node.hears("SHOW", SOON);
+        let text = node.text();
+        for reason in [
+            "address-count",
+            "address-list",
+            "authentication",
+            "checksum",
+            "interval",
+            "length",
+            "ttl",
+            "version",
+        ] {
+            assert!(
+                text.contains(&format!("(\"{reason}\", ")),
+                "{reason}\n{text}"
+            );
         }
-    });
-    ExitCode::SUCCESS
+        assert_eq!(node.count("->"), 0, "nobody changed its state\n{text}");
+        let told = node.count("EVENT Warning VrrpPacketRefused");
+        assert!((8..=16).contains(&told), "{told} reports\n{text}");
+    }
+    stays("a alone is master", SOON, || lab.has("a") && !lab.has("b"));
+    assert_eq!((a.count("->"), b.count("->")), (0, 0));
 }

@@ -72,6 +72,7 @@ impl World {
                 } else {
                     u8::try_from(random.between(1, 254)).unwrap_or(1)
                 },
+                starts_active: true,
                 advert_interval: if differs { interval * 2 } else { interval },
                 nopreempt: !own && random.chance(25),
                 preempt_delay: if has_delay && random.chance(50) {
