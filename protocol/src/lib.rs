@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod event;
+pub mod explain;
 pub mod operation;
 pub mod patterns;
 pub mod process;

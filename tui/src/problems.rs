@@ -544,7 +544,11 @@ fn pairs(nodes: &[NodeView], list: &mut Vec<Problem>) {
                         labels(&masters).replace('\n', " and ")
                     )
                 } else {
-                    "another MASTER is heard on the link".to_owned()
+                    router
+                        .members
+                        .iter()
+                        .find_map(|(_, instance)| instance.conflict_text())
+                        .unwrap_or_else(|| "another MASTER is heard on the link".to_owned())
                 };
                 push(
                     list,

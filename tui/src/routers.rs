@@ -4,9 +4,9 @@ use protocol::vrrp::{InstanceSnapshot, VrrpState};
 
 use crate::node::NodeView;
 
-/// A new master is not called a second one before so many milliseconds: the pictures of two nodes
-/// are not of the same moment.
-pub const SETTLE_MS: u64 = 1_500;
+/// A new master is not called a second one before so many milliseconds: the pictures of two nodes are not of the
+/// same moment. With the interval of the pictures it is told within two seconds.
+pub const SETTLE_MS: u64 = 1_000;
 /// A virtual router over all nodes that take part in it.
 #[derive(Clone, Debug)]
 pub struct VirtualRouter<'a> {

@@ -12,6 +12,7 @@ mod succession;
 mod text;
 mod typed;
 pub mod views;
+pub mod vrrp_view;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;

@@ -3,7 +3,6 @@
 use protocol::event::now_ms;
 use protocol::operation::{ForcedHealth, GlobalRate, ServerAdmin, WeightChange};
 use protocol::snapshot::{AdminCause, CheckStats, Operational, ProxySnapshot, ServerStats};
-use protocol::vrrp::{Effect, InstanceSnapshot};
 use protocol::worker::{ErrorCapture, SessionInfo};
 use protocol::{Event, Operation, Snapshot};
 
@@ -347,76 +346,6 @@ pub fn events(events: &[Event]) -> String {
         )
     };
     events.iter().map(line).collect()
-}
-
-/// `show vrrp`.
-pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
-    let mut text = String::new();
-    for instance in instances {
-        let age = now_ms.saturating_sub(instance.since_ms) / 1_000;
-        text.push_str(&format!(
-            "{}: {} for {age}s, since {}\n  interface {}, vrid {}, advert_int {} ms, source {}\n",
-            instance.name,
-            instance.state,
-            timestamp(instance.since_ms),
-            instance.interface,
-            instance.vrid,
-            instance.advert_interval_ms,
-            or_none(&instance.source, "-"),
-        ));
-        text.push_str(&format!(
-            "  priority {} = {} configured",
-            instance.effective_priority, instance.base_priority
-        ));
-        for share in &instance.shares {
-            match share.effect {
-                Effect::Priority(change) => text.push_str(&format!(" {change:+} {}", share.item)),
-                Effect::Fault => text.push_str(&format!(", FAULT by {}", share.item)),
-            }
-        }
-        text.push('\n');
-        for share in &instance.shares {
-            let word = if share.healthy { "well" } else { "failing" };
-            text.push_str(&format!("  {}: {word}, {}\n", share.item, share.detail));
-        }
-        text.push_str(&format!(
-            "  addresses {} ({})\n",
-            instance.addresses.join(", "),
-            if instance.addresses_present {
-                "on this node"
-            } else {
-                "not on this node"
-            }
-        ));
-        if let Some(master) = &instance.master {
-            text.push_str(&format!(
-                "  master {} priority {}, heard {} ms ago\n",
-                master.address, master.priority, master.age_ms
-            ));
-        }
-        for peer in &instance.peers {
-            text.push_str(&format!(
-                "  peer {} priority {}, heard {} ms ago, {} advertisements\n",
-                peer.address, peer.priority, peer.age_ms, peer.adverts
-            ));
-        }
-        if instance.held {
-            text.push_str("  held back by an operator (vrrp failback ends this)\n");
-        }
-        if instance.conflict {
-            text.push_str("  CONFLICT: another master is heard\n");
-        }
-        for transition in &instance.transitions {
-            text.push_str(&format!(
-                "  {} {} -> {}: {}\n",
-                timestamp(transition.at_ms),
-                transition.from,
-                transition.to,
-                transition.reason
-            ));
-        }
-    }
-    text
 }
 
 /// ` 10.0.0.1 port 80`, as far as it is said.

@@ -263,24 +263,17 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
                     master.age_ms
                 ));
             }
-            for peer in &instance.peers {
-                text.push_str(&format!(
-                    "  peer       {} priority {}, heard {} ms ago\n",
-                    printable(&peer.address),
-                    peer.priority,
-                    peer.age_ms
-                ));
+            for peer in instance.peers_text() {
+                text.push_str(&format!("  heard      {}\n", printable(&peer)));
             }
             if instance.held {
                 text.push_str(
                     "  held       an operator gave the addresses away; 'tandem failback' ends it\n",
                 );
             }
-            if instance.conflict {
-                text.push_str(&format!(
-                    "  {}\n",
-                    output.coloured("CONFLICT   another MASTER is heard", Health::Bad)
-                ));
+            if let Some(conflict) = instance.conflict_text() {
+                let told = format!("TWO MASTERS: {}", printable(&conflict));
+                text.push_str(&format!("  {}\n", output.coloured(&told, Health::Bad)));
             }
             for transition in instance.transitions.iter().rev().take(3) {
                 text.push_str(&format!(

@@ -1,5 +1,6 @@
 //! The VRRP screen: each virtual router with its nodes side by side.
 
+use protocol::explain::ago;
 use protocol::vrrp::{Effect, InstanceSnapshot, VrrpState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -128,6 +129,16 @@ fn instance_lines<'a>(
             i16::from(instance.effective_priority) - i16::from(instance.base_priority)
         ))),
     ];
+    // The banner has no room for the whole of it.
+    if let Some(conflict) = instance.conflict_text() {
+        for text in words::wrap(&printable(&format!(" TWO MASTERS: {conflict}")), width, 6) {
+            lines.push(Line::styled(format!("{text:<width$}"), theme.alarm()));
+        }
+    }
+    if !instance.why().is_empty() {
+        let why = printable(&format!(" why: {}", instance.why()));
+        lines.extend(words::wrap(&why, width, 3).into_iter().map(Line::raw));
+    }
     for share in &instance.shares {
         let effect = match share.effect {
             Effect::Priority(number) => format!("{number:+}"),
@@ -147,26 +158,29 @@ fn instance_lines<'a>(
         ]));
         lines.extend(wrapped.map(|text| Line::raw(format!("      {text}"))));
     }
-    let peer = match (&instance.master, instance.peers.first()) {
-        (Some(peer), _) => format!(
-            " master {} priority {}, heard {} ago",
-            peer.address,
-            peer.priority,
-            age(peer.age_ms)
-        ),
-        (None, Some(peer)) => format!(
-            " peer {} priority {}, heard {} ago",
-            peer.address,
-            peer.priority,
-            age(peer.age_ms)
-        ),
-        (None, None) => " no peer was heard".to_owned(),
-    };
-    lines.extend(
-        words::wrap(&printable(&peer), width, 3)
-            .into_iter()
-            .map(Line::raw),
-    );
+    if let Some(master) = &instance.master {
+        let text = printable(&format!(
+            " master {} priority {}, heard {}",
+            master.address,
+            master.priority,
+            ago(master.age_ms)
+        ));
+        lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
+    }
+    let known = instance.master.as_ref().map(|master| &master.address);
+    for (peer, text) in instance.peers.iter().zip(instance.peers_text()) {
+        // The master has its line already.
+        if Some(&peer.address) != known {
+            let text = printable(&format!(" heard {text}"));
+            lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
+        }
+    }
+    if instance.peers.is_empty() {
+        for text in instance.peers_text() {
+            let text = printable(&format!(" {text}"));
+            lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
+        }
+    }
     let present = if instance.addresses_present {
         "on the interface"
     } else {
@@ -180,12 +194,6 @@ fn instance_lines<'a>(
         lines.push(Line::styled(
             cut(" gave the addresses away; b takes them back".to_owned()),
             theme.uneasy(),
-        ));
-    }
-    if instance.conflict {
-        lines.push(Line::styled(
-            cut(" ANOTHER MASTER is heard".to_owned()),
-            theme.alarm(),
         ));
     }
     let counters = &instance.counters;
@@ -230,12 +238,4 @@ fn instance_lines<'a>(
         }
     }
     lines
-}
-
-fn age(milliseconds: u64) -> String {
-    if milliseconds < 10_000 {
-        format!("{milliseconds} ms")
-    } else {
-        span(milliseconds)
-    }
 }

@@ -233,6 +233,7 @@ impl Instance {
             self.yield_at,
             self.refresh_at,
             self.handover.map(|handover| handover.until),
+            self.conflict_until,
         ];
         timers.into_iter().flatten().min()
     }
@@ -448,6 +449,14 @@ impl Instance {
         if due(&mut self.refresh_at) {
             actions.push(Action::Announce(Burst::Refresh));
             self.refresh_at = Some(now + self.rules.announce_refresh);
+        }
+        if due(&mut self.conflict_until) {
+            actions.push(Action::Tell {
+                severity: EventSeverity::Notice,
+                change: "the other master has yielded".to_owned(),
+                reason: "no advertisement of another master for one and a half intervals"
+                    .to_owned(),
+            });
         }
         if let Some(handover) = self.handover.filter(|handover| handover.until <= now) {
             self.handover_over(now, handover, &mut actions);

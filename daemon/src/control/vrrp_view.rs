@@ -1,0 +1,248 @@
+//! `show vrrp`: who is master and why, to be read at 3 a.m. in a terminal of 80 columns.
+
+use protocol::explain::ago;
+use protocol::vrrp::{Effect, InstanceSnapshot, Share};
+
+use super::views::timestamp;
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+/// Where the text behind a word begins.
+const INDENT: usize = 14;
+
+/// The instances, those with two masters first told so.
+pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
+    let mut text = String::new();
+    for instance in instances {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        one(instance, now_ms, &mut text);
+    }
+    text
+}
+
+fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
+    let mut say = |word: &str, told: &str| entry(text, word, told);
+    say(
+        "",
+        &format!(
+            "{}: {} since {} ({})",
+            instance.name,
+            instance.state,
+            timestamp(instance.since_ms),
+            ago(now_ms.saturating_sub(instance.since_ms)),
+        ),
+    );
+    if let Some(conflict) = instance.conflict_text() {
+        say("TWO MASTERS", &conflict);
+    }
+    if !instance.why().is_empty() {
+        say("why", instance.why());
+    }
+    let mut priority = format!(
+        "{} = {} configured",
+        instance.effective_priority, instance.base_priority
+    );
+    for share in &instance.shares {
+        match share.effect {
+            Effect::Priority(0) => {}
+            Effect::Priority(change) => priority.push_str(&format!(" {change:+} {}", share.item)),
+            Effect::Fault => priority.push_str(&format!(", FAULT by {}", share.item)),
+        }
+    }
+    say("priority", &priority);
+    for share in &instance.shares {
+        say(if share.healthy { "well" } else { "FAILS" }, &item(share));
+    }
+    say(
+        "addresses",
+        &format!(
+            "{} ({})",
+            instance.addresses.join(", "),
+            if instance.addresses_present {
+                "on this node"
+            } else {
+                "not on this node"
+            }
+        ),
+    );
+    say(
+        "router",
+        &format!(
+            "vrid {} on {}, every {} ms{}, speaks from {}",
+            instance.vrid,
+            instance.interface,
+            instance.advert_interval_ms,
+            if instance.nopreempt {
+                ", nopreempt"
+            } else {
+                ""
+            },
+            match instance.source.as_str() {
+                "" => "-",
+                source => source,
+            },
+        ),
+    );
+    if let Some(master) = &instance.master {
+        say(
+            "master",
+            &format!(
+                "{} priority {}, heard {}",
+                master.address,
+                master.priority,
+                ago(master.age_ms)
+            ),
+        );
+    }
+    for peer in instance.peers_text() {
+        say("heard", &peer);
+    }
+    if instance.held {
+        say(
+            "held",
+            "an operator gave the addresses away here; 'vrrp failback' ends it",
+        );
+    }
+    let counters = &instance.counters;
+    let mut packets = format!(
+        "{} sent, {} heard",
+        counters.adverts_sent, counters.adverts_received
+    );
+    for (reason, count) in &counters.refused {
+        packets.push_str(&format!(", {count} refused ({reason})"));
+    }
+    say("adverts", &packets);
+    // The latest first; the last of all is told above.
+    for transition in instance.transitions.iter().rev().skip(1) {
+        say(
+            "before",
+            &format!(
+                "{} {} -> {}: {}",
+                timestamp(transition.at_ms),
+                transition.from,
+                transition.to,
+                transition.reason
+            ),
+        );
+    }
+}
+
+fn item(share: &Share) -> String {
+    let effect = match share.effect {
+        Effect::Priority(0) => String::new(),
+        Effect::Priority(change) => format!(" {change:+}"),
+        Effect::Fault => " means FAULT".to_owned(),
+    };
+    match share.detail.as_str() {
+        "" => format!("{}{effect}", share.item),
+        detail => format!("{}{effect}: {detail}", share.item),
+    }
+}
+
+/// A word and what is told, wrapped below itself.
+fn entry(out: &mut String, word: &str, told: &str) {
+    if word.is_empty() {
+        out.push_str(told);
+        out.push('\n');
+        return;
+    }
+    let mut line = format!("  {word:<width$} ", width = INDENT - 3);
+    let mut empty = true;
+    for part in told.split_whitespace() {
+        let used = line.chars().count();
+        if !empty && used + 1 + part.chars().count() > WIDTH {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = " ".repeat(INDENT);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(part);
+        empty = false;
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::vrrp::{PeerSeen, Transition, VrrpCounters, VrrpState};
+
+    #[test]
+    fn an_instance_is_told_within_80_columns() {
+        let instance = InstanceSnapshot {
+            name: "R1".to_owned(),
+            interface: "eth0".to_owned(),
+            vrid: 50,
+            state: VrrpState::Master,
+            since_ms: 3_000,
+            base_priority: 100,
+            effective_priority: 98,
+            shares: vec![Share {
+                item: "script chk_gateway".to_owned(),
+                healthy: false,
+                effect: Effect::Priority(-2),
+                detail: "exit status 1, 3 of 3 failures".to_owned(),
+            }],
+            advert_interval_ms: 1000,
+            nopreempt: false,
+            preempt_delay_ms: 0,
+            addresses: vec!["10.0.0.100/24".to_owned()],
+            addresses_present: true,
+            source: "10.0.0.1".to_owned(),
+            master: None,
+            peers: vec![PeerSeen {
+                address: "10.0.0.2".to_owned(),
+                priority: 90,
+                age_ms: 300,
+                adverts: 7,
+            }],
+            held: false,
+            conflict: true,
+            transitions: vec![
+                Transition {
+                    at_ms: 500,
+                    from: VrrpState::Init,
+                    to: VrrpState::Backup,
+                    reason: "started".to_owned(),
+                },
+                Transition {
+                    at_ms: 3_000,
+                    from: VrrpState::Backup,
+                    to: VrrpState::Master,
+                    reason: "no advertisement from 10.0.0.2 for 3.61 s".to_owned(),
+                },
+            ],
+            counters: VrrpCounters {
+                refused: vec![("authentication".to_owned(), 4)],
+                ..VrrpCounters::default()
+            },
+        };
+        let text = vrrp(&[instance], 61_000);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+        let expected = "\
+R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
+  TWO MASTERS 10.0.0.2 (priority 90) is master too, heard 300 ms ago. It has to
+              yield: this node has priority 98. It is answered, and the
+              addresses are announced again. If it does not yield, it does not
+              hear this node, or refuses what it hears
+  why         no advertisement from 10.0.0.2 for 3.61 s
+  priority    98 = 100 configured -2 script chk_gateway
+  FAILS       script chk_gateway -2: exit status 1, 3 of 3 failures
+  addresses   10.0.0.100/24 (on this node)
+  router      vrid 50 on eth0, every 1000 ms, speaks from 10.0.0.1
+  heard       10.0.0.2 said priority 90 300 ms ago
+  adverts     0 sent, 0 heard, 4 refused (authentication)
+  before      1970-01-01T00:00:00.500Z INIT -> BACKUP: started
+";
+        assert_eq!(text, expected);
+    }
+}

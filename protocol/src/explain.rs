@@ -1,0 +1,194 @@
+//! Who is master and why, in words: the same for the text commands, the scripted commands and the dashboard.
+
+use std::net::IpAddr;
+
+use crate::vrrp::{InstanceSnapshot, PeerSeen, VrrpState};
+
+impl InstanceSnapshot {
+    /// Why the state was entered: which packet, timer, tracked item or operator. Empty before the first change.
+    pub fn why(&self) -> &str {
+        self.transitions
+            .last()
+            .map_or("", |transition| transition.reason.as_str())
+    }
+
+    /// The other master while two are seen.
+    pub fn rival(&self) -> Option<&PeerSeen> {
+        if !self.conflict {
+            return None;
+        }
+        self.peers.iter().find(|peer| peer.priority > 0)
+    }
+
+    /// While two masters are seen: which, who has to yield, and what this node does about it.
+    pub fn conflict_text(&self) -> Option<String> {
+        if !self.conflict {
+            return None;
+        }
+        let Some(rival) = self.rival() else {
+            return Some("another master is heard too".to_owned());
+        };
+        let who = format!(
+            "{} (priority {}) is master too, heard {}",
+            rival.address,
+            rival.priority,
+            ago(rival.age_ms)
+        );
+        Some(if self.outranks(rival) {
+            format!(
+                "{who}. It has to yield: this node has priority {}{}. It is answered, and the addresses are announced \
+                 again. If it does not yield, it does not hear this node, or refuses what it hears",
+                self.effective_priority,
+                if rival.priority == self.effective_priority {
+                    " and the higher address"
+                } else {
+                    ""
+                }
+            )
+        } else {
+            format!("{who}. This node has to yield")
+        })
+    }
+
+    /// Whether this node wins against the other router.
+    fn outranks(&self, rival: &PeerSeen) -> bool {
+        let address = |text: &str| text.parse::<IpAddr>().ok();
+        match self.effective_priority.cmp(&rival.priority) {
+            std::cmp::Ordering::Equal => address(&self.source) > address(&rival.address),
+            order => order.is_gt(),
+        }
+    }
+
+    /// What the other routers last said, a line each; what their silence means, if there is none.
+    pub fn peers_text(&self) -> Vec<String> {
+        if self.peers.is_empty() {
+            return vec![match self.state {
+                // RFC 3768 6.4.2: a backup sends nothing.
+                VrrpState::Master => {
+                    "no other router has spoken yet: a backup is silent".to_owned()
+                }
+                VrrpState::Init | VrrpState::Backup | VrrpState::Fault => {
+                    "no other router was heard".to_owned()
+                }
+            }];
+        }
+        let line = |peer: &PeerSeen| {
+            let said = match peer.priority {
+                0 => "resigned (priority 0)".to_owned(),
+                priority => format!("said priority {priority}"),
+            };
+            format!("{} {said} {}", peer.address, ago(peer.age_ms))
+        };
+        self.peers.iter().map(line).collect()
+    }
+}
+
+/// `300 ms ago`, `12 s ago`, `3 h ago`.
+pub fn ago(age_ms: u64) -> String {
+    const SECOND: u64 = 1_000;
+    const MINUTE: u64 = 60 * SECOND;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    if age_ms < 10 * SECOND {
+        format!("{age_ms} ms ago")
+    } else if age_ms < 2 * MINUTE {
+        format!("{} s ago", age_ms / SECOND)
+    } else if age_ms < 2 * HOUR {
+        format!("{} min ago", age_ms / MINUTE)
+    } else if age_ms < 2 * DAY {
+        format!("{} h ago", age_ms / HOUR)
+    } else {
+        format!("{} days ago", age_ms / DAY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::{Transition, VrrpCounters};
+
+    fn master(rival: u8) -> InstanceSnapshot {
+        InstanceSnapshot {
+            name: "R1".to_owned(),
+            interface: "eth0".to_owned(),
+            vrid: 50,
+            state: VrrpState::Master,
+            since_ms: 0,
+            base_priority: 100,
+            effective_priority: 100,
+            shares: Vec::new(),
+            advert_interval_ms: 1000,
+            nopreempt: false,
+            preempt_delay_ms: 0,
+            addresses: vec!["10.0.0.100/24".to_owned()],
+            addresses_present: true,
+            source: "10.0.0.10".to_owned(),
+            master: None,
+            peers: vec![PeerSeen {
+                address: "10.0.0.9".to_owned(),
+                priority: rival,
+                age_ms: 300,
+                adverts: 7,
+            }],
+            held: false,
+            conflict: true,
+            transitions: vec![Transition {
+                at_ms: 0,
+                from: VrrpState::Backup,
+                to: VrrpState::Master,
+                reason: "no advertisement from anybody for 3.61 s".to_owned(),
+            }],
+            counters: VrrpCounters::default(),
+        }
+    }
+
+    #[test]
+    fn the_loser_of_two_masters_is_named() {
+        let text = |rival| master(rival).conflict_text().unwrap_or_default();
+        assert!(
+            text(90).starts_with(
+                "10.0.0.9 (priority 90) is master too, heard 300 ms ago. It has to yield"
+            ),
+            "{}",
+            text(90)
+        );
+        // Addresses are compared as numbers: 10 is higher than 9.
+        assert!(
+            text(100)
+                .contains("It has to yield: this node has priority 100 and the higher address")
+        );
+        assert!(text(101).contains("This node has to yield"));
+        let quiet = InstanceSnapshot {
+            conflict: false,
+            ..master(90)
+        };
+        assert_eq!(quiet.conflict_text(), None);
+    }
+
+    #[test]
+    fn what_the_others_said_is_told_and_what_silence_means() {
+        assert_eq!(
+            master(0).peers_text(),
+            ["10.0.0.9 resigned (priority 0) 300 ms ago"]
+        );
+        let alone = InstanceSnapshot {
+            peers: Vec::new(),
+            ..master(0)
+        };
+        assert_eq!(
+            alone.peers_text(),
+            ["no other router has spoken yet: a backup is silent"]
+        );
+        assert_eq!(alone.why(), "no advertisement from anybody for 3.61 s");
+    }
+
+    #[test]
+    fn times_have_the_unit_that_reads_best() {
+        let check = |age_ms, expected: &str| assert_eq!(ago(age_ms), expected);
+        check(9_999, "9999 ms ago");
+        check(10_000, "10 s ago");
+        check(120_000, "2 min ago");
+        check(7_200_000, "2 h ago");
+        check(172_800_000, "2 days ago");
+    }
+}
