@@ -403,6 +403,7 @@ fn work(
     let shared = Arc::clone(&app.shared);
     tokio::task::spawn_local(async move { shared.reports.sockets.flush_in_turns().await });
     tokio::task::spawn_local(crate::net::wake_unwatched(app.shared.clock));
+    tokio::task::spawn_local(crate::proxy::drive_parked());
     let (app, pulses) = (Arc::clone(app), Arc::clone(pulses));
     tokio::task::spawn_local(async move {
         let mut beat = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS / 2));

@@ -283,7 +283,7 @@ impl Schedule {
                 continue;
             }
             let watched = match &self.watch {
-                Some(watch) => watch.add(&one.socket, index as u64),
+                Some(watch) => watch.add_writable(&one.socket, index as u64),
                 None => Ok(()),
             };
             if let Err(error) = watched {
@@ -298,7 +298,7 @@ impl Schedule {
     /// Waits until connections that are watched have ended.
     async fn ended(&self, ended: &mut Vec<u64>) {
         match &self.watch {
-            Some(watch) => watch.writable(ended).await,
+            Some(watch) => watch.ready(ended).await,
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! A TCP connection that the runtime does not watch yet. A client that closes after one answer has mostly sent its request
+//! A TCP connection that the runtime does not watch. A client that closes after one answer has mostly sent its request
 //! when it is accepted: it is read, answered and closed without ever being entered among what is watched, which was
 //! measured to save 5 to 8 % of such a connection's cost. Whoever has to wait for one enters it ([`super::Stream::watched`]).
 
@@ -106,16 +106,19 @@ pub struct Fresh {
     watched_from_us: u64,
     /// Its task is woken then.
     appointment: Option<Appointment>,
+    /// Whether it may idle without a task and without the runtime.
+    rests: bool,
 }
 
 impl Fresh {
-    /// A client's, just accepted.
+    /// A client's, just accepted or idle.
     pub fn client(socket: TcpStream) -> Self {
         Self {
             socket,
             is_client: true,
             watched_from_us: 0,
             appointment: None,
+            rests: true,
         }
     }
 
@@ -126,6 +129,7 @@ impl Fresh {
             is_client: false,
             watched_from_us: 0,
             appointment: None,
+            rests: false,
         }
     }
 
@@ -141,7 +145,7 @@ impl Fresh {
     }
 
     /// Reads what is there; `None` where it has to be waited for.
-    pub(super) fn read(&mut self, space: &mut [u8]) -> Option<io::Result<usize>> {
+    pub fn read(&mut self, space: &mut [u8]) -> Option<io::Result<usize>> {
         if !self.is_client {
             return None;
         }
@@ -151,6 +155,18 @@ impl Fresh {
     /// Writes what there is room for; `None` where it has to be waited for.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
         now(sys::tcp::send(&self.socket, bytes))
+    }
+
+    /// Whether it may idle without a task and without the runtime.
+    pub(super) fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// Another idle time is behind it; `rests` says whether the next one may be like it.
+    pub fn woken(&mut self, rests: bool) {
+        self.rests = rests;
+        self.watched_from_us = 0;
+        self.appointment = None;
     }
 
     /// The socket.

@@ -17,7 +17,7 @@ use crate::app::Clock;
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
-    /// TCP that the runtime does not watch yet.
+    /// TCP that the runtime does not watch.
     Fresh(Fresh),
     /// A unix stream socket.
     Unix(UnixStream),
@@ -58,6 +58,25 @@ impl Stream {
             *self = Self::Tcp(TcpStream::from_std(fresh.into_socket())?);
         }
         Ok(())
+    }
+
+    /// Takes the connection from the runtime, which watches it no longer; only TCP without TLS can do without.
+    pub fn unwatched(&mut self) -> io::Result<()> {
+        if !matches!(self, Self::Tcp(_)) {
+            return Ok(());
+        }
+        if let Self::Tcp(stream) = std::mem::replace(self, Self::Taken) {
+            *self = Self::Fresh(Fresh::client(stream.into_std()?));
+        }
+        Ok(())
+    }
+
+    /// The connection, if it may idle as it is: without a task and without the runtime.
+    pub fn resting(&mut self) -> Option<&mut Fresh> {
+        match self {
+            Self::Fresh(fresh) if fresh.rests() => Some(fresh),
+            _ => None,
+        }
     }
 
     /// Whether it is unwatched and has been so for long enough, while something else is waited for: then

@@ -53,6 +53,12 @@ impl Timer {
     pub fn set_deadline(&mut self, deadline_us: u64) {
         self.deadline_us = deadline_us;
     }
+    /// Forgets whom it would wake; the deadline stays. For a connection that goes to another task.
+    pub fn disarm(&mut self) {
+        let deadline_us = self.deadline_us;
+        *self = Self::new();
+        self.deadline_us = deadline_us;
+    }
     /// Ready once the deadline has passed. The task's waker must be the same at every call.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.armed_us > self.deadline_us {

@@ -179,13 +179,8 @@ impl Connection {
 
     /// Ready when what the session waits for is not to be waited for any longer.
     pub fn poll_interrupt(&mut self, context: &mut Context<'_>) -> Poll<Interrupt> {
-        if self.entry.is_killed() {
-            return Poll::Ready(Interrupt::Killed);
-        }
-        if let Some((server, generation)) = &self.watched
-            && server.shutdown_generation.load(Relaxed) != *generation
-        {
-            return Poll::Ready(Interrupt::of_shutdown(server));
+        if let Poll::Ready(interrupt) = self.poll_word() {
+            return Poll::Ready(interrupt);
         }
         if let Some(stream) = self.client.http2()
             && stream.poll_gone(context).is_ready()
@@ -198,6 +193,21 @@ impl Connection {
             context.waker().wake_by_ref();
         }
         self.timer.poll(context).map(|()| Interrupt::Timeout)
+    }
+
+    /// Ready when somebody else has ended the session.
+    pub fn poll_word(&self) -> Poll<Interrupt> {
+        if self.entry.is_killed() {
+            return Poll::Ready(Interrupt::Killed);
+        }
+        match &self.watched {
+            Some((server, generation))
+                if server.shutdown_generation.load(Relaxed) != *generation =>
+            {
+                Poll::Ready(Interrupt::of_shutdown(server))
+            }
+            _ => Poll::Pending,
+        }
     }
 
     /// Waits for `what`, but not beyond an interrupt.

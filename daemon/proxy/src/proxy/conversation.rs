@@ -3,7 +3,7 @@
 //! It is a future written by hand: between requests it holds a pointer to the connection and nothing else. What goes on
 //! otherwise, the opening (PROXY header, TLS) or a request, is a future of its own on the heap.
 //!
-//! A task whose connection has ended waits for another for a while: to end it and to spawn the next was measured to cost 1 % of
+//! A client that stays idle needs no task at all ([`parked`]). A task whose connection has ended waits for another for a while: to end it and to spawn the next was measured to cost 1 % of
 //! a connection with one request.
 
 use std::cell::RefCell;
@@ -11,7 +11,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use super::{Connection, close, receive, walk};
+use super::receive::Beginning;
+use super::{Connection, close, parked, receive, walk};
 use crate::txn::Termination;
 
 /// What a connection does before its first request of HTTP/1, or instead of any: then none comes back.
@@ -160,8 +161,10 @@ impl Future for Conversation {
                     self.take()
                 }
                 State::Idle(connection) => {
-                    let beginning = ready!(receive::poll_beginning(connection, context));
-                    self.begin(beginning);
+                    match ready!(receive::poll_beginning(connection, context)) {
+                        Beginning::Request(beginning) => self.begin(beginning),
+                        Beginning::Rest => self.rest(context),
+                    }
                     continue;
                 }
             };
@@ -187,6 +190,19 @@ impl Conversation {
             State::New(connection) | State::Idle(connection) => Some(connection),
             State::Busy(_) | State::Over | State::Free(_) => None,
         }
+    }
+
+    /// Parks the connection, after which the task is free. One that cannot be parked is waited for by the task.
+    fn rest(&mut self, context: &Context<'_>) {
+        self.0 = match self.take().map(parked::park) {
+            None | Some(Ok(())) => State::Over,
+            Some(Err(mut connection)) => {
+                connection.entry.set_waker(context.waker());
+                // A failure shows at its next use, which is now.
+                let _ = connection.client.watched();
+                State::Idle(connection)
+            }
+        };
     }
 
     /// Goes on with a request whose first bytes are there, or with the end of the wait for them.

@@ -1,45 +1,79 @@
 //! Receiving a request's head, and the small bodies that our own pages want.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use protocol::worker::{ErrorCapture, MAX_CAPTURE_BYTES};
 
 use super::typed::{self, Opening};
-use super::{Connection, Exchange};
+use super::{Connection, Exchange, Interrupt};
 use crate::app::SessionStage;
 use crate::http1::{BodyDecoder, ParseError, Parsed, RequestFacts, parse_request, relaxed};
+use crate::net::Stream;
 use crate::txn::{Cause, Stage, Termination};
 
 /// Most bytes of a body that our own pages read.
 const MAX_SMALL_BODY: usize = 16 << 10;
 
-/// Begins to wait for the next request's first bytes.
-pub(super) fn await_next(c: &mut Connection) {
+/// A client that was idle for so long is watched without a task from then on ([`super::parked`]).
+const REST_US: u64 = 1_000_000;
+
+/// What an idle connection comes to.
+pub(super) enum Beginning {
+    /// The first bytes of a request, or the end of the wait for them.
+    Request(Result<(), Termination>),
+    /// Nothing for a while: no task need wait any longer.
+    Rest,
+}
+
+/// The stage of a connection that waits for its next request, and how long it may wait.
+fn idle_time(c: &Connection) -> (SessionStage, Option<Duration>) {
     let timeouts = &c.front.timeouts;
     let whole_head = timeouts.http_request.or(timeouts.client);
-    let (stage, wait) = if c.requests == 0 {
+    if c.requests == 0 {
         (SessionStage::Request, whole_head)
     } else {
         (
             SessionStage::KeepAlive,
             timeouts.http_keep_alive.or(whole_head),
         )
-    };
+    }
+}
+
+/// Begins to wait for the next request's first bytes.
+pub(super) fn await_next(c: &mut Connection) {
+    let (stage, wait) = idle_time(c);
     c.entry.set_stage(stage);
     c.timer.set(c.since_us, wait);
+    if matches!(c.client, Stream::Tcp(_)) {
+        let rest_us = c.since_us.saturating_add(REST_US);
+        c.timer.set_deadline(c.timer.deadline_us().min(rest_us));
+    }
 }
 
 /// Waits for the next request's first bytes; an idle connection stands here.
-pub(super) fn poll_beginning(
-    c: &mut Connection,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), Termination>> {
-    let outcome = c.client.poll_read(context, &mut c.input);
+pub(super) fn poll_beginning(c: &mut Connection, context: &mut Context<'_>) -> Poll<Beginning> {
+    let outcome = match c
+        .client
+        .resting()
+        .filter(|_| !c.app.shared.draining.load(Relaxed))
+    {
+        Some(fresh) => match fresh.read(c.input.space()) {
+            Some(read) => Poll::Ready(read.inspect(|count| c.input.filled(*count))),
+            None => {
+                c.input.release_if_empty();
+                return Poll::Ready(Beginning::Rest);
+            }
+        },
+        None => c.client.poll_read(context, &mut c.input),
+    };
     match outcome {
-        Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(())),
+        Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Beginning::Request(Ok(()))),
         Poll::Ready(outcome) => {
             c.is_gone = !c.is_draining() || outcome.is_err();
-            Poll::Ready(Err(Termination::new(Cause::Client, Stage::Request)))
+            let end = Termination::new(Cause::Client, Stage::Request);
+            Poll::Ready(Beginning::Request(Err(end)))
         }
         Poll::Pending => {
             c.input.release_if_empty();
@@ -47,9 +81,26 @@ pub(super) fn poll_beginning(
                 bound_idle_while_draining(c);
             }
             let interrupt = ready!(c.poll_interrupt(context));
-            Poll::Ready(Err(interrupt.end(Cause::ClientTimeout, Stage::Request)))
+            if interrupt == Interrupt::Timeout && has_time(c) {
+                return Poll::Ready(Beginning::Rest);
+            }
+            let end = interrupt.end(Cause::ClientTimeout, Stage::Request);
+            Poll::Ready(Beginning::Request(Err(end)))
         }
     }
+}
+
+/// Whether the timer went off for the connection to rest: its own time is not over. Then the timer has that from now on.
+fn has_time(c: &mut Connection) -> bool {
+    if c.timer.deadline_us() != c.since_us.saturating_add(REST_US) {
+        return false;
+    }
+    let (_, wait) = idle_time(c);
+    c.timer.set(c.since_us, wait);
+    if c.requests > 0 {
+        bound_idle_while_draining(c);
+    }
+    c.timer.deadline_us() > c.now_us()
 }
 
 /// Receives the head whose beginning ([`poll_beginning`]) was waited for. On an end without anything to tell of, `x.is_null` is set.
