@@ -4,6 +4,7 @@
 //! [`Action`]s in the order in which they must happen. Where keepalived's behaviour differs from the
 //! RFC, its users' expectations win; where keepalived falls short, a comment says so.
 
+mod follow;
 mod operator;
 mod peers;
 #[cfg(test)]
@@ -293,14 +294,6 @@ impl Instance {
     /// The interval that the master-down timer counts with: our own, or in version 3 that of our master.
     pub fn master_interval(&self) -> Duration {
         self.master_interval
-    }
-
-    /// Takes other rules; the state stays. The next [`Instance::judge`] brings the effective priority.
-    pub fn follow(&mut self, rules: Rules) {
-        if self.master.is_none() || rules.version == Version::V2 {
-            self.master_interval = rules.advert_interval;
-        }
-        self.rules = rules;
     }
 
     /// RFC 3768 6.4.1: the owner speaks at once, all others listen first. As in keepalived an owner that is configured

@@ -10,11 +10,11 @@ const HIGH: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 /// What the others advertise as their interval.
 const SECOND: Duration = Duration::from_secs(1);
 
-fn ms(milliseconds: u64) -> Moment {
+pub(super) fn ms(milliseconds: u64) -> Moment {
     Moment::from_millis(milliseconds)
 }
 
-fn rules(base_priority: u8) -> Rules {
+pub(super) fn rules(base_priority: u8) -> Rules {
     Rules {
         version: Version::V2,
         base_priority,
@@ -34,7 +34,7 @@ fn judge(instance: &mut Instance, now: Moment, standing: Standing) -> Vec<Action
 }
 
 /// An instance that has started at 0 and is Backup.
-fn backup(rules: Rules) -> Instance {
+pub(super) fn backup(rules: Rules) -> Instance {
     let mut instance = Instance::new(rules);
     instance.set_source(OWN);
     judge(&mut instance, ms(0), Standing::Well);
@@ -43,7 +43,7 @@ fn backup(rules: Rules) -> Instance {
 }
 
 /// An instance with priority 100 that took over from nobody at 3610 ms.
-fn active() -> Instance {
+pub(super) fn active() -> Instance {
     let mut instance = backup(rules(100));
     instance.elapsed(ms(3610));
     assert!(instance.is_active());

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announce;
+mod difference;
 mod messages;
 mod notify;
 mod outbox;

@@ -3,78 +3,57 @@
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
+use super::difference::same_router;
 use super::notify::Told;
 use super::scripts::Script;
-use super::unit::{Unit, essence, plain_script, rules};
-use super::voice::reach;
+use super::unit::{Unit, plain_script};
 use crate::Setup;
 
 /// The cause of the first configuration.
 pub(super) const FIRST: &str = "started";
+/// Why an instance ends.
+const DELETED: &str = "it is gone from the configuration";
 
 impl Driver {
     /// Takes a configuration, the first one as well.
     pub(super) async fn apply(&mut self, setup: Setup, cause: &str) {
-        let stays = |unit: &Unit, old: &Setup| {
-            let same =
-                |new: &&config::keepalived::VrrpInstance| essence(new) == essence(&unit.config);
-            let same_way = reach(&unit.config, &setup.config.global) == unit.voice.reach
-                && old.proxy_configured == setup.proxy_configured;
-            setup
-                .config
-                .instances
-                .iter()
-                .find(same)
-                .filter(|_| same_way)
-                .cloned()
-        };
+        let now = self.now();
         // First what goes: an address that moves to another instance must be free.
         let mut at = 0;
         while at < self.units.len() {
-            if stays(&self.units[at], &self.setup).is_some() {
-                at += 1;
-                continue;
-            }
-            let is_gone = !setup
-                .config
-                .instances
-                .iter()
-                .any(|new| new.name.as_str() == self.units[at].name());
-            let told = match is_gone && self.units[at].config.notify.says_deleted {
-                true => Told::Deleted,
-                false => Told::Gone,
+            let unit = &self.units[at];
+            let mut new = setup.config.instances.iter();
+            let new = new.find(|new| new.name.as_str() == unit.name());
+            let (told, reason) = match new {
+                Some(new) if same_router(new, &unit.config) => {
+                    at += 1;
+                    continue;
+                }
+                Some(_) => (Told::Gone, "its configuration changed: it begins anew"),
+                None if unit.config.notify.says_deleted => (Told::Deleted, DELETED),
+                None => (Told::Gone, DELETED),
             };
-            self.resign(at, told, "its configuration changed or is gone")
-                .await;
+            self.resign(at, told, reason).await;
             self.units.remove(at);
         }
-        let mut kept: Vec<(Unit, config::keepalived::VrrpInstance)> = Vec::new();
-        for unit in std::mem::take(&mut self.units) {
-            if let Some(config) = stays(&unit, &self.setup) {
-                kept.push((unit, config));
-            }
-        }
         self.take_scripts(&setup);
-        let mut fresh = Vec::new();
-        let mut changed = Vec::new();
-        for config in &setup.config.instances {
-            match kept
+        let mut kept = std::mem::take(&mut self.units);
+        let (mut fresh, mut changed) = (Vec::new(), Vec::new());
+        for (at, config) in setup.config.instances.iter().enumerate() {
+            let known = kept
                 .iter()
-                .position(|(unit, _)| unit.name() == config.name.as_str())
-            {
+                .position(|unit| unit.name() == config.name.as_str());
+            self.units.push(match known {
                 Some(found) => {
-                    let (mut unit, config) = kept.remove(found);
-                    unit.core.follow(rules(&config));
-                    let old = std::mem::replace(&mut unit.config, config);
-                    self.units.push(unit);
-                    changed.push((self.units.len() - 1, old.addressing));
+                    let mut unit = kept.swap_remove(found);
+                    changed.push((at, unit.follow(now, config.clone(), &setup.config.global)));
+                    unit
                 }
                 None => {
-                    fresh.push(self.units.len());
-                    self.units
-                        .push(Unit::new(config.clone(), &setup.config.global));
+                    fresh.push(at);
+                    Unit::new(config.clone(), &setup.config.global)
                 }
-            }
+            });
         }
         self.setup = setup;
         self.announcer.configure(&self.setup.config);
@@ -91,8 +70,9 @@ impl Driver {
             self.reclaim_routes(at).await;
             self.reclaim(at).await;
         }
-        for (at, old) in changed {
-            self.follow_routes(at, &old).await;
+        for (at, (old, entries)) in changed {
+            self.follow_addresses(at, &entries).await;
+            self.follow_routes(at, &old.addressing).await;
         }
         self.refresh(cause).await;
         if self.setup.config.global.notify.states_on_reload && cause != FIRST {

@@ -11,7 +11,7 @@ use protocol::vrrp::{
 };
 
 use crate::core::tracking::{Item, Report};
-use crate::core::{Instance, Moment, OWNER, Peer, Rules};
+use crate::core::{Instance, Moment, Peer, Rules};
 use crate::network::{Network, View};
 use crate::packet::Refused;
 
@@ -29,6 +29,9 @@ struct Refusal {
     told: u64,
     told_at: Option<Moment>,
 }
+
+/// An address with its device.
+pub(super) type Entry = (String, VirtualAddress);
 
 /// Who waits for the outcome of a failover.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +106,26 @@ impl Unit {
     /// Its name.
     pub(super) fn name(&self) -> &str {
         self.config.name.as_str()
+    }
+
+    /// Takes another definition of the same virtual router; the state and the timers stay. The old definition, and the
+    /// addresses until now.
+    pub(super) fn follow(
+        &mut self,
+        now: Moment,
+        config: VrrpInstance,
+        global: &GlobalDefs,
+    ) -> (VrrpInstance, Vec<Entry>) {
+        let before = self.entries();
+        self.core.follow(now, rules(&config));
+        self.voice.follow(&config, global);
+        (std::mem::replace(&mut self.config, config), before)
+    }
+
+    /// All its addresses with their devices, to keep.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let own = |(device, entry): (&str, &VirtualAddress)| (device.to_owned(), entry.clone());
+        self.addresses().map(own).collect()
     }
 
     /// All its addresses with their devices.
@@ -354,41 +377,6 @@ fn link_report(view: &View, name: &str) -> Report {
         Some(interface) if !interface.running => Report::Down("it has no carrier".to_owned()),
         Some(_) => Report::Up("up".to_owned()),
     }
-}
-
-/// What makes an instance the same virtual router on the wire and on this node. All else may change while it keeps its
-/// state: a reload that changes a priority must not cost the address, as it does not in keepalived.
-pub(super) fn essence(instance: &VrrpInstance) -> VrrpInstance {
-    let mut plain = instance.clone();
-    plain.name.span = config::Span::default();
-    plain.span = config::Span::default();
-    for entry in plain
-        .virtual_addresses
-        .iter_mut()
-        .chain(&mut plain.excluded_addresses)
-    {
-        entry.span = config::Span::default();
-    }
-    if plain.priority != OWNER {
-        plain.priority = 0;
-    }
-    plain.state = InitialState::Backup;
-    plain.nopreempt = false;
-    plain.preempt_delay = Duration::ZERO;
-    plain.track_scripts.clear();
-    plain.track_interfaces.clear();
-    plain.dont_track_primary = false;
-    plain.garp_master_delay = Duration::ZERO;
-    plain.garp_master_repeat = 0;
-    plain.garp_master_refresh = Duration::ZERO;
-    plain.garp_master_refresh_repeat = 0;
-    plain.addressing = config::keepalived::Addressing {
-        vmac: plain.addressing.vmac,
-        ..Default::default()
-    };
-    plain.notify = Default::default();
-    plain.smtp_alert = false;
-    plain
 }
 
 /// A script's definition without places.

@@ -62,6 +62,12 @@ impl Voice {
         }
     }
 
+    /// As another definition of the same virtual router says. What was heard and said with AH keeps its numbers.
+    pub(super) fn follow(&mut self, config: &VrrpInstance, global: &GlobalDefs) {
+        let new = Self::new(config, global);
+        (self.form, self.reach, self.ttl) = (new.form, new.reach, new.ttl);
+    }
+
     /// What kind of socket it needs.
     pub(super) fn travel(&self) -> Travel {
         match (&self.form.authentication, self.is_ipv6()) {
