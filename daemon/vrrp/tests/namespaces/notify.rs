@@ -139,9 +139,9 @@ fn beside() {
     });
     theirs.signal("TERM");
     wait("STOP is told", ELECTION, || {
-        lines_of(&notes)
-            .iter()
-            .any(|line| line.contains("own-stop"))
+        let lines = lines_of(&notes);
+        let told = |text: &str| lines.iter().any(|line| line.contains(text));
+        told("own-stop") && told("VI_1 STOP")
     });
     wait("STOP is written", SOON, || reader.count("STOP") == 1);
     let their_lines = reader.said("");
