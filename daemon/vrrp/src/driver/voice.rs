@@ -190,7 +190,7 @@ impl Driver {
             view.contains_key(interface)
                 && units
                     .iter()
-                    .any(|unit| unit.config.interface == interface && unit.voice.travel() == travel)
+                    .any(|unit| unit.wire() == interface && unit.voice.travel() == travel)
         });
     }
 
