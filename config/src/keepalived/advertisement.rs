@@ -239,7 +239,15 @@ impl Advertising {
             let used = String::from_utf8_lossy(&octets).into_owned();
             let message =
                 format!("a password has at most {PASSWORD_OCTETS} characters: '{used}' is sent");
-            complaints.warning(DiagnosticKind::InvalidValue, password.span, message);
+            let diagnostic =
+                Diagnostic::warning(DiagnosticKind::InvalidValue, password.span, message);
+            complaints.help(
+                diagnostic,
+                format!(
+                    "write '{used}' here, which is the same on the wire; or choose another of at most \
+                     {PASSWORD_OCTETS} characters on all nodes at once"
+                ),
+            );
         }
         Some(make(octets))
     }

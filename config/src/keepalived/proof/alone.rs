@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::model::{KeepalivedConfig, Version, VirtualAddress, VrrpInstance};
+use super::super::model::{KeepalivedConfig, VirtualAddress, VrrpInstance};
 use super::Host;
 use super::election::{Candidate, OWNER};
 use super::tracked::{Tracked, tracked};
@@ -20,7 +20,6 @@ pub fn prove(config: &KeepalivedConfig, host: Option<&Host>) -> Diagnostics {
         owner(instance, &items, &mut found);
         weights(instance, &items, &mut found);
         nopreempt(instance, &items, &mut found);
-        authentication(instance, &mut found);
         unicast(instance, &mut found);
         if let Some(host) = host {
             interfaces(instance, host, &mut found);
@@ -120,19 +119,6 @@ fn nopreempt(instance: &VrrpInstance, items: &[Tracked], found: &mut Diagnostics
             pointless(item.span.unwrap_or(instance.name.span), message).with_help(
                 "leave the weight out: then a failure means FAULT, and the other node takes over",
             ),
-        );
-    }
-}
-
-/// Version 3 has no authentication (RFC 5798 9); keepalived ignores what is written.
-fn authentication(instance: &VrrpInstance, found: &mut Diagnostics) {
-    if instance.version == Version::V3 && instance.places.find("authentication").is_some() {
-        found.push(
-            pointless(
-                place(instance, "authentication"),
-                "version 3 has no authentication: this block is ignored",
-            )
-            .with_help("leave it out, or write 'version 2' on all nodes"),
         );
     }
 }

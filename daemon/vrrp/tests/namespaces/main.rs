@@ -7,6 +7,7 @@ mod addresses;
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
 mod beside;
+mod conflict;
 mod forge;
 mod handover;
 mod lab;
@@ -29,7 +30,7 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 26] = [
+const SCENARIOS: [(&str, fn()); 27] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
     (
@@ -62,6 +63,7 @@ const SCENARIOS: [(&str, fn()); 26] = [
     ("a_missing_interface_is_a_fault_until_it_appears", missing),
     ("a_proxy_that_dies_is_a_fault_after_its_grace", proxy),
     ("a_reload_leaves_what_did_not_change", reload),
+    ("a_second_master_is_told_and_has_to_yield", conflict::told),
     ("an_address_that_somebody_removes_is_put_back", removed),
     ("authentication_headers_work_with_keepalived", beside::ah),
     (
