@@ -336,6 +336,59 @@ fn somebody(nodes: &[NodeView], index: usize, instance: &InstanceSnapshot) -> Op
     })
 }
 
+/// Why no other node that answers is fit to take over; nothing if one is, or if none answers: then the node itself asks.
+pub fn nobody_fit(nodes: &[NodeView], index: usize, name: &str) -> Option<String> {
+    let instance = rows::instance(nodes.get(index)?.live()?, name)?;
+    let others = partners(nodes, index, instance).count();
+    let unwell = unwell(nodes, index, instance);
+    (others > 0 && unwell.len() == others).then(|| unwell.join(" "))
+}
+
+/// The same virtual router on the other nodes that answer.
+fn partners<'a>(
+    nodes: &'a [NodeView],
+    index: usize,
+    instance: &'a InstanceSnapshot,
+) -> impl Iterator<Item = (&'a NodeView, &'a InstanceSnapshot)> {
+    let others = nodes
+        .iter()
+        .enumerate()
+        .filter(move |(other, _)| *other != index);
+    others.filter_map(|(_, node)| {
+        let peer = node.live()?.vrrp.iter().find(|peer| {
+            peer.vrid == instance.vrid
+                && peer
+                    .addresses
+                    .iter()
+                    .any(|address| instance.addresses.contains(address))
+        })?;
+        Some((node, peer))
+    })
+}
+
+/// Why others of our nodes are not fit to take over.
+fn unwell(nodes: &[NodeView], index: usize, instance: &InstanceSnapshot) -> Vec<String> {
+    partners(nodes, index, instance)
+        .filter_map(|(node, peer)| {
+            let bad: Vec<&str> = peer
+                .shares
+                .iter()
+                .filter(|share| !share.healthy)
+                .map(|share| share.item.as_str())
+                .collect();
+            match (peer.state, bad.is_empty()) {
+                (VrrpState::Backup | VrrpState::Master, true) => None,
+                (state, true) => Some(format!("{} is {state}.", node.label)),
+                (state, false) => Some(format!(
+                    "{} is {state}: {} fails there.",
+                    node.label,
+                    bad.join(", ")
+                )),
+            }
+        })
+        .collect()
+}
+
 /// The plan of giving an instance's addresses away, on the node that holds them.
 pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
     let node = label(nodes, index).to_owned();
@@ -362,15 +415,18 @@ pub fn failover(nodes: &[NodeView], index: usize, name: &str) -> Plan {
     match &taker {
         Some(taker) => {
             plan.say(format!(
-                "{addresses} moves from {node} to {taker} within about a second."
+                "{addresses} moves from {node} to {taker} within about a second; {node} answers until {taker} does."
             ));
         }
         None => {
             plan.warn(format!(
-                "Nobody was heard as peer! {addresses} leaves {node}; if no other node takes it within about a \
-                 second, {node} takes it back and says so."
+                "Nobody is known to take {addresses}! {node} asks and goes on answering: if no other node speaks up \
+                 within about a second, nothing moves."
             ));
         }
+    }
+    for why in unwell(nodes, index, instance) {
+        plan.warn(why);
     }
     let connections = nodes[index]
         .live()

@@ -255,6 +255,27 @@ async fn what_a_node_refuses_is_1_and_says_which() {
 }
 
 #[tokio::test]
+async fn a_failover_to_a_node_that_is_not_well_is_refused_with_the_reason() {
+    let pair = Pair::start().await;
+    {
+        let mut world = lock(&pair.world);
+        let peer = world.nodes[1].instance();
+        peer.state = VrrpState::Fault;
+        peer.shares[0].healthy = false;
+    }
+    let (code, _, stderr) = pair.tandem(&["failover", "R1"]).await;
+    assert_ne!(code, 0);
+    assert!(
+        stderr.contains("b is FAULT: script chk_haproxy fails there. --force"),
+        "{stderr}"
+    );
+    assert_eq!(
+        lock(&pair.world).nodes[0].instance().state,
+        VrrpState::Master
+    );
+}
+
+#[tokio::test]
 async fn failover_asks_the_master_and_failback_the_one_that_gave_away() {
     let pair = Pair::start().await;
     let (code, stdout, _) = pair.tandem(&["failover", "R1", "--wait"]).await;

@@ -459,8 +459,8 @@ fn a_failover_into_nothing_warns_and_is_never_forced() {
     );
     pair.press(KeyCode::Char('f'));
     pair.shows(&[
-        "!! Nobody was heard as peer!",
-        "within about a second, a takes it back and says so.",
+        "!! Nobody is known to take 10.230.137.100/32! a asks and goes on",
+        "nothing moves.",
     ]);
     let effects = pair.press(KeyCode::Enter);
     assert!(matches!(

@@ -303,6 +303,14 @@ pub(super) async fn failover(
             );
         }
     };
+    if let Some(why) = plan::nobody_fit(&session.nodes, place, name).filter(|_| !force) {
+        let message = format!("{why} --force gives the addresses away all the same");
+        let node = session.nodes[place].label.clone();
+        session
+            .failures
+            .push(Failure::new("refused", Some(node), message));
+        return finish(session, output, &[]);
+    }
     let operation = Operation::VrrpFailover {
         instance: name.to_owned(),
         force,
