@@ -1,8 +1,10 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
+mod culprit;
 mod routes;
 mod vmac;
 
+pub(crate) use culprit::{Culprit, Removals, suspects};
 pub(crate) use vmac::Setting;
 
 use std::collections::HashMap;
@@ -101,6 +103,8 @@ pub(crate) struct Network {
     tasks: Vec<JoinHandle<()>>,
     changed: mpsc::Sender<()>,
     watches_routes: bool,
+    /// Who removed what.
+    pub removals: Removals,
     /// As of the last refresh.
     pub view: View,
 }
@@ -115,10 +119,17 @@ impl Network {
             MulticastGroup::Ipv6Ifaddr,
         ])?;
         let changes = changed.clone();
+        let removals = Removals::default();
+        let noted = removals.clone();
         let watch = async move {
             // The connection ends with its last handle.
             let _watch_handle = watch_handle;
-            while messages.next().await.is_some() {
+            while let Some((message, _)) = messages.next().await {
+                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(removed)) =
+                    &message.payload
+                {
+                    noted.note(local_address(removed), message.header.port_number);
+                }
                 // A full queue holds a word already.
                 let _ = changes.try_send(());
             }
@@ -133,6 +144,7 @@ impl Network {
             tasks,
             changed,
             watches_routes: false,
+            removals,
             view: View::new(),
         })
     }
@@ -149,6 +161,7 @@ impl Network {
             MulticastGroup::Ipv6Rule,
         ])?;
         let changes = self.changed.clone();
+        let noted = self.removals.clone();
         let watch = async move {
             let _watch_handle = watch_handle;
             while let Some((message, _)) = messages.next().await {
@@ -160,6 +173,7 @@ impl Network {
                     _ => false,
                 };
                 if ours {
+                    noted.note(None, message.header.port_number);
                     let _ = changes.try_send(());
                 }
             }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
+use super::messages::Message;
 use crate::core::Burst;
+use crate::network::{Culprit, suspects};
 
 /// Least time between two repairs of an instance's addresses: no endless quarrel with who removes them.
 const RESTORE_SPACING: Duration = Duration::from_secs(1);
@@ -15,12 +17,15 @@ impl Driver {
     /// Puts an instance's addresses on this node.
     pub(super) async fn add_addresses(&mut self, at: usize) {
         let mut failures = Vec::new();
+        let mut troubles = Vec::new();
         for (device, entry) in self.units[at].movable() {
             if let Err(error) = self.network.add(device, entry).await {
+                troubles.push((format!("{} on {device}", entry.address), error.to_string()));
                 failures.push(error);
             }
         }
         failures.extend(self.add_routes(at).await);
+        self.units[at].troubles.extend(troubles);
         let now = self.now();
         let unit = &mut self.units[at];
         unit.added_at = now;
@@ -92,41 +97,88 @@ impl Driver {
                 continue;
             }
             let name = unit.name().to_owned();
-            let mut restored: Vec<_> = missing.iter().map(ToString::to_string).collect();
-            if missing.is_empty() {
-                restored.extend(self.restore_routes(at).await);
-            } else {
-                self.put_addresses(at, &missing).await;
-                restored.extend(self.restore_routes(at).await);
-                self.announce(at, Burst::Full);
+            let mut restored = Vec::new();
+            let mut culprit = None;
+            if !missing.is_empty() {
+                restored = self.put_addresses(at, &missing).await;
+                let first = missing.first().copied();
+                culprit = Some(self.network.removals.who(first));
             }
-            if restored.is_empty() {
+            let routes = self.restore_routes(at).await;
+            if restored.is_empty() && routes.is_empty() {
                 continue;
             }
+            if !restored.is_empty() {
+                self.announce(at, Burst::Full);
+            }
             self.units[at].restored_at = Some(now);
+            let culprit = culprit.unwrap_or_else(|| self.network.removals.who(None));
+            restored.extend(routes);
             let change = format!("put back: {}", restored.join(", "));
-            let reason = "somebody else removed it while this node is master";
-            self.event(
-                EventSeverity::Warning,
-                EventKind::Other,
-                &name,
-                &change,
-                reason,
-            );
+            self.tell_restored(name, change, culprit);
         }
     }
 
-    /// Adds some of an instance's addresses.
-    async fn put_addresses(&mut self, at: usize, wanted: &[IpAddr]) {
+    /// Tells what was put back and who removed it; who may have done it is looked up beside the timers.
+    pub(super) fn tell_restored(&self, subject: String, change: String, culprit: Culprit) {
+        let messages = self.messages.clone();
+        tokio::task::spawn_blocking(move || {
+            let hint = match culprit {
+                Culprit::Ended(_) | Culprit::Unknown => suspects(),
+                Culprit::Known(_) | Culprit::Kernel => String::new(),
+            };
+            let reason = culprit.text(&hint);
+            // A full queue loses an event, not an address.
+            let _ = messages.try_send(Message::Found {
+                subject,
+                change,
+                reason,
+            });
+        });
+    }
+
+    /// Adds some of an instance's addresses; which it could.
+    async fn put_addresses(&mut self, at: usize, wanted: &[IpAddr]) -> Vec<String> {
         let mut failures = Vec::new();
-        for (device, entry) in self.units[at].movable() {
-            if wanted.contains(&entry.address) {
-                failures.extend(self.network.add(device, entry).await.err());
+        let mut added = Vec::new();
+        let mut late = Vec::new();
+        let unit = &mut self.units[at];
+        let entries: Vec<_> = unit
+            .movable()
+            .filter(|(_, entry)| wanted.contains(&entry.address))
+            .map(|(device, entry)| (device.to_owned(), entry.clone()))
+            .collect();
+        for (device, entry) in entries {
+            let title = format!("{} on {device}", entry.address);
+            match self.network.add(&device, &entry).await {
+                Ok(()) => match unit.troubles.remove(&title) {
+                    Some(why) => late.push((title, why)),
+                    None => added.push(title),
+                },
+                Err(error) => {
+                    let why = error.to_string();
+                    if unit.troubles.insert(title, why.clone()) != Some(why) {
+                        failures.push(error);
+                    }
+                }
             }
         }
-        let name = self.units[at].name().to_owned();
+        let name = unit.name().to_owned();
         for error in failures {
             self.network_failed(&name, "a virtual address is missing", &error);
         }
+        for (title, why) in late {
+            let change = format!("{title} added");
+            let reason = format!("it could not be before: {why}");
+            self.event(
+                EventSeverity::Notice,
+                EventKind::Other,
+                &name,
+                &change,
+                &reason,
+            );
+            self.announce(at, Burst::Full);
+        }
+        added
     }
 }

@@ -26,6 +26,12 @@ pub(super) enum Message {
     ControlGone {
         generation: u64,
     },
+    /// An event whose reason took time to find out.
+    Found {
+        subject: String,
+        change: String,
+        reason: String,
+    },
 }
 
 impl Driver {
@@ -44,6 +50,14 @@ impl Driver {
                 generation,
                 request,
             } => self.asked(generation, request).await,
+            Message::Found {
+                subject,
+                change,
+                reason,
+            } => {
+                let severity = EventSeverity::Warning;
+                self.event(severity, EventKind::Other, &subject, &change, &reason);
+            }
             Message::ControlGone { generation } => {
                 self.control
                     .take_if(|control| control.generation == generation);

@@ -6,6 +6,7 @@
 mod addresses;
 mod announce;
 mod difference;
+mod links;
 mod messages;
 mod notify;
 mod outbox;
@@ -41,6 +42,7 @@ use crate::core::tracking::{ProxyTrack, Standing, weigh};
 use crate::network::{Network, NetworkError};
 
 use announce::Announcer;
+use links::Links;
 use messages::{Message, read_supervisor};
 use notify::{Notifications, Told};
 use outbox::Outbox;
@@ -89,6 +91,7 @@ struct Driver {
     ports: Ports,
     announcer: Announcer,
     borrowed: Borrowed,
+    links: Links,
     statics: Statics,
     /// What of them is known to have been there.
     statics_kept: HashSet<String>,
@@ -154,6 +157,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         ports: Ports::new(arrivals),
         announcer,
         borrowed: Borrowed::default(),
+        links: Links::default(),
         statics: Statics::default(),
         statics_kept: HashSet::new(),
         statics_troubles: Troubles::new(),
@@ -237,6 +241,7 @@ impl Driver {
         self.keep_vmacs().await;
         self.open_ports();
         self.keep_statics().await;
+        self.settle_links();
         self.judge_all(cause).await;
         self.restore_addresses().await;
     }

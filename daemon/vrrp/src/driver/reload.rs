@@ -57,6 +57,7 @@ impl Driver {
         }
         self.setup = setup;
         self.announcer.configure(&self.setup.config);
+        self.links.configure(&self.setup.config);
         self.collect_virtual_addresses();
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");

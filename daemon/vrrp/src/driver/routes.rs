@@ -109,6 +109,7 @@ impl Driver {
         let unit = &mut self.units[at];
         let mut restored = Vec::new();
         let mut told = Vec::new();
+        let mut late = Vec::new();
         for line in lines(
             &unit.config.addressing.routes,
             &unit.config.addressing.rules,
@@ -119,10 +120,10 @@ impl Driver {
             let title = line.title();
             match line.add(&self.network).await {
                 Ok(false) => {}
-                Ok(true) => {
-                    unit.troubles.remove(&title);
-                    restored.push(title);
-                }
+                Ok(true) => match unit.troubles.remove(&title) {
+                    Some(why) => late.push((title, why)),
+                    None => restored.push(title),
+                },
                 Err(error) => {
                     let why = error.to_string();
                     if unit.troubles.insert(title, why.clone()) != Some(why) {
@@ -134,6 +135,17 @@ impl Driver {
         let name = unit.name().to_owned();
         for error in told {
             self.network_failed(&name, "a route or rule is missing", &error);
+        }
+        for (title, why) in late {
+            let change = format!("{title} added");
+            let reason = format!("it could not be before: {why}");
+            self.event(
+                EventSeverity::Notice,
+                EventKind::Other,
+                &name,
+                &change,
+                &reason,
+            );
         }
         restored
     }

@@ -89,15 +89,10 @@ impl Driver {
             self.statics_troubles.remove(&title);
             // What was never there was not removed by anybody.
             if !self.statics_kept.insert(title.clone()) {
+                let address = title.split('/').next().and_then(|text| text.parse().ok());
+                let culprit = self.network.removals.who(address);
                 let change = format!("{title} put back");
-                let reason = "somebody else removed it";
-                self.event(
-                    EventSeverity::Warning,
-                    EventKind::Other,
-                    SUBJECT,
-                    &change,
-                    reason,
-                );
+                self.tell_restored(SUBJECT.to_owned(), change, culprit);
             } else {
                 tracing::debug!("{SUBJECT}: {title} added at {now:?}");
             }

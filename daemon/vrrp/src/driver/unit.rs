@@ -375,7 +375,10 @@ fn link_report(view: &View, name: &str) -> Report {
         None => Report::Down("it does not exist".to_owned()),
         Some(interface) if !interface.up => Report::Down("it is set down".to_owned()),
         Some(interface) if !interface.running => Report::Down("it has no carrier".to_owned()),
-        Some(_) => Report::Up("up".to_owned()),
+        Some(interface) => match &interface.held {
+            Some(why) => Report::Down(why.clone()),
+            None => Report::Up("up".to_owned()),
+        },
     }
 }
 

@@ -7,7 +7,8 @@ use crate::lab::{Lab, Node, VIP, run, wait};
 use crate::{ELECTION, SKEW, SOON, has_keepalived};
 
 /// The scenarios of this file.
-pub(crate) const SCENARIOS: [(&str, fn()); 8] = [
+pub(crate) const SCENARIOS: [(&str, fn()); 10] = [
+    ("a_link_that_flaps_is_damped", flapping),
     (
         "a_virtual_mac_is_as_keepalived_makes_it_and_moves",
         virtual_mac,
@@ -15,6 +16,10 @@ pub(crate) const SCENARIOS: [(&str, fn()); 8] = [
     (
         "addresses_routes_and_rules_are_as_keepalived_sets_them",
         like_keepalived,
+    ),
+    (
+        "an_interface_that_appears_later_gets_its_addresses",
+        late_interface,
     ),
     ("announcements_keep_their_interval", paced),
     (
@@ -475,4 +480,52 @@ fn virtual_mac6() {
     assert!(link.contains("00:00:5e:00:02:3c"), "{link}");
     assert!(link.contains(&own("b").expect("an address")), "{link}");
     assert_eq!(b.stop(), Some(0));
+}
+
+fn flapping() {
+    let lab = Lab::new();
+    let more = format!("virtual_ipaddress {{\n {VIP}\n }}");
+    let top = "interface_up_down_delays {\n eth0 0.4 0\n}";
+    let a = ours(&lab, "a", &file(&lab, "a", 60, 255, top, &more));
+    wait("a is master", ELECTION, || lab.has("a"));
+    let switch = lab.space("sw");
+    // A loss shorter than the delay that is configured for it is none.
+    run(&format!("ip -n {switch} link set va down"));
+    run(&format!("ip -n {switch} link set va up"));
+    for _ in 0..4 {
+        a.forget();
+        run(&format!("ip -n {switch} link set va down"));
+        let took = a.hears("-> FAULT", SOON);
+        assert!(took > Duration::from_millis(300), "{took:?}");
+        run(&format!("ip -n {switch} link set va up"));
+        wait("the link is up", SOON, || {
+            !lab.ip("a", "link show eth0").contains("NO-CARRIER")
+        });
+        if a.count("flapping is damped") == 0 {
+            wait("the news is in", SOON, || {
+                a.count("flapping is damped") + a.count("FAULT -> MASTER") > 0
+            });
+        }
+    }
+    assert_eq!(a.count("flapping is damped"), 1);
+    assert_eq!(a.count("FAULT -> "), 0, "held until it is calm");
+    assert!(!lab.has("a"));
+    assert_eq!(a.stop(), Some(0));
+}
+
+fn late_interface() {
+    let lab = Lab::new();
+    let more = format!(
+        "virtual_ipaddress {{\n {VIP}\n 10.230.140.1/24 dev eth1\n }}\n virtual_routes {{\n 10.2.0.0/16 dev eth1\n }}"
+    );
+    let a = ours(&lab, "a", &file(&lab, "a", 60, 255, "", &more));
+    a.hears("interface eth1 does not exist", ELECTION);
+    wait("what can be there is there", SOON, || lab.has("a"));
+    second_interface(&lab, "a");
+    a.hears("10.230.140.1 on eth1 added", SOON);
+    a.hears("route 10.2.0.0/16 dev eth1 added", SOON);
+    a.forget();
+    lab.ip("a", &format!("addr del {VIP}/32 dev eth0"));
+    a.hears("put back: 10.230.137.100 on eth0: removed by ", SOON);
+    assert_eq!(a.stop(), Some(0));
 }
