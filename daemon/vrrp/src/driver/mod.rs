@@ -57,6 +57,8 @@ use vmac::Borrowed;
 const INBOX_MESSAGES: usize = 256;
 /// Advertisements that wait for their turn; more wait in the kernel.
 const INBOX_PACKETS: usize = 256;
+/// Advertisements that are heard before timers are looked at again.
+const TOGETHER: usize = 32;
 /// Least time between two readings of the kernel's tables: changes often come in groups.
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
 /// Pause after the kernel's tables could not be read.
@@ -79,6 +81,8 @@ struct Driver {
     units: Vec<Unit>,
     /// When each unit wants to run: looked through at every wake, so it lies together.
     due: Vec<Moment>,
+    /// The VRID of each unit, as they are looked for at every packet.
+    vrids: Vec<u8>,
     /// What the alarm is set to.
     wound: Option<Option<Moment>>,
     scripts: Vec<Script>,
@@ -148,6 +152,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         starting: !setup.config.global.startup_delay.is_zero(),
         units: Vec::new(),
         due: Vec::new(),
+        vrids: Vec::new(),
         wound: None,
         scripts: Vec::new(),
         notifications: HashMap::new(),
@@ -202,6 +207,7 @@ impl Driver {
         };
         self.apply(setup, reload::FIRST).await;
         self.supervisor.send(&FromChild::Ready);
+        let mut arrived = Vec::with_capacity(TOGETHER);
         let reason = loop {
             // What is due comes before what arrived: no flood may keep us from advertising.
             self.run_timers(&mut inbox.arrivals).await;
@@ -218,7 +224,11 @@ impl Driver {
                     self.plan_all();
                 }
                 Some(()) = inbox.changes.recv() => self.plan_refresh(),
-                Some(arrival) = inbox.arrivals.recv() => self.arrived(&arrival).await,
+                _ = inbox.arrivals.recv_many(&mut arrived, TOGETHER) => {
+                    for arrival in arrived.drain(..) {
+                        self.arrived(&arrival).await;
+                    }
+                }
             }
         };
         self.stop(reason, inbox.messages).await;

@@ -23,8 +23,17 @@ impl Driver {
         self.due[at] = timers.into_iter().flatten().min().unwrap_or(NEVER);
     }
 
-    /// Notes when all units want to run.
+    /// The units with this VRID.
+    pub(super) fn with_vrid(&self, vrid: u8) -> impl Iterator<Item = usize> {
+        let all = self.vrids.iter().enumerate();
+        all.filter_map(move |(at, own)| (*own == vrid).then_some(at))
+    }
+
+    /// Notes when all units want to run, and who they are.
     pub(super) fn plan_all(&mut self) {
+        self.vrids.clear();
+        let vrids = self.units.iter().map(|unit| unit.config.virtual_router_id);
+        self.vrids.extend(vrids);
         self.due.clear();
         self.due.resize(self.units.len(), NEVER);
         for at in 0..self.units.len() {

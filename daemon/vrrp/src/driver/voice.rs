@@ -250,13 +250,12 @@ impl Driver {
             return;
         };
         // Instances with one VRID on one interface differ in their group or their peers.
-        let ours = |unit: &Unit| is_near(unit) && unit.config.virtual_router_id == vrid;
-        let best = |unit: &Unit| ours(unit) && datagram.came_by(&unit.voice.reach);
+        let ours = |at: &usize| is_near(&self.units[*at]);
+        let best = |at: &usize| ours(at) && datagram.came_by(&self.units[*at].voice.reach);
         let found = self
-            .units
-            .iter()
-            .position(best)
-            .or_else(|| self.units.iter().position(ours));
+            .with_vrid(vrid)
+            .find(best)
+            .or_else(|| self.with_vrid(vrid).find(ours));
         // Advertisements of groups that are not ours are none of our business.
         let Some(at) = found else {
             return;
