@@ -120,7 +120,6 @@ fn words_known_but_not_done_are_named() {
         "peers p\n peer a 1.2.3.4:5\n",
         "resolvers r\n nameserver a 1.2.3.4:53 ssl\n",
         "backend b\n stick on src\n",
-        "backend b\n source 0.0.0.0 usesrc hdr_ip(x)\n server s x:80\n",
         "frontend f\n bind :80 ssl crt-list x\n",
         "backend b\n server s 1.2.3.4:80 ws h1\n",
         "backend b\n option spop-check\n",
@@ -306,7 +305,7 @@ fn sources_and_proxy_headers_are_read() {
     );
     let source = b.source.as_ref().expect("a source");
     assert_eq!(
-        (source.address, source.transparent),
+        (source.address, source.transparent.clone()),
         (None, Some(TransparentSource::ClientIp))
     );
     let options = ProxyV2Options {

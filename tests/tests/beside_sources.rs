@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tandem_tests::beside::{BOTH, Differences, Side, read_all, read_until, scripted};
+use tandem_tests::beside::{BOTH, Differences, Side, Which, read_all, read_until, scripted};
 use tandem_tests::{Outcome, ensure, require};
 
 type Peers = Arc<Mutex<Vec<SocketAddr>>>;
@@ -42,6 +42,11 @@ fn servers_see_the_source_that_is_configured() -> Outcome {
         ("", "source 127.0.0.9 interface lo"),
         ("", "source 0.0.0.0 usesrc 127.0.0.77"),
         ("", "source 0.0.0.0 usesrc clientip"),
+        ("", "source 0.0.0.0 usesrc hdr_ip(X-Own)"),
+        ("", "source 0.0.0.0 usesrc hdr_ip(x-own,1)"),
+        ("", "source 0.0.0.0 usesrc hdr_ip(x-own,2)"),
+        ("", "source 0.0.0.0 usesrc hdr_ip(x-own,-3)"),
+        ("", "source 0.0.0.0 usesrc hdr_ip(x-own,0)"),
         (" source 127.0.0.8\n", ""),
         (" source 127.0.0.8\n", "source 127.0.0.9"),
         ("", "source 127.0.0.9:31500-31507"),
@@ -57,7 +62,7 @@ fn servers_see_the_source_that_is_configured() -> Outcome {
             )?;
             for _ in 0..4 {
                 let answer = side.exchange(
-                    b"PROXY TCP4 127.0.0.66 127.0.0.1 4000 80\r\nGET / HTTP/1.0\r\n\r\n",
+                    b"PROXY TCP4 127.0.0.66 127.0.0.1 4000 80\r\nGET / HTTP/1.0\r\nx-own: 127.0.0.31, 127.0.0.32\r\nx-bad: what\r\nX-OWN: 127.0.0.33\r\n\r\n",
                 )?;
                 let answer = String::from_utf8_lossy(&answer).into_owned();
                 ensure!(answer.contains(" 200 "), "{which:?} {words}: {answer}");
@@ -78,6 +83,27 @@ fn servers_see_the_source_that_is_configured() -> Outcome {
         differences.compare(&format!("{backend}{words}"), found.pop(), ours);
     }
     differences.none()
+}
+
+/// The manual: "When the header (or occurrence) is not found, no binding is performed". HAProxy 2.6 answers 500 then.
+#[test]
+fn a_source_that_no_header_names_is_the_systems() -> Outcome {
+    require!("tandemd");
+    for words in ["hdr_ip(x-own,4)", "hdr_ip(x-none)", "hdr_ip(x-bad)"] {
+        let (port, peers) = server()?;
+        let text = format!(
+            "listen l\n bind {{in}}\n server s 127.0.0.1:{port} source 0.0.0.0 usesrc {words}\n"
+        );
+        let side = Side::start(Which::Tandem, &text)?;
+        let answer = side.get("/", &["x-own: 127.0.0.31", "x-bad: what"])?;
+        ensure!(answer.status == 200, "{words}: {answer:?}");
+        let peers = seen(&peers);
+        let local = peers
+            .iter()
+            .all(|peer| peer.ip().to_string() == "127.0.0.1");
+        ensure!(local && peers.len() == 1, "{words}: {peers:?}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -116,7 +142,7 @@ fn what_cannot_be_done_is_refused_with_its_name() -> Outcome {
     require!("tandemd");
     for (line, word) in [
         (
-            "server s 127.0.0.1:80 source 0.0.0.0 usesrc hdr_ip(x-forwarded-for)",
+            "server s 127.0.0.1:80 source 0.0.0.0 usesrc hdr_ip(",
             "hdr_ip",
         ),
         ("server s 127.0.0.1:80 source unix@/x", "unix@"),

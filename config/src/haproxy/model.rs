@@ -784,7 +784,7 @@ pub struct SourceConfig {
 }
 
 /// `usesrc`: an address that is not ours, by `IP_TRANSPARENT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransparentSource {
     /// `client`: the client's address and port.
     Client,
@@ -792,6 +792,9 @@ pub enum TransparentSource {
     ClientIp,
     /// A fixed address; port 0 leaves it to the system.
     Address(std::net::SocketAddr),
+    /// `hdr_ip(NAME[,OCCURRENCE])`: the address that a request's header has, by its place among the values: from 1, or
+    /// from the last with -1.
+    Header(String, i32),
 }
 
 /// A `resolvers` section.

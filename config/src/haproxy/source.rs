@@ -47,8 +47,16 @@ pub(super) fn source(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Source
                 "client" => TransparentSource::Client,
                 "clientip" => TransparentSource::ClientIp,
                 text if text.starts_with("hdr_ip(") => {
-                    cx.not_yet(what.span, "source … usesrc hdr_ip");
-                    return None;
+                    let Some((name, occurrence)) = header(text) else {
+                        let message = format!("'usesrc {text}' is not 'hdr_ip(NAME[,OCCURRENCE])'");
+                        cx.error(DiagnosticKind::InvalidValue, what.span, message);
+                        return None;
+                    };
+                    // Manual, `source`: "Passing a zero here disables the feature."
+                    if occurrence == 0 {
+                        continue;
+                    }
+                    TransparentSource::Header(name, occurrence)
                 }
                 _ => {
                     let (address, port) = plain_address(what, "usesrc", cx)?;
@@ -59,4 +67,13 @@ pub(super) fn source(args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<Source
             return Some(found);
         }
     }
+}
+
+/// Name and occurrence of `hdr_ip(NAME[,OCCURRENCE])`.
+fn header(text: &str) -> Option<(String, i32)> {
+    let inner = text.strip_prefix("hdr_ip(")?.strip_suffix(')')?;
+    let (name, occurrence) = inner.split_once(',').unwrap_or((inner, "-1"));
+    let name = name.trim();
+    let occurrence = occurrence.trim().parse().ok()?;
+    (!name.is_empty()).then(|| (name.to_ascii_lowercase(), occurrence))
 }

@@ -296,6 +296,8 @@ pub struct Transaction {
     pub silent: bool,
     /// Its log line was written before its end (`option logasap`).
     pub is_logged: bool,
+    /// The session's source and destination before `set-src`, `set-dst` and their ports changed them for this transaction.
+    pub told_addresses: Option<Box<(SocketAddr, SocketAddr)>>,
 }
 
 impl Transaction {

@@ -375,7 +375,7 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         return;
     }
     if is_private(back.reuse, &server.config) {
-        if is_worn_out(server, connection.reuses) {
+        if x.txn.told_addresses.is_some() || is_worn_out(server, connection.reuses) {
             return;
         }
         c.private = Some(Box::new((x.server_index, connection)));

@@ -39,6 +39,9 @@ pub(super) async fn finish(
     } = c;
     log_transaction(app, front, session, &x.txn);
     leave_backend(x);
+    if let Some(own) = x.txn.told_addresses.take() {
+        (c.session.source, c.session.destination) = *own;
+    }
     c.entry.set_target(None, None);
     x.keep_client
 }

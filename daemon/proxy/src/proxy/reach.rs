@@ -351,6 +351,7 @@ async fn connection(
     let worker = &c.app.shared;
     let servers = &c.app.servers;
     let index = (!is_private(back.reuse, &server.config)).then_some(x.server_index);
+    let named = crate::server::named_source(&server.config, &x.txn.request);
     let outcome = {
         let Connection {
             session,
@@ -363,14 +364,15 @@ async fn connection(
         } = c;
         // A connect is rare on the path, and its future is large: it lives on the heap.
         let connecting = async {
-            let mut connected = crate::server::connect(&server, connector, session, &header).await;
+            let asking = crate::server::Client { session, named };
+            let mut connected = crate::server::connect(&server, connector, asking, &header).await;
             // Connections that are only kept give way where descriptors run out.
             if connected
                 .as_ref()
                 .is_err_and(crate::server::ConnectError::lacks_descriptors)
             {
                 crate::server::drop_all_idle(servers);
-                connected = crate::server::connect(&server, connector, session, &header).await;
+                connected = crate::server::connect(&server, connector, asking, &header).await;
             }
             let connection = connected?;
             if target == Target::Http && connector.speaks_http2(&connection.stream) {
@@ -463,6 +465,10 @@ async fn kept(
     let index = x.server_index;
     if is_private(back.reuse, &server.config) {
         let (at, mut connection) = *c.private.take()?;
+        // Its PROXY header or its source told other addresses, or those that another request has named.
+        if x.txn.told_addresses.is_some() || crate::server::has_named_source(&server.config) {
+            return None;
+        }
         let alive =
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
         // A server that moved to another address is not reached by what leads to the old one.

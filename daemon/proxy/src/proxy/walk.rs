@@ -124,7 +124,7 @@ async fn content_rules(
     }
     let now_us = c.now_us();
     let mut context = Context {
-        session: &c.session,
+        session: &mut c.session,
         txn: &mut x.txn,
         now_us,
         environment: &c.app.environment,
@@ -173,7 +173,7 @@ async fn apply(
     if !rules.is_empty_request() {
         let now_us = c.now_us();
         let mut context = Context {
-            session: &c.session,
+            session: &mut c.session,
             txn: &mut x.txn,
             now_us,
             environment: &c.app.environment,
@@ -188,7 +188,7 @@ async fn apply(
             body::wait(c, x, Some(within), at_least).await?;
             let now_us = c.now_us();
             let mut context = Context {
-                session: &c.session,
+                session: &mut c.session,
                 txn: &mut x.txn,
                 now_us,
                 environment: &c.app.environment,
@@ -207,7 +207,7 @@ async fn apply(
         };
         let now_us = c.now_us();
         let mut context = Context {
-            session: &c.session,
+            session: &mut c.session,
             txn: &mut x.txn,
             now_us,
             environment: &c.app.environment,
@@ -274,7 +274,7 @@ fn choose_backend(c: &mut Connection, x: &mut Exchange) -> Result<(), Terminatio
     // The request has just come: its time is now, and a system's clock need not be asked again.
     let now_us = x.txn.timings.request_us;
     let mut context = Context {
-        session: &c.session,
+        session: &mut c.session,
         txn: &mut x.txn,
         now_us,
         environment: &c.app.environment,
@@ -336,6 +336,11 @@ fn add_forwardfor(c: &mut Connection, x: &mut Exchange) {
     if excepted || (option.if_none && x.txn.request.header(option.header.as_bytes()).is_some()) {
         return;
     }
+    if x.txn.told_addresses.is_some() {
+        let text = source.to_string();
+        x.txn.request.add(option.header.as_bytes(), text.as_bytes());
+        return;
+    }
     // The text is made once for a connection.
     let text = c
         .source_text
@@ -389,7 +394,7 @@ async fn response_rules(c: &mut Connection, x: &mut Exchange) -> Result<(), Term
         .filter(|rules| !rules.is_empty_response())
     {
         let mut context = Context {
-            session: &c.session,
+            session: &mut c.session,
             txn: &mut x.txn,
             now_us,
             environment: &c.app.environment,

@@ -79,6 +79,7 @@ pub(super) enum Action {
     ReplaceUri(Regex, LogFormat),
     ReplaceValue(Vec<u8>, Regex, LogFormat),
     Return(Reply),
+    SetAddress(Told, Expression),
     SetHeader(Vec<u8>, LogFormat),
     SetLogLevel(Option<LogLevel>),
     SetMethod(LogFormat),
@@ -96,6 +97,15 @@ pub(super) enum Action {
     Tarpit(Reply),
     UnsetVariable(String),
     WaitForBody(std::time::Duration, u64),
+}
+
+/// What `set-src`, `set-src-port`, `set-dst` and `set-dst-port` set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Source,
+    SourcePort,
+    Destination,
+    DestinationPort,
 }
 
 /// The words of all actions, for manuals.
@@ -156,6 +166,7 @@ impl Action {
                 let path = render(format, context);
                 set_path(&mut context.txn.request, &path, false);
             }
+            Self::SetAddress(what, expression) => set_address(*what, expression, context),
             Self::SetPriorityClass(expression) => {
                 if let Some(class) = integer(expression, context) {
                     let class = class.clamp(-PRIORITY_CLASSES, PRIORITY_CLASSES);
@@ -268,6 +279,33 @@ impl Action {
         }
         Outcome::Next
     }
+}
+
+/// Changes what the transaction sees of its connection's addresses; a value that is no address changes nothing.
+fn set_address(what: Told, expression: &Expression, context: &mut Context<'_>) {
+    let (address, port) = {
+        let view = context.view();
+        let Some(value) = expression.value(&view) else {
+            return;
+        };
+        // A text that begins with no digit is 0 to HAProxy, and a number that is too large loses its upper bits.
+        (value.as_address(), value.as_int().unwrap_or(0) as u16)
+    };
+    let session = &mut *context.session;
+    let before = (session.source, session.destination);
+    let changed = match what {
+        Told::Source | Told::SourcePort => &mut session.source,
+        Told::Destination | Told::DestinationPort => &mut session.destination,
+    };
+    match (what, address, port) {
+        (Told::Source | Told::Destination, Some(address), _) => changed.set_ip(address),
+        (Told::SourcePort | Told::DestinationPort, ..) => changed.set_port(port),
+        _ => return,
+    }
+    context
+        .txn
+        .told_addresses
+        .get_or_insert_with(|| Box::new(before));
 }
 
 fn integer(expression: &Expression, context: &Context<'_>) -> Option<i64> {

@@ -6,7 +6,7 @@ use config::haproxy::{HaproxyConfig, LogLevel, ProxyConfig, RuleLine};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span, Word};
 use regex::bytes::Regex;
 
-use super::actions::{Action, ListChange, NamedList};
+use super::actions::{Action, ListChange, NamedList, Told};
 use super::redirect::{Base, Redirect};
 use super::reply::{Content, Reply};
 use super::{
@@ -100,6 +100,8 @@ static ACTIONS: &[ActionRow] = &[
     row!("replace-uri", 1, |w, c, _| Ok(Action::ReplaceUri(w.regex()?, w.format(c)?))),
     row!("replace-value", BOTH, |w, c, _| Ok(Action::ReplaceValue(w.name()?, w.regex()?, w.format(c)?))),
     row!("return", BOTH, |w, c, _| Ok(Action::Return(reply(w, c, 200)?))),
+    row!("set-dst", 1 | 8, |w, c, _| Ok(Action::SetAddress(Told::Destination, w.expression(c)?))),
+    row!("set-dst-port", 1 | 8, |w, c, _| Ok(Action::SetAddress(Told::DestinationPort, w.expression(c)?))),
     row!("set-header", BOTH, |w, c, _| Ok(Action::SetHeader(w.name()?, w.format(c)?))),
     row!("set-log-level", ALL, log_level),
     row!("set-map", BOTH, |w, c, _| Ok(Action::ChangeList(w.list(c)?, ListChange::Set(w.format(c)?, w.format(c)?)))),
@@ -110,6 +112,8 @@ static ACTIONS: &[ActionRow] = &[
     row!("set-priority-class", 1 | 8, |w, c, _| Ok(Action::SetPriorityClass(w.expression(c)?))),
     row!("set-priority-offset", 1 | 8, |w, c, _| Ok(Action::SetPriorityOffset(w.expression(c)?))),
     row!("set-query", 1, |w, c, _| Ok(Action::SetQuery(w.format(c)?))),
+    row!("set-src", 1 | 8, |w, c, _| Ok(Action::SetAddress(Told::Source, w.expression(c)?))),
+    row!("set-src-port", 1 | 8, |w, c, _| Ok(Action::SetAddress(Told::SourcePort, w.expression(c)?))),
     row!("set-status", 2, set_status),
     row!("set-uri", 1, |w, c, _| Ok(Action::SetUri(w.format(c)?))),
     row!("set-var", ALL | 16, |w, c, _| Ok(Action::SetVariable(w.variable()?, w.expression(c)?))),
@@ -128,9 +132,8 @@ static ACTIONS: &[ActionRow] = &[
 const NOT_YET: &[&str] = &[
     "attach-srv", "cache-store", "cache-use", "close", "do-log", "do-resolve",
     "early-hint", "expect-netscaler-cip", "normalize-uri", "pause", "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0",
-    "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst", "set-dst-port",
-    "set-fc-mark", "set-fc-tos", "set-mark", "set-retries", "set-src",
-    "set-src-port", "set-timeout", "set-tos", "track-sc0", "track-sc1", "track-sc2", "use-service",
+    "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0", "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos",
+    "set-fc-mark", "set-fc-tos", "set-mark", "set-retries", "set-timeout", "set-tos", "track-sc0", "track-sc1", "track-sc2", "use-service",
 ];
 
 /// All words of the table.

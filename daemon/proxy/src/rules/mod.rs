@@ -30,8 +30,8 @@ pub(crate) use reply::reason;
 
 /// What rules work on.
 pub struct Context<'a> {
-    /// The client's connection.
-    pub session: &'a Session,
+    /// The client's connection; `set-src` and its kin change what a transaction sees of it.
+    pub session: &'a mut Session,
     /// The request and its answer.
     pub txn: &'a mut Transaction,
     /// Microseconds of the worker's clock.

@@ -1,5 +1,7 @@
 //! Sample fetches: one row each in a sorted table, the functions below.
 
+use std::net::SocketAddr;
+
 use super::{Argument, ArgumentKind, FetchRow, Kind, Value, View};
 use crate::http::Head;
 use crate::state::{Backend, Usability};
@@ -56,15 +58,15 @@ static TABLE: &[FetchRow] = &[
     row!("dst", [], 0, Address, |_, v, f| one(f, address(v.session.destination))),
     row!("dst_port", [], 0, Int, |_, v, f| one(f, port(v.session.destination))),
     row!("env", [Text], 1, Text, |a, _, f| one(f, std::env::var(a[0].as_text()).ok().map(|found| Value::owned(found.into_bytes())))),
-    row!("fc_dst", [], 0, Address, |_, v, f| one(f, address(v.session.own_addresses().1))),
-    row!("fc_dst_port", [], 0, Int, |_, v, f| one(f, port(v.session.own_addresses().1))),
+    row!("fc_dst", [], 0, Address, |_, v, f| one(f, address(own_addresses(v).1))),
+    row!("fc_dst_port", [], 0, Int, |_, v, f| one(f, port(own_addresses(v).1))),
     row!("fc_err", [], 0, Int, |_, _, f| one(f, Some(Value::Int(0)))),
     row!("fc_http_major", [], 0, Int, |_, v, f| one(f, Some(Value::Int(major(v))))),
     row!("fc_pp_authority", [], 0, Text, |_, v, f| one(f, v.session.proxied.as_ref().and_then(|found| found.authority.as_deref()).map(Value::text))),
     row!("fc_pp_unique_id", [], 0, Text, |_, v, f| one(f, v.session.proxied.as_ref().and_then(|found| found.unique_id.as_deref()).map(Value::text))),
     row!("fc_rcvd_proxy", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(v.session.proxied.is_some())))),
-    row!("fc_src", [], 0, Address, |_, v, f| one(f, address(v.session.own_addresses().0))),
-    row!("fc_src_port", [], 0, Int, |_, v, f| one(f, port(v.session.own_addresses().0))),
+    row!("fc_src", [], 0, Address, |_, v, f| one(f, address(own_addresses(v).0))),
+    row!("fc_src_port", [], 0, Int, |_, v, f| one(f, port(own_addresses(v).0))),
     row!("fe_conn", [Frontend], 0, Int, |a, v, f| one(f, frontend(a, v).map(|found| int(found.counters.sessions.current())))),
     row!("fe_id", [], 0, Int, |_, v, f| one(f, Some(int(v.session.frontend.iid)))),
     row!("fe_name", [], 0, Text, |_, v, f| one(f, Some(Value::text(v.session.frontend.name.as_bytes())))),
@@ -172,13 +174,21 @@ fn one<'a>(visit: Visit<'_, 'a>, value: Option<Value<'a>>) {
     }
 }
 
+/// The connection's own source and destination, whatever rules and a PROXY header say.
+fn own_addresses(v: &View<'_>) -> (SocketAddr, SocketAddr) {
+    match (&v.session.proxied, v.txn.told_addresses.as_deref()) {
+        (None, Some(own)) => *own,
+        _ => v.session.own_addresses(),
+    }
+}
+
 /// An end of a connection; a unix socket has none.
-fn address<'a>(end: std::net::SocketAddr) -> Option<Value<'a>> {
+fn address<'a>(end: SocketAddr) -> Option<Value<'a>> {
     (!end.ip().is_unspecified()).then(|| Value::Address(end.ip().to_canonical()))
 }
 
 /// Its port, as above.
-fn port<'a>(end: std::net::SocketAddr) -> Option<Value<'a>> {
+fn port<'a>(end: SocketAddr) -> Option<Value<'a>> {
     (end.port() != 0).then(|| int(end.port()))
 }
 

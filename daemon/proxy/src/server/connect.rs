@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use crate::http::Head;
 use crate::net::{Buffer, Fresh, Stream, TlsStream};
 use crate::state::Server;
 use crate::txn::Session;
@@ -107,9 +108,13 @@ impl ConnectError {
     }
 }
 
-/// The address to connect to now: with port 0 or a relative port it depends on where the client came.
+/// The address to connect to now: without an address (0.0.0.0, ::), with port 0 or a relative port it depends on where the
+/// client came.
 pub fn address_for(server: &Server, session: &Session) -> Option<SocketAddr> {
     let mut address = **server.address.load().as_ref()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(session.destination.ip().to_canonical());
+    }
     if let ServerAddress::Host { port, relative, .. } = &server.config.address {
         if *relative {
             // The configured port is an offset in 16 bits, negative ones in two's complement.
@@ -129,16 +134,58 @@ pub fn is_private(reuse: HttpReuse, server: &ServerConfig) -> bool {
         || server.source.as_ref().is_some_and(|source| {
             matches!(
                 source.transparent,
-                Some(TransparentSource::Client | TransparentSource::ClientIp)
+                Some(
+                    TransparentSource::Client
+                        | TransparentSource::ClientIp
+                        | TransparentSource::Header(..)
+                )
             )
         })
+}
+
+/// For whom a connection is made.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    /// The client's connection.
+    pub session: &'a Session,
+    /// What `usesrc hdr_ip` found in its request.
+    pub named: Option<IpAddr>,
+}
+
+/// The address that `usesrc hdr_ip` finds in a request.
+pub fn named_source(config: &ServerConfig, request: &Head) -> Option<IpAddr> {
+    let Some(TransparentSource::Header(name, occurrence)) = &config.source.as_ref()?.transparent
+    else {
+        return None;
+    };
+    let values: Vec<&[u8]> = request
+        .headers(name.as_bytes())
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .collect();
+    let at = match usize::try_from(*occurrence) {
+        Ok(from_first) => from_first.checked_sub(1)?,
+        Err(_) => values
+            .len()
+            .checked_sub(occurrence.unsigned_abs() as usize)?,
+    };
+    std::str::from_utf8(values.get(at)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Whether a server's connections come from where requests say: `usesrc hdr_ip`.
+pub fn has_named_source(config: &ServerConfig) -> bool {
+    let source = config.source.as_ref();
+    source.is_some_and(|source| matches!(source.transparent, Some(TransparentSource::Header(..))))
 }
 
 /// Connects and sends `header`, a PROXY header or nothing. The caller limits the time.
 pub async fn connect(
     server: &Arc<Server>,
     connector: &Connector,
-    session: &Session,
+    client: Client<'_>,
     header: &[u8],
 ) -> Result<ServerConnection, ConnectError> {
     let config: &ServerConfig = &server.config;
@@ -156,8 +203,8 @@ pub async fn connect(
             resets: false,
         });
     }
-    let address = address_for(server, session).ok_or(ConnectError::NoAddress)?;
-    let mut stream = connect_tcp(config, connector, address, session).await?;
+    let address = address_for(server, client.session).ok_or(ConnectError::NoAddress)?;
+    let mut stream = connect_tcp(config, connector, address, client).await?;
     if !header.is_empty() || connector.tls.is_some() {
         stream.watched()?;
     }
@@ -209,7 +256,7 @@ async fn connect_tcp(
     config: &ServerConfig,
     connector: &Connector,
     address: SocketAddr,
-    session: &Session,
+    client: Client<'_>,
 ) -> io::Result<Stream> {
     let (first, last) = config.source.as_ref().map_or((0, 0), |source| source.ports);
     let ports = u32::from(last - first) + 1;
@@ -223,7 +270,7 @@ async fn connect_tcp(
         };
         let outcome = async {
             let next = config.socks4.unwrap_or(address);
-            let socket = prepare_socket(config, next, Some(session), port)?;
+            let socket = prepare_socket(config, next, Some(client), port)?;
             if let Some(keepalive) = &connector.keepalive {
                 socket.set_tcp_keepalive(keepalive)?;
             }
@@ -279,7 +326,7 @@ async fn begin_connect(socket: Socket, address: SocketAddr) -> io::Result<Stream
 pub fn open_socket(
     config: &ServerConfig,
     target: SocketAddr,
-    client: Option<&Session>,
+    client: Option<Client<'_>>,
     port: u16,
 ) -> io::Result<TcpSocket> {
     let socket = prepare_socket(config, target, client, port)?;
@@ -291,7 +338,7 @@ pub fn open_socket(
 fn prepare_socket(
     config: &ServerConfig,
     target: SocketAddr,
-    client: Option<&Session>,
+    client: Option<Client<'_>>,
     port: u16,
 ) -> io::Result<Socket> {
     // One call: SOCK_NONBLOCK and SOCK_CLOEXEC come with the type.
@@ -307,12 +354,17 @@ fn prepare_socket(
     if let Some(interface) = &source.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
-    let foreign = match (source.transparent, client.and_then(Session::addresses)) {
+    let addresses = client.and_then(|client| client.session.addresses());
+    let foreign = match (&source.transparent, addresses) {
         (Some(TransparentSource::Client), Some((address, _))) => Some(address),
         (Some(TransparentSource::ClientIp), Some((address, _))) => {
             Some(SocketAddr::new(address.ip(), 0))
         }
-        (Some(TransparentSource::Address(address)), _) if client.is_some() => Some(address),
+        (Some(TransparentSource::Address(address)), _) if client.is_some() => Some(*address),
+        (Some(TransparentSource::Header(..)), _) => client
+            .and_then(|client| client.named)
+            .filter(|named| named.is_ipv4() == target.is_ipv4())
+            .map(|named| SocketAddr::new(named, 0)),
         _ => None,
     };
     if let Some(foreign) = foreign {

@@ -10,8 +10,8 @@ mod shared;
 mod socks;
 
 pub use connect::{
-    ConnectError, Connector, ServerConnection, address_for, connect, connect_unix, is_private,
-    open_socket,
+    Client, ConnectError, Connector, ServerConnection, address_for, connect, connect_unix,
+    has_named_source, is_private, named_source, open_socket,
 };
 pub use pool::{Proof, drop_all_idle, drop_idle, is_worn_out, put_idle, take_idle};
 pub use proxy_header::{check_header, proxy_header};

@@ -83,7 +83,7 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
     }
     let now_us = c.now_us();
     let mut context = RuleContext {
-        session: &c.session,
+        session: &mut c.session,
         txn: &mut x.txn,
         now_us,
         environment: &c.app.environment,
@@ -143,7 +143,7 @@ async fn content_rules(
     }
     let now_us = c.now_us();
     let mut context = RuleContext {
-        session: &c.session,
+        session: &mut c.session,
         txn: &mut x.txn,
         now_us,
         environment: &c.app.environment,

@@ -122,10 +122,10 @@ pub(crate) fn complaints(text: &str) -> Vec<config::Diagnostic> {
 /// Runs the request rules of the first proxy.
 pub(crate) fn run(config: &HaproxyConfig, txn: &mut Transaction) -> (Verdict, Option<String>) {
     let environment = environment(config);
-    let session = session(&environment);
+    let mut session = session(&environment);
     let rules = compile(config);
     let mut context = Context {
-        session: &session,
+        session: &mut session,
         txn,
         now_us: 5_000,
         environment: &environment,
