@@ -58,6 +58,8 @@ pub struct Arguments {
     pub sockets_from: Option<PathBuf>,
     /// `--cleanup`: remove the configuration's virtual addresses if no daemon runs, and end.
     pub cleanup: bool,
+    /// `--keep-addresses`: the end of this daemon leaves its virtual addresses for the next one.
+    pub keep_addresses: bool,
     /// `--background FD`: this is the process that `-D` left behind; readiness is told on that descriptor.
     pub background: Option<i32>,
 }
@@ -86,6 +88,8 @@ Usage: tandemd [-f FILE|DIR]... [options]
       --socket PATH   control socket where no `stats socket` is configured
                       (default /run/tandem/tandem.sock)
       --cleanup       remove the virtual addresses that a crash left behind, and exit
+      --keep-addresses  at the end leave the virtual addresses for the next start; without one the kernel
+                      removes them before others take over
       --help, --version
 Signals: TERM, INT stop; USR1 stops gracefully; USR2, HUP reload.
 ";
@@ -185,6 +189,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "--peer-id" => parsed.peer_id = Some(string()?),
             "--socket" => parsed.socket = Some(PathBuf::from(string()?)),
             "--cleanup" => parsed.cleanup = true,
+            "--keep-addresses" => parsed.keep_addresses = true,
             "--background" => {
                 let descriptor = string()?;
                 parsed.background = Some(

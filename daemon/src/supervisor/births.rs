@@ -155,6 +155,7 @@ impl Supervisor {
         let setup = vrrp::Setup {
             config: configuration.keepalived.clone()?,
             proxy_configured: configuration.haproxy.is_some(),
+            keep_addresses: self.arguments.keep_addresses,
             node: self.node.clone(),
         };
         wire::encode(&setup)

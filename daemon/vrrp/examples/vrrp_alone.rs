@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `file=PATH` takes a keepalived.conf instead. Words (`also` is a number of further instances): `name also interface vrid priority state advert vip pass nopreempt preempt_delay peers source garp_delay
-//! script interval fall rise weight proxy notify mail`. On standard input: `show`, `failover [force]`, `failback`,
+//! script interval fall rise weight proxy notify mail keep pre_release`. On standard input: `show`, `failover [force]`, `failback`,
 //! `proxy up|down`, `set WORD=VALUE …` (a reload), `control` (a new
 //! control process), `stop`, `abandon` (the supervisor vanishes). Whatever happens is printed, a line each.
 
@@ -51,6 +51,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         return Setup {
             config: loaded.keepalived.expect("a keepalived configuration"),
             proxy_configured: has("proxy"),
+            keep_addresses: has("keep"),
             node: "alone".to_owned(),
         };
     }
@@ -152,6 +153,13 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             fault: with("own-fault"),
             stop: with("own-stop"),
             any: notify.map(|argv| NotifyCommand { argv, user: None }),
+            pre_release: value("pre_release").map(|command| PreRelease {
+                command: NotifyCommand {
+                    argv: split(command),
+                    user: None,
+                },
+                timeout: Duration::from_millis(700),
+            }),
             ..Notify::default()
         },
         smtp_alert: has("mail"),
@@ -169,6 +177,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
     Setup {
         config,
         proxy_configured: has("proxy"),
+        keep_addresses: has("keep"),
         node: "alone".to_owned(),
     }
 }

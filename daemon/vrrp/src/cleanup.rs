@@ -51,7 +51,8 @@ pub async fn remove_addresses(config: &KeepalivedConfig) -> Result<Vec<String>, 
     let statics = config.statics.addresses.iter().map(|entry| ("", entry));
     for (interface, address) in of_instances.chain(statics) {
         let device = address.device.as_deref().unwrap_or(interface);
-        if !network.has(device, address.address) {
+        // What was kept for the next daemon goes by itself.
+        if !network.has(device, address.address) || network.is_passing(device, address.address) {
             continue;
         }
         match network.remove(device, address).await {

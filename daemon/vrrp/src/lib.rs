@@ -24,6 +24,8 @@ pub struct Setup {
     pub config: KeepalivedConfig,
     /// Whether this daemon has a proxy of its own, whose health answers the proxy-alive scripts.
     pub proxy_configured: bool,
+    /// The end of the process leaves its addresses for the next one.
+    pub keep_addresses: bool,
     /// The node's name: the `router_id` when none is configured.
     pub node: String,
 }

@@ -1,6 +1,7 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
 mod culprit;
+mod lifetime;
 mod routes;
 mod vmac;
 
@@ -69,6 +70,8 @@ pub(crate) struct InterfaceAddress {
     pub address: IpAddr,
     /// Prefix length.
     pub prefix_length: u8,
+    /// Seconds after which the kernel removes it.
+    pub lifetime: Option<u32>,
 }
 
 /// An interface as the kernel has it.
@@ -233,6 +236,7 @@ impl Network {
                     interface.addresses.push(InterfaceAddress {
                         address,
                         prefix_length,
+                        lifetime: lifetime::lifetime(&message.attributes),
                     });
                 }
             }
@@ -267,7 +271,12 @@ impl Network {
             .add(0, address.address, address.prefix_length);
         *request.message_mut() = message;
         match in_time(&what, request.execute()).await {
-            Err(error) if error.is_one_of(&[EEXIST]) => Ok(()),
+            Err(error) if error.is_one_of(&[EEXIST]) => {
+                match self.is_passing(device, address.address) {
+                    true => self.set_lifetime(device, address, None).await,
+                    false => Ok(()),
+                }
+            }
             other => other,
         }
     }

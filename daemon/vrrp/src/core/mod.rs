@@ -7,6 +7,7 @@
 mod follow;
 mod operator;
 mod peers;
+mod resume;
 #[cfg(test)]
 mod tests;
 pub mod tracking;
@@ -148,6 +149,8 @@ pub struct Instance {
     active_since: Moment,
     answered_at: Option<Moment>,
     conflict_until: Option<Moment>,
+    /// The addresses are here from before, until then ([`Instance::resume`]).
+    kept_until: Option<Moment>,
 }
 
 impl Instance {
@@ -176,6 +179,7 @@ impl Instance {
             active_since: Moment::ZERO,
             answered_at: None,
             conflict_until: None,
+            kept_until: None,
         }
     }
 
@@ -299,6 +303,9 @@ impl Instance {
     /// RFC 3768 6.4.1: the owner speaks at once, all others listen first. As in keepalived an owner that is configured
     /// as BACKUP listens, too.
     fn leave(&mut self, now: Moment, cause: &str, actions: &mut Vec<Action>) {
+        if self.resumes(now, actions) {
+            return;
+        }
         if self.rules.base_priority == OWNER && self.rules.starts_active {
             self.enter_active(
                 now,
@@ -496,7 +503,7 @@ impl Instance {
     /// Leaves Backup or Active for a state without timers.
     fn resign(&mut self, to: State, reason: &str, actions: &mut Vec<Action>) {
         let from = self.shown();
-        if self.state == State::Active {
+        if self.state == State::Active || self.kept_until.take().is_some() {
             // RFC 3768 6.4.3: on shutdown say priority 0.
             actions.push(Action::Advertise(RESIGN));
             actions.push(Action::RemoveAddresses);

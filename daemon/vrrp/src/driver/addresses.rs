@@ -60,6 +60,9 @@ impl Driver {
         }
         for at in 0..self.units.len() {
             let unit = &self.units[at];
+            if unit.kept {
+                continue;
+            }
             if unit
                 .movable()
                 .any(|(device, entry)| self.network.has(device, entry.address))

@@ -9,7 +9,9 @@ use protocol::{EventKind, EventSeverity, Refusal};
 use sys::channel::{Channel, Receiver};
 use tokio::sync::mpsc;
 
+use super::difference::same_router;
 use super::outbox::Outbox;
+use super::release::Afterwards;
 use super::unit::Asked;
 use super::{Control, Driver};
 use crate::Setup;
@@ -72,12 +74,28 @@ impl Driver {
             ToChild::ScriptDone { id, outcome } => {
                 if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
                     self.script_ended(at, &outcome).await;
-                } else if !self.notification_ended(id, &outcome) {
+                } else if !self.release_ended(id, &outcome)
+                    && !self.notification_ended(id, &outcome)
+                {
                     tracing::debug!("vrrp: script run {id} ended after it was given up");
                 }
             }
             ToChild::NewVrrpConfig(bytes) => match protocol::wire::decode::<Setup>(&bytes) {
-                Ok(setup) => self.apply(setup, "reloaded").await,
+                Ok(setup) => {
+                    let ends = |at: &usize| {
+                        let unit = &self.units[*at].config;
+                        let mut new = setup.config.instances.iter();
+                        !new.any(|new| new.name.text == unit.name.text && same_router(new, unit))
+                    };
+                    let ending: Vec<usize> = self.masters().into_iter().filter(ends).collect();
+                    let after = Afterwards::Reload(Box::new(setup));
+                    let why = "it ends or begins anew with the new configuration";
+                    if let Some(Afterwards::Reload(setup)) =
+                        self.release(ending.into_iter(), None, why, after)
+                    {
+                        self.apply(*setup, "reloaded").await;
+                    }
+                }
                 Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),
             },
             ToChild::Peer {
@@ -170,13 +188,20 @@ impl Driver {
                 let Some(at) = self.find(&instance) else {
                     return self.done(id, Err(Refusal::NoSuchInstance(instance)));
                 };
-                let now = self.now();
-                match self.units[at].core.failover(now, force) {
-                    Ok(actions) => {
-                        self.units[at].asked = Some(Asked { generation, id });
-                        self.perform(at, actions).await;
-                    }
-                    Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
+                let core = &self.units[at].core;
+                let moves = core.is_active() && !core.is_handing_over();
+                let after = Afterwards::Failover {
+                    generation,
+                    id,
+                    instance: instance.clone(),
+                    force,
+                };
+                let units = moves.then_some(at).into_iter();
+                if self
+                    .release(units, None, "operator: failover", after)
+                    .is_some()
+                {
+                    self.fail_over(generation, id, instance, force).await;
                 }
             }
             VrrpAsk::Do(Operation::VrrpFailback { instance }) => {
@@ -200,6 +225,27 @@ impl Driver {
                     ))),
                 );
             }
+        }
+    }
+
+    /// An operator's failover, after `pre_release`.
+    pub(super) async fn fail_over(
+        &mut self,
+        generation: u64,
+        id: u64,
+        instance: String,
+        force: bool,
+    ) {
+        let Some(at) = self.find(&instance) else {
+            return self.done(id, Err(Refusal::NoSuchInstance(instance)));
+        };
+        let now = self.now();
+        match self.units[at].core.failover(now, force) {
+            Ok(actions) => {
+                self.units[at].asked = Some(Asked { generation, id });
+                self.perform(at, actions).await;
+            }
+            Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
         }
     }
 

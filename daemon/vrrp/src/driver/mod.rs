@@ -6,12 +6,14 @@
 mod addresses;
 mod announce;
 mod difference;
+mod keep;
 mod links;
 mod messages;
 mod notify;
 mod outbox;
 mod perform;
 mod ports;
+mod release;
 mod reload;
 mod routes;
 mod scripts;
@@ -47,6 +49,7 @@ use messages::{Message, read_supervisor};
 use notify::{Notifications, Told};
 use outbox::Outbox;
 use ports::{Arrival, Ports};
+use release::Afterwards;
 use routes::Troubles;
 pub(crate) use routes::lines;
 use scripts::{Numbers, Script};
@@ -90,6 +93,8 @@ struct Driver {
     notifications: HashMap<String, Notifications>,
     /// Changes told so far.
     notified: u64,
+    /// Commands of `pre_release` that run, and what waits for them.
+    releases: Vec<release::Release>,
     proxy: ProxyTrack,
     network: Network,
     ports: Ports,
@@ -157,6 +162,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         scripts: Vec::new(),
         notifications: HashMap::new(),
         notified: 0,
+        releases: Vec::new(),
         proxy: ProxyTrack::default(),
         network,
         ports: Ports::new(arrivals),
@@ -211,15 +217,21 @@ impl Driver {
         let reason = loop {
             // What is due comes before what arrived: no flood may keep us from advertising.
             self.run_timers(&mut inbox.arrivals).await;
+            if let Some(reason) = self.run_releases().await {
+                break reason;
+            }
             self.wind(&alarm);
             tokio::select! {
                 biased;
-                _ = terminate.recv() => break "SIGTERM",
-                _ = interrupt.recv() => break "SIGINT",
+                _ = terminate.recv() => self.prepare_stop("SIGTERM"),
+                _ = interrupt.recv() => self.prepare_stop("SIGINT"),
                 _ = alarm.ring() => self.wound = None,
                 Some(message) = inbox.messages.recv() => {
                     if let Some(reason) = self.message(message).await {
-                        break reason;
+                        if self.supervisor_gone {
+                            break reason;
+                        }
+                        self.prepare_stop(reason);
                     }
                     self.plan_all();
                 }
@@ -293,10 +305,25 @@ impl Driver {
         }
     }
 
+    /// Lets the commands of `pre_release` run before the end, unless the addresses stay.
+    fn prepare_stop(&mut self, reason: &'static str) {
+        let units = match self.setup.keep_addresses {
+            true => Vec::new(),
+            false => self.masters(),
+        };
+        let after = Afterwards::Stop(reason);
+        if let Some(after) = self.release(units.into_iter(), None, reason, after) {
+            self.releases.push(release::Release::due(after));
+        }
+    }
+
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
     async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
         for at in 0..self.units.len() {
-            self.resign(at, Told::Stop, reason).await;
+            let keeps = self.setup.keep_addresses && !self.supervisor_gone;
+            if !keeps || !self.keep(at).await {
+                self.resign(at, Told::Stop, reason).await;
+            }
         }
         self.sweep_addresses().await;
         let statics = std::mem::take(&mut self.statics);

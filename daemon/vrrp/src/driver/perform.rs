@@ -10,7 +10,9 @@ use crate::core::Action;
 impl Driver {
     /// Performs a core's decisions in their order.
     pub(super) async fn perform(&mut self, at: usize, actions: Vec<Action>) {
-        for action in actions {
+        let mut all = self.put_off(at);
+        all.extend(actions);
+        for action in all {
             match action {
                 Action::Advertise(priority) => self.advertise(at, priority),
                 Action::AddAddresses => self.add_addresses(at).await,

@@ -123,9 +123,10 @@ impl Driver {
                 found.push((device.to_owned(), entry.clone()));
             }
         }
-        if found.is_empty() {
+        if found.is_empty() || self.take_kept(at) {
             return;
         }
+        let unit = &self.units[at];
         // A virtual MAC's interface is ours with all that is on it.
         if unit.config.priority == 255 && unit.config.addressing.vmac.is_none() {
             // The owner's addresses are the interface's own: they were there before us and stay after us.

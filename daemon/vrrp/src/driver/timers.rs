@@ -57,6 +57,7 @@ impl Driver {
             self.refresh_at,
             delay,
             self.announcer.deadline(),
+            self.release_deadline(),
         ];
         scripts
             .chain(notifications)

@@ -58,6 +58,8 @@ pub(super) struct Unit {
     pub(super) counters: VrrpCounters,
     /// The request that a failover answers.
     pub(super) asked: Option<Asked>,
+    /// Its addresses stay for the next daemon.
+    pub(super) kept: bool,
     /// Addresses that were there before us because we own them.
     pub(super) owned: Vec<IpAddr>,
     /// When its addresses were last added.
@@ -90,6 +92,7 @@ impl Unit {
             shares: Vec::new(),
             counters: VrrpCounters::default(),
             asked: None,
+            kept: false,
             owned: Vec::new(),
             added_at: Moment::ZERO,
             troubles: Troubles::new(),

@@ -277,7 +277,11 @@ impl Driver {
                 let actions = unit
                     .core
                     .heard(now, heard.from, heard.priority, heard.interval);
-                self.perform(at, actions).await;
+                let actions = self.yield_later(at, actions);
+                if !actions.is_empty() {
+                    self.perform(at, actions).await;
+                }
+                self.plan(at);
                 if self.units[at].core.in_conflict(now) && heard.priority != 0 {
                     let reason = format!("{} has priority {}", heard.from, heard.priority);
                     self.notify_instance(at, Told::MasterRxLowerPri, &reason);

@@ -12,6 +12,7 @@ mod forge;
 mod handover;
 mod lab;
 mod notify;
+mod release;
 mod reload;
 
 use std::process::{Command, ExitCode};
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(&addresses::SCENARIOS)
         .chain(&notify::SCENARIOS)
+        .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
         .filter(is_wanted)
         .map(run)
