@@ -15,7 +15,7 @@ use super::{Action, Instance, Moment, RESIGN, State, Wait};
 /// More than the longest skew time of any peer, for its work: then somebody has taken over, or nobody will.
 const HANDOVER_GRACE: Duration = Duration::from_millis(200);
 /// The new master speaks first and then adds its addresses and announces them: so long both answer.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(100);
 
 /// A failover that an operator asked for and whose outcome is open.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,16 @@ impl Instance {
         actions: &mut Vec<Action>,
     ) {
         let (address, priority, interval) = successor;
-        if priority == RESIGN || handover.successor.is_some() {
+        if let Some(known) = handover.successor {
+            if priority == RESIGN && address == known.address {
+                // It has given up at once: the wait goes on.
+                handover.successor = None;
+                handover.until = handover.since + self.handover_limit();
+                self.handover = Some(handover);
+            }
+            return;
+        }
+        if priority == RESIGN {
             return;
         }
         let best = self.peers.find(address).map_or(priority, |peer| peer.best);

@@ -8,8 +8,8 @@ use crate::{A, B, ELECTION, SOON};
 
 /// Questions of a client, until it has asked so many.
 const QUESTIONS: u32 = 500;
-/// What a client may miss: the one, and one that a busy machine may cost.
-const MOST_MISSED: u32 = 2;
+/// What a client may miss here, where the machine is busy with other tests; on a quiet one it is none.
+const MOST_MISSED: u32 = 10;
 
 /// A client that asks the virtual address every 5 ms.
 struct Asking(Child);

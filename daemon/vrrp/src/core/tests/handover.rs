@@ -30,8 +30,8 @@ fn the_addresses_stay_until_the_successor_has_spoken_and_had_time_to_take_them()
         "no word and no announcement of a master meanwhile"
     );
     assert_eq!(instance.heard(ms(5610), LOW, 99, SECOND), []);
-    assert_eq!(pass(&mut instance, ms(5659)), []);
-    let actions = instance.elapsed(ms(5660));
+    assert_eq!(pass(&mut instance, ms(5709)), []);
+    let actions = instance.elapsed(ms(5710));
     assert_eq!(
         deeds(&actions),
         [Action::RemoveAddresses, Action::Advertise(0)]
@@ -113,9 +113,21 @@ fn a_successor_whose_priority_is_reduced_is_told_to_yield_unless_forced() {
     let (mut instance, actions) = check(true);
     assert_eq!(actions, []);
     assert!(matches!(
-        outcome(&instance.elapsed(ms(10_650))),
+        outcome(&instance.elapsed(ms(10_700))),
         Some(Ok(_))
     ));
+}
+
+#[test]
+fn a_successor_that_gives_up_at_once_is_none() {
+    let mut instance = active();
+    instance.failover(ms(5000), false).expect("master");
+    instance.heard(ms(5610), LOW, 99, SECOND);
+    instance.heard(ms(5620), LOW, 0, SECOND);
+    assert_eq!(pass(&mut instance, ms(6199)), []);
+    let actions = untimed(pass(&mut instance, ms(6200)));
+    assert_eq!(deeds(&actions), [Action::Advertise(100)]);
+    assert!(instance.is_active());
 }
 
 #[test]
