@@ -7,7 +7,7 @@ use crate::lab::{Lab, Node, VIP, run, wait};
 use crate::{ELECTION, SKEW, SOON, has_keepalived};
 
 /// The scenarios of this file.
-pub(crate) const SCENARIOS: [(&str, fn()); 10] = [
+pub(crate) const SCENARIOS: [(&str, fn()); 11] = [
     ("a_link_that_flaps_is_damped", flapping),
     (
         "a_virtual_mac_is_as_keepalived_makes_it_and_moves",
@@ -23,8 +23,12 @@ pub(crate) const SCENARIOS: [(&str, fn()); 10] = [
     ),
     ("announcements_keep_their_interval", paced),
     (
-        "ipv6_instances_have_their_virtual_mac_with_the_link_local_address_below",
+        "ipv6_instances_speak_from_a_virtual_mac_with_the_link_local_address_below",
         virtual_mac6,
+    ),
+    (
+        "interfaces_without_advertisements_are_announced_again_and_again",
+        extra_interfaces,
     ),
     (
         "ipv6_addresses_beside_an_ipv4_instance_move_with_their_neighbour_entries",
@@ -45,7 +49,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 10] = [
 fn file(lab: &Lab, name: &str, vrid: u8, priority: u8, top: &str, more: &str) -> String {
     let path = lab.folder.join(format!("{name}.instance.conf"));
     let text = format!(
-        "{top}\nvrrp_instance R1 {{\n state BACKUP\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
+        "{top}\nvrrp_instance R1 {{\n state MASTER\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
          advert_int 1\n {more}\n}}\n"
     );
     std::fs::write(&path, text).expect("a file");
@@ -479,6 +483,12 @@ fn virtual_mac6() {
     let link = lab.ip("b", "addr show dev vrrp.60");
     assert!(link.contains("00:00:5e:00:02:3c"), "{link}");
     assert!(link.contains(&own("b").expect("an address")), "{link}");
+    if has_tcpdump() {
+        let heard = capture(&lab, "ip6 proto 112");
+        wait("an advertisement", SOON, || {
+            !heard.lines_with(&own("b").expect("an address")).is_empty()
+        });
+    }
     assert_eq!(b.stop(), Some(0));
 }
 
@@ -502,8 +512,8 @@ fn flapping() {
             !lab.ip("a", "link show eth0").contains("NO-CARRIER")
         });
         if a.count("flapping is damped") == 0 {
-            wait("the news is in", SOON, || {
-                a.count("flapping is damped") + a.count("FAULT -> MASTER") > 0
+            wait("the news is in", ELECTION, || {
+                a.count("flapping is damped") + a.count("FAULT -> ") > 0
             });
         }
     }
@@ -527,5 +537,34 @@ fn late_interface() {
     a.forget();
     lab.ip("a", &format!("addr del {VIP}/32 dev eth0"));
     a.hears("put back: 10.230.137.100 on eth0: removed by ", SOON);
+    assert_eq!(a.stop(), Some(0));
+}
+
+fn extra_interfaces() {
+    if !has_tcpdump() {
+        return;
+    }
+    let lab = Lab::new();
+    second_interface(&lab, "a");
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", &lab.space("a")])
+        .args(["tcpdump", "-l", "-n", "-tt", "-i", "eth1p", "arp"]);
+    let heard = Node::start(command);
+    let more = format!(
+        "garp_master_delay 0\n garp_master_repeat 1\n garp_extra_if all 1\n \
+         virtual_ipaddress {{\n {VIP}\n 10.230.140.1/24 dev eth1\n }}"
+    );
+    let a = ours(&lab, "a", &file(&lab, "a", 60, 255, "", &more));
+    wait("two more announcements", ELECTION, || {
+        heard.count("tell 10.230.140.1") >= 3
+    });
+    let times: Vec<_> = heard
+        .lines_with("tell 10.230.140.1")
+        .iter()
+        .map(|line| seconds(line))
+        .collect();
+    let gap = times[2] - times[1];
+    assert!((0.95..1.3).contains(&gap), "every second: {gap}");
     assert_eq!(a.stop(), Some(0));
 }

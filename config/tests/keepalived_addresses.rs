@@ -1,0 +1,168 @@
+//! Addresses, routes, rules and announcements of keepalived's language.
+
+use std::time::Duration;
+
+use tandem_config::keepalived::*;
+use tandem_config::{DiagnosticKind as Kind, Input, Loaded, Severity, load};
+
+fn read(text: &str) -> Loaded {
+    load(&[Input::text("k.conf", text)], &|_| None)
+}
+
+/// An instance with more lines in it, without complaints.
+fn instance(more: &str) -> VrrpInstance {
+    let loaded = read(&body(more));
+    assert_eq!(loaded.diagnostics.render(&loaded.sources), "", "{more}");
+    loaded
+        .keepalived
+        .expect("a configuration")
+        .instances
+        .remove(0)
+}
+
+fn body(more: &str) -> String {
+    format!(
+        "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 60\nvirtual_ipaddress {{\n10.0.0.1\n}}\n{more}\n}}\n"
+    )
+}
+
+/// What a line is complained about with.
+fn complaint(more: &str) -> (Severity, Kind, String) {
+    let loaded = read(&body(more));
+    let found = loaded.diagnostics.0.first().expect("a complaint");
+    (found.severity, found.kind, found.message.clone())
+}
+
+#[test]
+fn addresses_have_keepalived_s_defaults() {
+    let found = instance(
+        "virtual_ipaddress_excluded {\n2001:db8::1\n2001:db8::2/64 -nodad\n2001:db8::3/128 preferred_lft forever\n\
+         10.0.0.2/24 brd - no_track\n10.0.0.3/24 peer 10.0.0.4\n}",
+    );
+    let all = &found.excluded_addresses;
+    assert_eq!((all[0].prefix_length, all[0].preferred_lft), (128, 0));
+    assert_eq!(all[0].flags, 2, "no duplicate address detection");
+    assert_eq!((all[1].flags, all[1].preferred_lft), (0, FOREVER));
+    assert_eq!(all[2].preferred_lft, FOREVER);
+    assert_eq!(all[3].broadcast, Some([10, 0, 0, 0].into()));
+    assert!(all[3].no_track);
+    assert_eq!(all[4].peer, Some([10, 0, 0, 4].into()));
+}
+
+#[test]
+fn a_route_has_the_words_of_ip_route() {
+    let found = instance(
+        "virtual_routes {\nsrc 10.0.0.1 to 10.1.0.0/16 via 10.0.0.9 dev eth0 table 100 metric 7 mtu lock 1400 rtt 100\n\
+         blackhole 10.2.0.0/16\ndefault nexthop via 10.0.0.8 weight 2 nexthop via 10.0.0.9 dev eth1 onlink\n}",
+    );
+    let routes = &found.addressing.routes;
+    let first = &routes[0];
+    assert_eq!(first.destination, Some(([10, 1, 0, 0].into(), 16)));
+    assert_eq!((first.table, first.metric), (100, Some(7)));
+    assert_eq!(first.source, Some([10, 0, 0, 1].into()));
+    assert_eq!(first.next_hops[0].device.as_deref(), Some("eth0"));
+    let metrics: Vec<_> = first
+        .metrics
+        .iter()
+        .map(|one| (one.kind, one.value, one.locked))
+        .collect();
+    assert_eq!(metrics, [(2, 1400, true), (4, 800, false)]);
+    assert_eq!(first.protocol, KEEPALIVED_PROTOCOL);
+    assert_eq!(routes[1].kind, RouteKind::Blackhole);
+    assert!(routes[1].next_hops.is_empty());
+    let weights: Vec<_> = routes[2]
+        .next_hops
+        .iter()
+        .map(|hop| (hop.weight, hop.onlink))
+        .collect();
+    assert_eq!(
+        (routes[2].destination, weights),
+        (None, vec![(2, false), (1, true)])
+    );
+}
+
+#[test]
+fn what_of_a_route_is_not_done_is_named() {
+    for (line, word) in [
+        ("10.1.0.0/16 dev eth0 realms 7", "'realms'"),
+        ("10.1.0.0/16 encap mpls 5 via 10.0.0.9", "'encap'"),
+        ("10.1.0.0/16 dev eth0 vrf blue", "'vrf'"),
+        ("10.1.0.0/16 dev eth0 track_group G", "'track_group'"),
+    ] {
+        let (severity, kind, message) = complaint(&format!("virtual_routes {{\n{line}\n}}"));
+        assert_eq!((severity, kind), (Severity::Error, Kind::NotSupportedYet));
+        assert!(
+            message.contains(word) && message.contains("not supported yet"),
+            "{message}"
+        );
+    }
+    let (severity, kind, _) = complaint("virtual_routes {\n10.1.0.0/16 vai 10.0.0.9\n}");
+    assert_eq!((severity, kind), (Severity::Warning, Kind::UnknownWord));
+    let (severity, kind, _) = complaint("virtual_routes {\n10.1.0.0/16 src 2001:db8::1\n}");
+    assert_eq!((severity, kind), (Severity::Error, Kind::InvalidValue));
+}
+
+#[test]
+fn rules_without_a_preference_count_down_in_their_family() {
+    let loaded = read(&format!(
+        "static_rules {{\nfrom 10.9.0.0/16 table 9\n}}\n{}",
+        body(
+            "virtual_rules {\nfrom 10.1.0.0/16 table 1\nto 10.2.0.0/16 fwmark 7/15 prohibit preference 5\nfrom 2001:db8::/32 table 1\n}"
+        )
+    ));
+    let config = loaded.keepalived.expect("a configuration");
+    assert_eq!(config.statics.rules[0].preference, Some(16_384));
+    let rules = &config.instances[0].addressing.rules;
+    let preferences: Vec<_> = rules.iter().map(|rule| rule.preference).collect();
+    assert_eq!(preferences, [Some(16_383), Some(5), Some(16_384)]);
+    assert_eq!(
+        (rules[1].fwmark, rules[1].action),
+        (Some((7, Some(15))), RuleAction::Prohibit)
+    );
+    assert!(rules[2].ipv6);
+}
+
+#[test]
+fn announcements_have_the_global_settings_by_default() {
+    let loaded = read(&format!(
+        "global_defs {{\nvrrp_garp_interval 0.001\nvrrp_gna_interval 0.000001\nvrrp_garp_lower_prio_repeat 2\nvrrp_min_garp\n\
+         vrrp_garp_extra_if all 100\n}}\ngarp_group {{\ninterfaces {{\neth0\neth1\n}}\ngarp_interval 0.5\n}}\n{}",
+        body("garp_lower_prio_delay 9")
+    ));
+    assert_eq!(loaded.diagnostics.render(&loaded.sources), "");
+    let config = loaded.keepalived.expect("a configuration");
+    let announcing = &config.global.announcing;
+    assert_eq!(announcing.garp_interval, Duration::from_millis(1));
+    assert_eq!(announcing.gna_interval, Duration::from_micros(1));
+    assert_eq!(config.garp_groups[0].interfaces, ["eth0", "eth1"]);
+    let found = &config.instances[0];
+    assert_eq!(
+        (found.garp_master_repeat, found.garp_master_delay),
+        (1, Duration::ZERO)
+    );
+    assert_eq!(found.addressing.lower_prio_repeat, 2);
+    assert_eq!(found.addressing.lower_prio_delay, Duration::from_secs(9));
+    let extra = found.addressing.extra_interfaces.expect("configured");
+    assert_eq!((extra.all, extra.every), (true, Duration::from_secs(100)));
+}
+
+#[test]
+fn a_virtual_mac_has_the_number_of_its_router() {
+    let name = |more: &str| {
+        let vmac = instance(more).addressing.vmac.expect("use_vmac");
+        (vmac.name, vmac.hardware, vmac.transmit_base)
+    };
+    assert_eq!(
+        name("use_vmac"),
+        ("vrrp.60".to_owned(), [0, 0, 0x5e, 0, 1, 60], false)
+    );
+    assert_eq!(
+        name("use_vmac vm 02:00:5e:11:22\nvmac_xmit_base"),
+        ("vm".to_owned(), [2, 0, 0x5e, 0x11, 0x22, 60], true)
+    );
+    let (severity, _, message) = complaint("use_vmac a-name-that-is-too-long");
+    assert_eq!(severity, Severity::Error);
+    assert!(message.contains("up to 15 bytes"), "{message}");
+    let (severity, kind, _) = complaint("no_accept");
+    assert_eq!((severity, kind), (Severity::Warning, Kind::NotSupportedYet));
+}
