@@ -154,8 +154,8 @@ fn the_vrrp_file_is_understood() {
         assert_eq!(instance.virtual_addresses[0].prefix_length, 32);
         assert_eq!(
             (
-                instance.track_scripts[0].script,
-                instance.track_scripts[0].weight
+                instance.tracks.scripts[0].item,
+                instance.tracks.scripts[0].weight
             ),
             (0, -2)
         );

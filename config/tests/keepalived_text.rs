@@ -118,15 +118,17 @@ fn scripts_may_stand_after_their_users() {
         "vrrp_instance A {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\ntrack_script {\nlater weight 7\nlater2\n}\n}\nvrrp_script later {\nscript \"/bin/a 'b c' d\"\n}\nvrrp_script later2 {\nscript /bin/x y\nweight 0\ntimeout 3\ninit_fail\nuser nobody nogroup\n}\n",
     );
     assert_eq!(
-        config.instances[0].track_scripts,
+        config.instances[0].tracks.scripts,
         [
-            TrackedScript {
-                script: 0,
-                weight: 7
+            Tracked {
+                item: 0,
+                weight: 7,
+                reverse: false
             },
-            TrackedScript {
-                script: 1,
-                weight: 0
+            Tracked {
+                item: 1,
+                weight: 0,
+                reverse: false
             }
         ]
     );
@@ -276,7 +278,7 @@ fn behaviour_that_users_rely_on_is_told() {
 fn what_would_do_another_thing_than_meant_is_refused() {
     for text in [
         "virtual_server 10.0.0.1 80 {\n}\n",
-        "vrrp_sync_group G {\ngroup { A }\n}\n",
+        "local_address_group G {\n}\n",
     ] {
         let kinds: Vec<_> = read(text)
             .diagnostics
@@ -448,4 +450,158 @@ fn includes_take_braces_variables_and_conditions_and_say_what_is_missing() {
         severity("global_defs {\ninclude_check\n}\ninclude none.conf\n"),
         [true]
     );
+}
+
+/// Two instances, with more lines for the first, and a group.
+fn grouped(first: &str, group: &str) -> Loaded {
+    let one = |name: &str, number: u8, lines: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth{number}\nvirtual_router_id {number}\n\
+             virtual_ipaddress {{ 10.0.0.{number} }}\n{lines}\n}}\n"
+        )
+    };
+    read(&format!(
+        "vrrp_sync_group G {{\n{group}\n}}\nvrrp_script chk {{\nscript /bin/true\nweight 5 reverse\n}}\n\
+         track_file f {{\nfile /tmp/f\ninit_file 7 overwrite\n}}\n{}{}",
+        one("A", 1, first),
+        one("B", 2, ""),
+    ))
+}
+
+fn told(loaded: &Loaded) -> Vec<(Severity, Kind)> {
+    let all = loaded.diagnostics.0.iter();
+    all.map(|one| (one.severity, one.kind)).collect()
+}
+
+#[test]
+fn a_sync_group_has_members_and_what_it_tracks() {
+    for members in ["group {\nB\nA\n}", "group { A B }"] {
+        let more = "track_script { chk }\ntrack_file { f weight -3 noreverse }\nsmtp_alert";
+        let loaded = grouped("", &format!("{members}\n{more}"));
+        assert_eq!(told(&loaded), []);
+        let config = loaded.keepalived.expect("a configuration");
+        let group = &config.sync_groups[0];
+        assert_eq!(group.members, [0, 1]);
+        let tracked = |weight, reverse| Tracked {
+            item: 0,
+            weight,
+            reverse,
+        };
+        assert_eq!(group.tracks.scripts, [tracked(5, true)]);
+        assert_eq!(group.tracks.files, [tracked(-3, false)]);
+        assert!(group.smtp_alert);
+        let init = InitFile {
+            value: 7,
+            overwrite: true,
+        };
+        assert_eq!(config.track_files[0].init, Some(init));
+    }
+}
+
+#[test]
+fn members_of_a_group_have_no_weights_of_their_own() {
+    let tracks = "track_script { chk }\ntrack_file {\nf weight 0\n}";
+    let loaded = grouped(tracks, "group { A B }");
+    assert_eq!(told(&loaded), [(Severity::Warning, Kind::Pointless)]);
+    let config = loaded.keepalived.expect("a configuration");
+    assert_eq!(config.instances[0].tracks.scripts, []);
+    assert_eq!(config.instances[0].tracks.files.len(), 1);
+    let loaded = grouped(tracks, "group { A B }\nsync_group_tracking_weight");
+    assert_eq!(told(&loaded), []);
+    let config = loaded.keepalived.expect("a configuration");
+    assert_eq!(config.instances[0].tracks.scripts.len(), 1);
+}
+
+#[test]
+fn a_group_that_keepalived_drops_is_told() {
+    let check = |group: &str, expected: &[Kind], members: Option<usize>| {
+        let loaded = grouped("", group);
+        let found: Vec<_> = told(&loaded)
+            .iter()
+            .map(|(severity, kind)| {
+                assert_eq!(*severity, Severity::Warning, "keepalived runs: {group}");
+                *kind
+            })
+            .collect();
+        assert_eq!(found, expected, "{group}");
+        let groups = loaded.keepalived.expect("a configuration").sync_groups;
+        assert_eq!(groups.first().map(|group| group.members.len()), members);
+    };
+    check("A", &[Kind::Pointless, Kind::Pointless], None);
+    check(
+        "group { A C }",
+        &[Kind::UnknownName, Kind::Pointless],
+        Some(1),
+    );
+    check("group { A A B }", &[Kind::Duplicate], Some(2));
+    check("group {\n}", &[Kind::Pointless], None);
+    check("group { A B }\nnonsense", &[Kind::UnknownWord], Some(2));
+    check(
+        "group { A B }\nglobal_tracking",
+        &[Kind::Pointless],
+        Some(2),
+    );
+}
+
+#[test]
+fn processes_are_named_or_by_their_command_line() {
+    let process = |lines: &str| {
+        let config = good(&format!("vrrp_track_process p {{\n{lines}\n}}\n"));
+        config.track_processes[0].clone()
+    };
+    let named = process("process nginx\nquorum 2\nquorum_max 3\ndelay 0.5\nfork_delay 2");
+    assert!(!named.process.full_command);
+    assert_eq!(
+        (named.weight, named.quorum, named.quorum_max),
+        (1, 2, Some(3))
+    );
+    assert_eq!(
+        (named.fork_delay, named.terminate_delay),
+        (Duration::from_secs(2), Duration::from_millis(500))
+    );
+    let command = process("process \"/tmp/a b\" p1 \"p 2\"\nparam_match initial\nweight 9 reverse");
+    assert_eq!(command.process.command, "/tmp/a b");
+    assert_eq!(command.process.parameters, ["p1", "p 2"]);
+    assert!(command.process.full_command && command.reverse);
+    assert_eq!(command.process.parameter_match, ParameterMatch::Initial);
+    let none = process("process evil\nquorum_max 0");
+    assert_eq!((none.quorum, none.quorum_max), (0, Some(0)));
+}
+
+#[test]
+fn backends_are_tracked_on_a_line_or_in_a_block() {
+    let found = instance(
+        "track_backend web\ntrack_backend api weight 20\ntrack_backend {\nimg weight -5 reverse\n}",
+    );
+    let names: Vec<_> = found
+        .tracks
+        .backends
+        .iter()
+        .map(|one| (one.item.as_str(), one.weight, one.reverse))
+        .collect();
+    assert_eq!(
+        names,
+        [("web", 0, false), ("api", 20, false), ("img", -5, true)]
+    );
+}
+
+#[test]
+fn election_options_have_global_defaults() {
+    let config = good(
+        "global_defs {\nvrrp_down_timer_adverts 5\nvrrp_lower_prio_no_advert\nvrrp_higher_prio_send_advert off\n}\n\
+         vrrp_instance A {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n\
+         vrrp_instance B {\ninterface e\nvirtual_router_id 2\nvirtual_ipaddress { 10.0.0.2 }\n\
+         down_timer_adverts 2\nlower_prio_no_advert false\nhigher_prio_send_advert\n}\n",
+    );
+    let options = |one: &VrrpInstance| {
+        (
+            one.down_timer_adverts,
+            one.lower_prio_no_advert,
+            one.higher_prio_send_advert,
+        )
+    };
+    assert_eq!(options(&config.instances[0]), (5, true, false));
+    assert_eq!(options(&config.instances[1]), (2, false, true));
+    let usual = instance("virtual_ipaddress { 10.0.0.1 }");
+    assert_eq!(options(&usual), (3, false, true));
 }

@@ -202,6 +202,20 @@ impl Configuration {
 }
 
 impl Configuration {
+    /// Backends that instances and sync groups track (`track_backend`), each once.
+    pub fn tracked_backends(&self) -> Vec<String> {
+        let Some(keepalived) = &self.keepalived else {
+            return Vec::new();
+        };
+        let instances = keepalived.instances.iter().map(|one| &one.tracks);
+        let groups = keepalived.sync_groups.iter().map(|one| &one.tracks);
+        let backends = instances.chain(groups).flat_map(|one| &one.backends);
+        let mut names: Vec<_> = backends.map(|one| one.item.text.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// User and group of the commands of external checks: those of the worker; `None` stays what the daemon is.
     pub fn check_identity(&self) -> Result<Option<(u32, u32)>, String> {
         let Some(global) = self.haproxy.as_ref().map(|haproxy| &haproxy.global) else {

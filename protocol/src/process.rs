@@ -46,6 +46,48 @@ pub enum ScriptOutcome {
     Failed(String),
 }
 
+/// Something that instances track, as the supervisor or the worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Observation {
+    /// The number in a `track_file`.
+    File {
+        /// Name of the `track_file` block.
+        name: String,
+        /// 0 if the file holds none.
+        value: i64,
+        /// `holds 5`, `does not exist: counts as 0`.
+        detail: String,
+    },
+    /// How many processes a `vrrp_track_process` means.
+    Processes {
+        /// Name of the block.
+        name: String,
+        /// Running ones; zombies do not count.
+        count: u32,
+    },
+    /// Servers of a backend (`track_backend`).
+    Backend {
+        /// The backend.
+        name: String,
+        /// Servers that take new clients, as the sample fetch `nbsrv` counts them.
+        usable: u32,
+        /// All its servers.
+        servers: u32,
+    },
+}
+
+impl Observation {
+    /// Whether it is of the same file, processes or backend.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { name, .. }, Self::File { name: other, .. })
+            | (Self::Processes { name, .. }, Self::Processes { name: other, .. })
+            | (Self::Backend { name, .. }, Self::Backend { name: other, .. }) => name == other,
+            _ => false,
+        }
+    }
+}
+
 /// Told by the supervisor to a child. Descriptors that belong to a message travel with its frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToChild {
@@ -61,6 +103,8 @@ pub enum ToChild {
     Stop,
     /// Vrrp: the proxy's health changed.
     ProxyHealth(ProxyHealth),
+    /// Vrrp: what it tracks changed, or all of it at its start.
+    Observed(Vec<Observation>),
     /// Vrrp: the configuration changed; the bytes are its new setup, encoded as [`crate::wire`] does.
     NewVrrpConfig(Vec<u8>),
     /// Vrrp and worker: a script that it asked for has ended.
@@ -143,6 +187,9 @@ pub enum FromChild {
     },
     /// Vrrp: write this line to the notify FIFOs.
     NotifyLine(String),
+    /// Worker: servers of the backends of its setup that are tracked ([`Observation::Backend`]): all at its start, then
+    /// those that changed.
+    Observed(Vec<Observation>),
     /// Vrrp: send this mail (`smtp_alert`).
     Mail {
         /// Subject line.

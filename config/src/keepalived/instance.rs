@@ -1,5 +1,6 @@
 //! `vrrp_instance`: one row for each keyword.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::addresses::addresses;
@@ -11,9 +12,9 @@ use super::parser::{MAX_GARP_SECONDS, Table, block, body};
 use super::places::Places;
 use super::routes::routes;
 use super::rules::rules;
-use super::script::weight;
+use super::track::PendingTracks;
 use super::tree::Statement;
-use super::values::{Complaints, count, seconds, switch, text};
+use super::values::{Complaints, count, integer, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::{Span, Word};
 use crate::suggest::did_you_mean;
@@ -29,10 +30,12 @@ pub(super) struct Pending {
     excluded_addresses: Vec<VirtualAddress>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
-    /// Name, and the weight if one is written.
-    track_scripts: Vec<(Word, Option<i32>)>,
-    track_interfaces: Vec<TrackedInterface>,
+    tracks: PendingTracks,
     dont_track_primary: bool,
+    track_src_ip: Option<Span>,
+    down_timer_adverts: u32,
+    higher_prio_send_advert: bool,
+    lower_prio_no_advert: bool,
     garp_master_delay: Duration,
     garp_master_repeat: u32,
     garp_master_refresh: Duration,
@@ -56,9 +59,12 @@ impl Pending {
             excluded_addresses: Vec::new(),
             nopreempt: None,
             preempt_delay: None,
-            track_scripts: Vec::new(),
-            track_interfaces: Vec::new(),
+            tracks: PendingTracks::default(),
             dont_track_primary: false,
+            track_src_ip: None,
+            down_timer_adverts: global.down_timer_adverts,
+            higher_prio_send_advert: global.higher_prio_send_advert,
+            lower_prio_no_advert: global.lower_prio_no_advert,
             garp_master_delay: global.garp_master_delay,
             garp_master_repeat: global.garp_master_repeat,
             garp_master_refresh: global.garp_master_refresh,
@@ -86,7 +92,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("check_unicast_src", Do(|_, _, _| {})),
     ("debug", Warn("see the daemon's own log")),
     ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
-    ("down_timer_adverts", Refuse),
+    ("down_timer_adverts", Do(|p, statement, complaints| p.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(p.down_timer_adverts))),
     ("garp_extra_if", Do(|p, statement, complaints| p.addressing.extra_interfaces = extra_interfaces(statement, complaints))),
     ("garp_lower_prio_delay", Do(|p, statement, complaints| { p.addressing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
     ("garp_lower_prio_repeat", Do(|p, statement, complaints| p.addressing.lower_prio_repeat = addressing::repeat(statement, complaints))),
@@ -94,11 +100,11 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh); })),
     ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
     ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat); })),
-    ("higher_prio_send_advert", Warn("a master that yields stays silent")),
+    ("higher_prio_send_advert", Do(|p, statement, complaints| { p.higher_prio_send_advert = switch(statement, complaints).unwrap_or(p.higher_prio_send_advert) })),
     ("interface", Do(|p, statement, complaints| { p.interface = text(statement, "an interface's name", complaints) })),
     ("kernel_rx_buf_size", Warn("the system's own buffers are used")),
     ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
-    ("lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
+    ("lower_prio_no_advert", Do(|p, statement, complaints| { p.lower_prio_no_advert = switch(statement, complaints).unwrap_or(p.lower_prio_no_advert) })),
     ("lvs_sync_daemon_interface", Warn(LVS)),
     ("mcast_dst_ip", Do(|p, statement, complaints| advertisement::group(&mut p.advertising, statement, complaints))),
     ("mcast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
@@ -123,13 +129,14 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
     ("state", Do(state)),
     ("strict_mode", Do(|p, statement, complaints| advertisement::strict_mode(&mut p.advertising, statement, complaints))),
-    ("track_bfd", Refuse),
-    ("track_file", Refuse),
+    ("track_backend", Do(|p, statement, complaints| p.tracks.backend(statement, complaints))),
+    ("track_bfd", Do(|p, statement, complaints| p.tracks.bfd(statement, complaints))),
+    ("track_file", Do(|p, statement, complaints| p.tracks.file(statement, complaints))),
     ("track_group", Refuse),
-    ("track_interface", Do(track_interface)),
-    ("track_process", Refuse),
-    ("track_script", Do(track_script)),
-    ("track_src_ip", Warn("the source address is not watched")),
+    ("track_interface", Do(|p, statement, complaints| p.tracks.interface(statement, complaints))),
+    ("track_process", Do(|p, statement, complaints| p.tracks.process(statement, complaints))),
+    ("track_script", Do(|p, statement, complaints| p.tracks.script(statement, complaints))),
+    ("track_src_ip", Do(|p, statement, _| p.track_src_ip = Some(statement.span()))),
     ("unicast_fault_no_peer", Do(|p, statement, complaints| advertisement::fault_no_peer(&mut p.advertising, statement, complaints))),
     ("unicast_peer", Do(|p, statement, complaints| advertisement::unicast_peer(&mut p.advertising, statement, complaints))),
     ("unicast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
@@ -173,7 +180,9 @@ pub(super) fn instance(
     let priority = finish_priority(&mut pending, &name, advertised.strict, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);
     let preempt_delay = finish_preempt_delay(&pending, nopreempt, advertised.strict, complaints);
-    let track_scripts = finish_track_scripts(&pending, config, complaints);
+    let track_src_ip =
+        finish_track_src_ip(pending.track_src_ip, advertised.source_address, complaints);
+    let tracks = pending.tracks.finish(config, complaints);
     let mut lacks = |what: &str, missing: bool| {
         if missing {
             let message = format!("vrrp_instance '{}' has no '{what}'", name.text);
@@ -237,9 +246,12 @@ pub(super) fn instance(
         skip_check_adv_addr: advertised.skip_check_adv_addr,
         checksum: advertised.checksum,
         strict: advertised.strict,
-        track_scripts,
-        track_interfaces: pending.track_interfaces,
+        tracks,
         dont_track_primary: pending.dont_track_primary,
+        track_src_ip,
+        down_timer_adverts: pending.down_timer_adverts,
+        higher_prio_send_advert: pending.higher_prio_send_advert,
+        lower_prio_no_advert: pending.lower_prio_no_advert,
         garp_master_delay: pending.garp_master_delay,
         garp_master_repeat: pending.garp_master_repeat,
         garp_master_refresh: pending.garp_master_refresh,
@@ -376,78 +388,27 @@ fn finish_preempt_delay(
     Duration::ZERO
 }
 
-fn finish_track_scripts(
-    pending: &Pending,
-    config: &KeepalivedConfig,
+fn finish_track_src_ip(
+    span: Option<Span>,
+    source: Option<IpAddr>,
     complaints: &mut Complaints<'_>,
-) -> Vec<TrackedScript> {
-    let mut tracked: Vec<TrackedScript> = Vec::new();
-    for (name, written) in &pending.track_scripts {
-        let Some(script) = config
-            .scripts
-            .iter()
-            .position(|script| script.name.text == name.text)
-        else {
-            let message = format!(
-                "track_script '{}' is not defined: no 'vrrp_script' has this name",
-                name.text
-            );
-            let mut diagnostic = Diagnostic::error(DiagnosticKind::UnknownName, name.span, message);
-            diagnostic.help = did_you_mean(
-                &name.text,
-                config
-                    .scripts
-                    .iter()
-                    .map(|script| script.name.text.as_str()),
-            );
-            complaints.0.push(diagnostic);
-            continue;
-        };
-        if tracked.iter().any(|known| known.script == script) {
-            let message = format!("script '{}' is tracked twice", name.text);
-            complaints.warning(DiagnosticKind::Duplicate, name.span, message);
-            continue;
-        }
-        let weight = written.unwrap_or(config.scripts[script].weight);
-        tracked.push(TrackedScript { script, weight });
+) -> bool {
+    let Some(span) = span else {
+        return false;
+    };
+    if source.is_none() {
+        let message = "'track_src_ip' does nothing without 'unicast_src_ip' or 'mcast_src_ip'";
+        complaints.warning(DiagnosticKind::Pointless, span, message);
     }
-    tracked
+    true
 }
 
-/// The names of a track block, each with a weight if one is written; several may stand on one line.
-fn tracked(statement: &Statement, complaints: &mut Complaints<'_>) -> Vec<(Word, Option<i32>)> {
-    let mut found = Vec::new();
-    for line in body(statement) {
-        let mut at = 0;
-        while let Some(name) = line.words.get(at) {
-            at += 1;
-            let mut written = None;
-            if line.text(at) == "weight" {
-                written = weight(line, at + 1, complaints);
-                at += 2;
-            }
-            while ["reverse", "noreverse"].contains(&line.text(at)) {
-                at += 1;
-            }
-            found.push((name.clone(), written));
-        }
-    }
-    found
-}
-
-fn track_script(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    let found = tracked(statement, complaints);
-    pending.track_scripts.extend(found);
-}
-
-fn track_interface(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
-    for (name, weight) in tracked(statement, complaints) {
-        let weight = weight.unwrap_or(0);
-        pending.track_interfaces.push(TrackedInterface {
-            name: name.text,
-            weight,
-        });
-    }
+/// `down_timer_adverts` and `vrrp_down_timer_adverts`.
+pub(super) fn down_timer_adverts(
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) -> Option<u32> {
+    integer(statement, 1..=100, complaints).and_then(|value| u32::try_from(value).ok())
 }
 
 fn notify(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {

@@ -9,6 +9,7 @@ pub mod proof;
 mod addresses;
 mod addressing;
 mod advertisement;
+mod bfd;
 mod include;
 mod instance;
 mod names;
@@ -20,8 +21,12 @@ mod routes;
 mod rules;
 mod script;
 mod sequence;
+mod sync_group;
+mod track;
+mod tracks;
 mod tree;
 mod values;
+mod watched;
 mod words;
 
 pub use addressing::{

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
+pub use super::tracks::*;
 use crate::source::{Span, Word};
 
 /// A whole keepalived configuration.
@@ -23,8 +24,16 @@ pub struct KeepalivedConfig {
     pub statics: Statics,
     /// `vrrp_script` blocks, in any order relative to their users.
     pub scripts: Vec<VrrpScript>,
+    /// `track_file` blocks.
+    pub track_files: Vec<TrackFile>,
+    /// `vrrp_track_process` blocks.
+    pub track_processes: Vec<TrackProcess>,
+    /// `bfd_instance` blocks.
+    pub bfd_instances: Vec<BfdInstance>,
     /// `vrrp_instance` blocks.
     pub instances: Vec<VrrpInstance>,
+    /// `vrrp_sync_group` blocks.
+    pub sync_groups: Vec<SyncGroup>,
 }
 
 /// `vrrp_version` and `version`.
@@ -92,6 +101,12 @@ pub struct GlobalDefs {
     pub startup_delay: Duration,
     /// `vrrp_version`, 2 by default; instances with IPv6 addresses speak version 3 whatever it says.
     pub vrrp_version: Version,
+    /// `vrrp_down_timer_adverts`, 3 by default.
+    pub down_timer_adverts: u32,
+    /// `vrrp_higher_prio_send_advert`; on unless it is turned off.
+    pub higher_prio_send_advert: bool,
+    /// `vrrp_lower_prio_no_advert`.
+    pub lower_prio_no_advert: bool,
 }
 
 impl Default for GlobalDefs {
@@ -118,6 +133,9 @@ impl Default for GlobalDefs {
             strict: false,
             startup_delay: Duration::ZERO,
             vrrp_version: Version::V2,
+            down_timer_adverts: 3,
+            higher_prio_send_advert: true,
+            lower_prio_no_advert: false,
         }
     }
 }
@@ -147,6 +165,8 @@ pub struct VrrpScript {
     pub timeout: Duration,
     /// `weight`, -253 to 253, 0 by default; 0 means FAULT on failure.
     pub weight: i32,
+    /// `weight … reverse`: see [`Tracked::reverse`].
+    pub reverse: bool,
     /// `rise`, 1 by default: successes until it counts as up.
     pub rise: u32,
     /// `fall`, 1 by default: failures until it counts as down.
@@ -231,24 +251,6 @@ pub struct VirtualAddress {
     pub span: Span,
 }
 
-/// An entry of `track_script`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrackedScript {
-    /// Index into [`KeepalivedConfig::scripts`].
-    pub script: usize,
-    /// `weight` here, else the script's own.
-    pub weight: i32,
-}
-
-/// An entry of `track_interface`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrackedInterface {
-    /// The interface's name.
-    pub name: String,
-    /// `weight`, 0 by default: FAULT while it is down.
-    pub weight: i32,
-}
-
 /// `vrrp_instance NAME { … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VrrpInstance {
@@ -294,12 +296,18 @@ pub struct VrrpInstance {
     pub checksum: Checksum,
     /// `strict_mode`; what it forbids is out of the other fields already.
     pub strict: bool,
-    /// `track_script`.
-    pub track_scripts: Vec<TrackedScript>,
-    /// `track_interface`.
-    pub track_interfaces: Vec<TrackedInterface>,
+    /// `track_*`.
+    pub tracks: Tracks,
     /// `dont_track_primary`.
     pub dont_track_primary: bool,
+    /// `track_src_ip`: FAULT while the configured source address is not on this node.
+    pub track_src_ip: bool,
+    /// `down_timer_adverts`: intervals of silence before the skew time begins, 3 by default.
+    pub down_timer_adverts: u32,
+    /// `higher_prio_send_advert`: who yields says so once. Here it does unless this is turned off.
+    pub higher_prio_send_advert: bool,
+    /// `lower_prio_no_advert`: a lower advertisement is not answered.
+    pub lower_prio_no_advert: bool,
     /// `garp_master_delay`; the global one when none is written.
     pub garp_master_delay: Duration,
     /// `garp_master_repeat`; the global one when none is written.

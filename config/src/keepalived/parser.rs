@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use super::addresses::addresses;
 use super::addressing::{self, extra_interfaces, garp_group, interface_delays, interval};
 use super::advertisement::is_group;
-use super::instance::{self, Pending};
+use super::instance::{self, Pending, down_timer_adverts};
 use super::model::{GlobalDefs, KeepalivedConfig, Version};
 use super::notify;
 use super::reader::Reader;
 use super::routes::routes;
 use super::rules::{give_preferences, rules};
-use super::script;
 use super::tree::{Statement, tree};
 use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
+use super::{bfd, script, sync_group, watched};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap};
 
@@ -96,9 +96,10 @@ pub(crate) fn top_level_words() -> impl Iterator<Item = &'static str> {
 
 /// The blocks as they come; instances need the scripts and the global settings of the whole text.
 #[derive(Default)]
-struct Text {
-    config: KeepalivedConfig,
+pub(super) struct Text {
+    pub(super) config: KeepalivedConfig,
     instances: Vec<Statement>,
+    sync_groups: Vec<Statement>,
 }
 
 const LVS: &str = "it belongs to LVS";
@@ -107,7 +108,7 @@ const LVS: &str = "it belongs to LVS";
 #[rustfmt::skip]
 const TOP: Table<Text> = &[
     ("SSL", Warn("it belongs to the checks of LVS")),
-    ("bfd_instance", Refuse),
+    ("bfd_instance", Do(bfd::read)),
     ("child_wait_time", Warn("processes end when they have ended")),
     ("garp_group", Do(|text, statement, complaints| garp_group(&mut text.config.garp_groups, statement, complaints))),
     ("global_defs", Do(|text, statement, complaints| { block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
@@ -123,15 +124,15 @@ const TOP: Table<Text> = &[
     ("static_routes", Do(|text, statement, complaints| routes(&mut text.config.statics.routes, statement, complaints))),
     ("static_rules", Do(|text, statement, complaints| rules(&mut text.config.statics.rules, statement, complaints))),
     ("static_track_group", Refuse),
-    ("track_file", Refuse),
+    ("track_file", Do(watched::read_file)),
     ("use_pid_dir", Warn("the pidfile is the daemon's")),
     ("virtual_server", Refuse),
     ("virtual_server_group", Refuse),
     ("vrrp_instance", Do(|text, statement, _| text.instances.push(statement.clone()))),
     ("vrrp_script", Do(read_script)),
-    ("vrrp_sync_group", Refuse),
-    ("vrrp_track_file", Refuse),
-    ("vrrp_track_process", Refuse),
+    ("vrrp_sync_group", Do(|text, statement, _| text.sync_groups.push(statement.clone()))),
+    ("vrrp_track_file", Do(watched::read_file)),
+    ("vrrp_track_process", Do(watched::read_process)),
 ];
 
 const TUNING: &str = "tuning of keepalived's own processes";
@@ -230,7 +231,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
     ("vrrp_check_unicast_src", Do(|_, _, _| {})),
     ("vrrp_cpu_affinity", Warn(TUNING)),
-    ("vrrp_down_timer_adverts", Refuse),
+    ("vrrp_down_timer_adverts", Do(|g, statement, complaints| g.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(g.down_timer_adverts))),
     ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
     ("vrrp_garp_interval", Do(|g, statement, complaints| g.announcing.garp_interval = interval(statement, complaints))),
     ("vrrp_garp_lower_prio_delay", Do(|g, statement, complaints| { g.announcing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
@@ -240,10 +241,10 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
     ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat); })),
     ("vrrp_gna_interval", Do(|g, statement, complaints| g.announcing.gna_interval = interval(statement, complaints))),
-    ("vrrp_higher_prio_send_advert", Warn("a master that yields stays silent")),
+    ("vrrp_higher_prio_send_advert", Do(|g, statement, complaints| { g.higher_prio_send_advert = switch(statement, complaints).unwrap_or(g.higher_prio_send_advert) })),
     ("vrrp_ipsets", Warn(FILTER)),
     ("vrrp_iptables", Warn(FILTER)),
-    ("vrrp_lower_prio_no_advert", Warn("a lower advertisement is answered as RFC 3768 says")),
+    ("vrrp_lower_prio_no_advert", Do(|g, statement, complaints| { g.lower_prio_no_advert = switch(statement, complaints).unwrap_or(g.lower_prio_no_advert) })),
     ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
     ("vrrp_mcast_group6", Do(group6)),
     ("vrrp_min_garp", Do(addressing::min_garp)),
@@ -404,6 +405,10 @@ impl Text {
         let instances = self.config.instances.iter_mut();
         let of_instances = instances.flat_map(|instance| &mut instance.addressing.rules);
         give_preferences(self.config.statics.rules.iter_mut().chain(of_instances));
+        for statement in &self.sync_groups {
+            let group = sync_group::sync_group(statement, &mut self.config, complaints);
+            self.config.sync_groups.extend(group);
+        }
         self.config
     }
 }
@@ -413,7 +418,11 @@ pub fn keyword_lists() -> Vec<KeywordLists> {
     vec![
         lists("top level", TOP),
         lists("global_defs", GLOBAL),
+        lists("bfd_instance", bfd::KEYWORDS),
+        lists("track_file", watched::FILE_KEYWORDS),
         lists("vrrp_instance", instance::KEYWORDS),
+        lists("vrrp_sync_group", sync_group::KEYWORDS),
+        lists("vrrp_track_process", watched::PROCESS_KEYWORDS),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::model::{ScriptKind, VrrpScript};
+use super::track::{MAX_WEIGHT, own_weight};
 use super::tree::Statement;
 use super::values::{Complaints, command_words, count, parse_seconds};
 use crate::diagnostic::DiagnosticKind;
@@ -37,6 +38,7 @@ pub(super) fn script(statement: &Statement, complaints: &mut Complaints<'_>) -> 
         interval: Duration::from_secs(1),
         timeout: Duration::ZERO,
         weight: 0,
+        reverse: false,
         rise: 1,
         fall: 1,
         init_fail: false,
@@ -56,8 +58,8 @@ pub(super) fn script(statement: &Statement, complaints: &mut Complaints<'_>) -> 
                 }
             }
             "weight" => {
-                if let Some(weight) = weight(line, 1, complaints) {
-                    script.weight = weight;
+                if let Some((weight, reverse)) = own_weight(line, MAX_WEIGHT, complaints) {
+                    (script.weight, script.reverse) = (weight, reverse);
                 }
             }
             "rise" => script.rise = count(line, 1, complaints).unwrap_or(script.rise),
@@ -88,37 +90,6 @@ fn whole_seconds(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Du
         complaints.wrong(line, "seconds above 0");
     }
     time
-}
-
-/// A weight at a position of a line, -253 to 253; what lies beyond is an error as it would move addresses wrongly.
-pub(super) fn weight(line: &Statement, at: usize, complaints: &mut Complaints<'_>) -> Option<i32> {
-    let Some(word) = line.words.get(at) else {
-        complaints.missing(line, "a weight from -253 to 253");
-        return None;
-    };
-    if let Some(reverse) = line.words.get(at + 1).filter(|word| word.text == "reverse") {
-        let message = "'weight … reverse' is not supported yet";
-        complaints.error(DiagnosticKind::NotSupportedYet, reverse.span, message);
-        return None;
-    }
-    match word.text.parse::<i32>() {
-        Ok(weight) if (-253..=253).contains(&weight) => Some(weight),
-        Ok(weight @ (-255..=255)) => {
-            // The range that old manuals give: keepalived takes the nearest that it allows.
-            let clamped = weight.clamp(-253, 253);
-            let message = format!("weight {weight} is beyond -253 to 253: {clamped} is used");
-            complaints.warning(DiagnosticKind::InvalidValue, word.span, message);
-            Some(clamped)
-        }
-        _ => {
-            let message = format!(
-                "a weight from -253 to 253 was expected, found '{}'",
-                word.text
-            );
-            complaints.error(DiagnosticKind::InvalidValue, word.span, message);
-            None
-        }
-    }
 }
 
 fn command(script: &mut VrrpScript, line: &Statement, complaints: &mut Complaints<'_>) {

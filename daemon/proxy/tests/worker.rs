@@ -130,6 +130,7 @@ impl Worker {
             pid_for_logs: 1,
             listeners,
             servers_state: Vec::new(),
+            tracked_backends: Vec::new(),
         };
         let (ours, theirs) = sys::channel::pair().expect("channel");
         let (control, worker_control) = sys::channel::pair().expect("channel");

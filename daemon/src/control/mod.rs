@@ -168,6 +168,7 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
             ToChild::Drain { .. }
             | ToChild::AddFigures(_)
             | ToChild::ProxyHealth(_)
+            | ToChild::Observed(_)
             | ToChild::ScriptDone { .. }
             | ToChild::NewVrrpConfig(_) => {}
         }

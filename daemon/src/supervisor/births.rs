@@ -82,6 +82,7 @@ impl Supervisor {
             pid_for_logs: if master { OWN_PID } else { std::process::id() },
             listeners: proxy::listener_keys(haproxy),
             servers_state: self.worker_state.clone(),
+            tracked_backends: configuration.tracked_backends(),
         };
         let setup = wire::encode(&setup).map_err(std::io::Error::other)?;
         let pid = self.start_peer(Role::Worker, setup, listeners.descriptors())?;

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::process::{FromChild, Role, ToChild};
+use protocol::process::{FromChild, Observation, Role, ToChild};
 use protocol::wire;
 use sys::channel::{self, Channel};
 use tokio::sync::mpsc;
@@ -44,6 +44,8 @@ pub(super) struct Child {
     pub leaving: bool,
     /// What a worker was told of the one before, until that one is told of it.
     pub born_with: Vec<u8>,
+    /// A worker's backends, as it last told of them.
+    pub observed: Vec<Observation>,
     /// Why it said that it cannot start.
     pub failure: Option<String>,
     outgoing: mpsc::Sender<Outgoing>,
@@ -134,6 +136,7 @@ impl Child {
             heartbeat: now,
             leaving: false,
             born_with: Vec::new(),
+            observed: Vec::new(),
             failure: None,
             outgoing,
         })

@@ -8,6 +8,7 @@ mod child;
 mod fifos;
 mod health;
 mod listeners;
+mod observed;
 mod reload;
 mod scripts;
 mod stop;
@@ -18,10 +19,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use config::haproxy::ExternalCheckEnvironment;
-use protocol::process::{FromChild, ProxyHealth, Role, ScriptOutcome, ToChild};
+use protocol::process::{FromChild, Observation, ProxyHealth, Role, ScriptOutcome, ToChild};
 use protocol::{Event, EventKind, EventSeverity, EventSource};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
@@ -34,6 +36,7 @@ use crate::{control, handover};
 use child::Child;
 use fifos::Fifos;
 use listeners::Listeners;
+use observed::Watch;
 use scripts::{CheckEnvironment, ScriptRunner};
 use systemd::Systemd;
 
@@ -85,6 +88,13 @@ enum Happening {
         /// How.
         outcome: ScriptOutcome,
     },
+    /// Tracked files or processes changed.
+    Watched {
+        /// Which watch saw it.
+        watch: Arc<AtomicBool>,
+        /// What it saw.
+        observations: Vec<Observation>,
+    },
     /// A configuration was read for a reload.
     Loaded(Box<Result<Loaded, String>>),
 }
@@ -126,6 +136,7 @@ struct Supervisor {
     scripts: ScriptRunner,
     /// Where VRRP's changes are written to.
     fifos: Fifos,
+    watch: Watch,
     /// Commands of external checks.
     checks: ScriptRunner,
     systemd: Systemd,
@@ -167,6 +178,7 @@ pub async fn run(
     environment.push(("HAPROXY_CFGFILES".to_owned(), files.join(";")));
     let mut supervisor = Supervisor {
         scripts: runner(&configuration),
+        watch: Watch::default(),
         checks: ScriptRunner::new(None, false),
         fifos: Fifos::default(),
         node,
@@ -276,6 +288,7 @@ impl Supervisor {
                 }
             }
         }
+        self.watch();
         for role in [Role::Control, Role::Vrrp, Role::Worker] {
             if role == Role::Vrrp {
                 self.open_fifos();
@@ -333,6 +346,7 @@ impl Supervisor {
             Role::Vrrp => &mut self.vrrp,
             Role::Worker => &mut self.worker,
         } = Some(pid);
+        self.tell_all_observed();
         if role == Role::Worker {
             self.tell_current_worker();
             for figures in std::mem::take(&mut self.orphaned_figures) {
@@ -366,6 +380,10 @@ impl Supervisor {
                     child.tell(&ToChild::ScriptDone { id, outcome });
                 }
             }
+            Happening::Watched {
+                watch,
+                observations,
+            } => self.watched(&watch, observations),
             Happening::Loaded(loaded) => self.loaded(*loaded),
         }
         self.update_health();
@@ -410,6 +428,7 @@ impl Supervisor {
                 environment,
                 timeout_ms,
             } => self.run_check(pid, id, argv, environment, timeout_ms),
+            FromChild::Observed(observations) => self.backends_observed(pid, observations),
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
             FromChild::NotifyLine(line) => {
                 let told = self.fifos.write(&line);

@@ -218,7 +218,9 @@ impl Supervisor {
         self.configuration = configuration;
         self.update_health();
         self.open_fifos();
+        self.watch();
         self.hand_over_vrrp();
+        self.tell_all_observed();
         if let Some(control) = self.current(Role::Control) {
             match wire::encode(&self.control_setup()) {
                 Ok(setup) => {

@@ -56,7 +56,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         };
     }
     let mut config = KeepalivedConfig::default();
-    let mut track_scripts = Vec::new();
+    let mut tracks = Tracks::default();
     if let Some(command) = value("script") {
         let weight = value("weight")
             .and_then(|text| text.parse().ok())
@@ -73,12 +73,17 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             interval: seconds("interval", 1),
             timeout: seconds("interval", 1),
             weight,
+            reverse: false,
             rise: number("rise", 1) as u32,
             fall: number("fall", 1) as u32,
             init_fail: false,
             user: None,
         });
-        track_scripts.push(TrackedScript { script: 0, weight });
+        tracks.scripts.push(Tracked {
+            item: 0,
+            weight,
+            reverse: false,
+        });
     }
     let addresses = value("vip").unwrap_or("10.230.137.100/32".to_owned());
     let virtual_addresses = addresses
@@ -139,9 +144,12 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         skip_check_adv_addr: false,
         checksum: Checksum::default(),
         strict: false,
-        track_scripts,
-        track_interfaces: Vec::new(),
+        tracks,
         dont_track_primary: false,
+        track_src_ip: false,
+        down_timer_adverts: 3,
+        higher_prio_send_advert: true,
+        lower_prio_no_advert: false,
         garp_master_delay: seconds("garp_delay", 5),
         garp_master_repeat: 5,
         garp_master_refresh: Duration::ZERO,

@@ -9,6 +9,7 @@ pub mod core;
 mod driver;
 mod network;
 pub mod packet;
+pub mod watch;
 
 use std::process::ExitCode;
 

@@ -182,9 +182,8 @@ fn interfaces(instance: &VrrpInstance, host: &Host, found: &mut Diagnostics) {
             missing(device, address.span);
         }
     }
-    for entry in &instance.track_interfaces {
-        let key = format!("track_interface {}", entry.name);
-        missing(&entry.name, place(instance, &key));
+    for entry in &instance.tracks.interfaces {
+        missing(&entry.item.text, entry.item.span);
     }
 }
 

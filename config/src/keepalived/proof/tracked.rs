@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use super::super::model::{KeepalivedConfig, ScriptKind, VrrpInstance};
+use super::super::model::{KeepalivedConfig, ScriptKind, Tracks, VrrpInstance};
 use crate::source::Span;
 
 /// Longest that a dead proxy is overlooked; the daemon waits half an interval, and not longer than this.
 const PROXY_GRACE: Duration = Duration::from_millis(500);
+
+/// Pause between two counts of processes.
+const COUNT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a tracked item does to its instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(super) struct Tracked {
     pub(super) weight: i32,
     /// FAULT whatever the weight.
     pub(super) vital: bool,
-    /// Its failure counts as its success, and the other way round.
+    /// What it would add it subtracts, and the other way round; with weight 0 it must fail.
     pub(super) reverse: bool,
     /// Longest from the failure until it is noticed.
     pub(super) noticed: Duration,
@@ -38,14 +41,15 @@ pub(super) struct Tracked {
 impl Tracked {
     /// What it does while it is well, or fails.
     pub(super) fn effect(&self, well: bool) -> Effect {
-        let up = well != self.reverse;
-        match self.weight {
-            _ if self.vital && !well => Effect::Fault,
-            0 if up => Effect::Priority(0),
-            0 => Effect::Fault,
-            // A positive weight adds while all is well, a negative one subtracts while it is not.
-            weight if up => Effect::Priority(weight.max(0)),
-            weight => Effect::Priority(weight.min(0)),
+        let sign = if self.reverse { -1 } else { 1 };
+        match (self.weight, well) {
+            (_, false) if self.vital => Effect::Fault,
+            // `weight 0 reverse`: it must be down.
+            (0, well) if well == self.reverse => Effect::Fault,
+            (0, _) => Effect::Priority(0),
+            // A positive weight counts while all is well, a negative one while it is not.
+            (weight, true) => Effect::Priority(weight.max(0) * sign),
+            (weight, false) => Effect::Priority(weight.min(0) * sign),
         }
     }
 
@@ -55,17 +59,32 @@ impl Tracked {
     }
 }
 
-/// All that an instance tracks but its own interface.
+/// All that an instance and its sync group track but its own interface. Files are left out: they hold any number.
 pub(super) fn tracked(config: &KeepalivedConfig, instance: &VrrpInstance) -> Vec<Tracked> {
     let mut all = Vec::new();
-    scripts(config, instance, &mut all);
-    interfaces(instance, &mut all);
+    let is_member = |at: &usize| {
+        let member = config.instances.get(*at);
+        member.is_some_and(|member| member.name.text == instance.name.text)
+    };
+    let groups = config.sync_groups.iter();
+    let groups = groups.filter(|group| group.members.iter().any(is_member));
+    for tracks in std::iter::once(&instance.tracks).chain(groups.map(|group| &group.tracks)) {
+        scripts(config, instance, tracks, &mut all);
+        interfaces(instance, tracks, &mut all);
+        processes(config, instance, tracks, &mut all);
+        backends(tracks, &mut all);
+    }
     all
 }
 
-fn scripts(config: &KeepalivedConfig, instance: &VrrpInstance, all: &mut Vec<Tracked>) {
-    for entry in &instance.track_scripts {
-        let Some(script) = config.scripts.get(entry.script) else {
+fn scripts(
+    config: &KeepalivedConfig,
+    instance: &VrrpInstance,
+    tracks: &Tracks,
+    all: &mut Vec<Tracked>,
+) {
+    for entry in &tracks.scripts {
+        let Some(script) = config.scripts.get(entry.item) else {
             continue;
         };
         let native = script.kind == ScriptKind::ProxyAlive;
@@ -80,7 +99,7 @@ fn scripts(config: &KeepalivedConfig, instance: &VrrpInstance, all: &mut Vec<Tra
             },
             weight: entry.weight,
             vital: native,
-            reverse: false,
+            reverse: entry.reverse,
             noticed: if native { grace } else { slow },
             span: instance
                 .places
@@ -89,20 +108,51 @@ fn scripts(config: &KeepalivedConfig, instance: &VrrpInstance, all: &mut Vec<Tra
     }
 }
 
-fn interfaces(instance: &VrrpInstance, all: &mut Vec<Tracked>) {
-    for entry in &instance.track_interfaces {
-        if entry.name == instance.interface {
-            continue;
-        }
+fn interfaces(instance: &VrrpInstance, tracks: &Tracks, all: &mut Vec<Tracked>) {
+    let interfaces = tracks.interfaces.iter();
+    for entry in interfaces.filter(|entry| entry.item.text != instance.interface) {
         all.push(Tracked {
-            name: format!("interface {}", entry.name),
+            name: format!("interface {}", entry.item.text),
             weight: entry.weight,
             vital: false,
-            reverse: false,
+            reverse: entry.reverse,
             noticed: Duration::ZERO,
-            span: instance
-                .places
-                .find(&format!("track_interface {}", entry.name)),
+            span: Some(entry.item.span),
+        });
+    }
+}
+
+fn processes(
+    config: &KeepalivedConfig,
+    instance: &VrrpInstance,
+    tracks: &Tracks,
+    all: &mut Vec<Tracked>,
+) {
+    for entry in &tracks.processes {
+        let Some(process) = config.track_processes.get(entry.item) else {
+            continue;
+        };
+        let name = process.name.as_str();
+        all.push(Tracked {
+            name: format!("process {name}"),
+            weight: entry.weight,
+            vital: false,
+            reverse: entry.reverse,
+            noticed: process.terminate_delay + COUNT_INTERVAL,
+            span: instance.places.find(&format!("track_process {name}")),
+        });
+    }
+}
+
+fn backends(tracks: &Tracks, all: &mut Vec<Tracked>) {
+    for entry in &tracks.backends {
+        all.push(Tracked {
+            name: format!("backend {}", entry.item.text),
+            weight: entry.weight,
+            vital: false,
+            reverse: entry.reverse,
+            noticed: Duration::ZERO,
+            span: Some(entry.item.span),
         });
     }
 }

@@ -6,6 +6,7 @@ mod run;
 pub mod shared;
 mod state_file;
 mod takeover;
+mod tracked;
 
 pub use build::{
     App, BackendRuntime, FrontendRuntime, ListenerKey, ListenerRuntime, ServerRuntime, build,

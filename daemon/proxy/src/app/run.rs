@@ -44,6 +44,8 @@ pub struct Setup {
     pub listeners: Vec<super::ListenerKey>,
     /// An earlier worker's `WorkerSnapshot` encoded, or nothing: states, weights and addresses are taken over.
     pub servers_state: Vec<u8>,
+    /// Backends that VRRP tracks: the supervisor is told of their usable servers.
+    pub tracked_backends: Vec<String>,
 }
 
 /// Runs the worker until it is told to end. `supervisor` and `control` are ends of channels.
@@ -94,6 +96,7 @@ struct Prepared {
     app: Arc<App>,
     /// Sockets of each runtime, in order of `App::listeners`.
     sockets: Vec<Vec<OwnedFd>>,
+    tracked_backends: Vec<String>,
 }
 
 fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
@@ -169,6 +172,7 @@ fn prepare(setup: Setup, listeners: Vec<OwnedFd>) -> Result<Prepared, String> {
     Ok(Prepared {
         app: Arc::new(app),
         sockets,
+        tracked_backends: setup.tracked_backends,
     })
 }
 
@@ -279,7 +283,7 @@ fn confine(is_off: bool) -> Result<(), String> {
     Ok(())
 }
 
-async fn tell(sender: &Sender, message: &FromChild) -> bool {
+pub(super) async fn tell(sender: &Sender, message: &FromChild) -> bool {
     match wire::encode(message) {
         Ok(bytes) => sender.send(&bytes, &[]).await.is_ok(),
         Err(error) => {
@@ -291,7 +295,11 @@ async fn tell(sender: &Sender, message: &FromChild) -> bool {
 
 /// Runtime 0: leads the others and speaks with the supervisor.
 async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
-    let Prepared { app, sockets } = prepared;
+    let Prepared {
+        app,
+        sockets,
+        tracked_backends,
+    } = prepared;
     let (drain, draining) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let pulses: Arc<Vec<AtomicU64>> = Arc::new(sockets.iter().map(|_| AtomicU64::new(0)).collect());
@@ -356,6 +364,8 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
             }
         });
     }
+    let backends = app.backends.iter().map(|back| Arc::clone(&back.backend));
+    super::tracked::start(&tracked_backends, backends, &channel.sender);
     tell(&channel.sender, &FromChild::Ready).await;
     tokio::task::spawn_local(heartbeat(channel.sender.clone(), Arc::clone(&pulses)));
     let successor = obey(&app, channel, &drain).await;

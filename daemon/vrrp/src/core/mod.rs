@@ -5,6 +5,7 @@
 //! RFC, its users' expectations win; where keepalived falls short, a comment says so.
 
 mod follow;
+pub mod group;
 mod operator;
 mod peers;
 mod resume;
@@ -51,6 +52,12 @@ pub struct Rules {
     pub nopreempt: bool,
     /// `preempt_delay`.
     pub preempt_delay: Duration,
+    /// `down_timer_adverts`: intervals of silence before the skew time begins.
+    pub down_timer_adverts: u32,
+    /// `higher_prio_send_advert`: who yields advertises once more.
+    pub last_word: bool,
+    /// `lower_prio_no_advert` turned round: a lower master is answered at once.
+    pub answers_lower: bool,
     /// `garp_master_delay`; zero is no second round.
     pub announce_again: Duration,
     /// `garp_lower_prio_delay`: the same after another master was heard; zero is no second round.
@@ -151,6 +158,10 @@ pub struct Instance {
     conflict_until: Option<Moment>,
     /// The addresses are here from before, until then ([`Instance::resume`]).
     kept_until: Option<Moment>,
+    /// Why the state was entered.
+    reason: String,
+    /// It was told that the sync group keeps this instance from taking over.
+    held_back: bool,
 }
 
 impl Instance {
@@ -180,6 +191,8 @@ impl Instance {
             answered_at: None,
             conflict_until: None,
             kept_until: None,
+            reason: String::new(),
+            held_back: false,
         }
     }
 
@@ -262,7 +275,7 @@ impl Instance {
     }
 
     fn master_down_interval(&self) -> Duration {
-        self.master_interval * 3 + self.skew()
+        self.master_interval * self.rules.down_timer_adverts + self.skew()
     }
 
     /// Takes over the interval that our master advertises (RFC 5798 6.4.2); in version 2 it is our own.
@@ -394,7 +407,9 @@ impl Instance {
             self.enter_backup(now, Wait::Silence { from, since: now }, &reason, actions);
             // The last word of who yields: it makes the other announce its addresses now that ours are gone.
             // Without it a healed network keeps the clients here until their ARP caches age.
-            actions.push(Action::Advertise(self.effective));
+            if self.rules.last_word {
+                actions.push(Action::Advertise(self.effective));
+            }
             return;
         }
         // Whoever loses hands over with one advertisement; only later ones are a second master.
@@ -427,8 +442,11 @@ impl Instance {
             return;
         }
         self.answered_at = Some(now);
-        actions.push(Action::Advertise(self.effective));
-        self.advert_at = Some(now + self.rules.advert_interval);
+        // RFC 5798 6.4.3: priority 0 is always answered; RFC 5798 would discard a lower one, keepalived answers it.
+        if self.rules.answers_lower || priority == RESIGN {
+            actions.push(Action::Advertise(self.effective));
+            self.advert_at = Some(now + self.rules.advert_interval);
+        }
     }
 
     /// Runs every timer that is due.
@@ -515,11 +533,7 @@ impl Instance {
         }
         self.master = None;
         self.state = to;
-        actions.push(Action::Enter {
-            from,
-            to: self.shown(),
-            reason: reason.to_owned(),
-        });
+        self.entered(from, reason, actions);
     }
 
     fn enter_backup(&mut self, now: Moment, wait: Wait, reason: &str, actions: &mut Vec<Action>) {
@@ -531,11 +545,7 @@ impl Instance {
         self.state = State::Backup;
         self.wait = wait;
         self.master_down_at = Some(now + self.master_down_interval());
-        actions.push(Action::Enter {
-            from,
-            to: self.shown(),
-            reason: reason.to_owned(),
-        });
+        self.entered(from, reason, actions);
     }
 
     fn enter_active(&mut self, now: Moment, reason: &str, actions: &mut Vec<Action>) {
@@ -555,11 +565,7 @@ impl Instance {
         actions.push(Action::Advertise(self.effective));
         actions.push(Action::AddAddresses);
         actions.push(Action::Announce(Burst::Full));
-        actions.push(Action::Enter {
-            from,
-            to: self.shown(),
-            reason: reason.to_owned(),
-        });
+        self.entered(from, reason, actions);
         if std::mem::take(&mut self.held) {
             actions.push(Action::Tell {
                 severity: EventSeverity::Notice,
@@ -579,5 +585,16 @@ impl Instance {
         self.refresh_at = None;
         self.answered_at = None;
         self.conflict_until = None;
+        self.held_back = false;
+    }
+
+    /// Says that the state changed, and keeps why.
+    fn entered(&mut self, from: VrrpState, reason: &str, actions: &mut Vec<Action>) {
+        self.reason = reason.to_owned();
+        actions.push(Action::Enter {
+            from,
+            to: self.shown(),
+            reason: reason.to_owned(),
+        });
     }
 }

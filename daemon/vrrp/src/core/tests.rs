@@ -22,6 +22,9 @@ pub(super) fn rules(base_priority: u8) -> Rules {
         advert_interval: ms(1000),
         nopreempt: false,
         preempt_delay: Duration::ZERO,
+        down_timer_adverts: 3,
+        last_word: true,
+        answers_lower: true,
         announce_again: ms(5000),
         announce_lower_again: ms(5000),
         announce_refresh: Duration::ZERO,
@@ -565,4 +568,46 @@ fn two_routers_settle_on_one_master_whatever_their_order_and_losses() {
             "start at {start} ms"
         );
     }
+}
+
+#[test]
+fn down_timer_adverts_are_the_intervals_of_silence() {
+    let patient = Rules {
+        down_timer_adverts: 5,
+        ..rules(100)
+    };
+    assert_eq!(
+        backup(patient).deadline(),
+        Some(ms(5000) + Duration::from_secs(156) / 256)
+    );
+}
+
+#[test]
+fn lower_prio_no_advert_leaves_a_lower_master_unanswered_but_not_a_resigning_one() {
+    let mut instance = active();
+    instance.rules.answers_lower = false;
+    let next = instance.advert_at;
+    assert!(
+        !instance
+            .heard(ms(5000), LOW, 50, ms(1000))
+            .contains(&Action::Advertise(100))
+    );
+    assert_eq!(
+        instance.advert_at, next,
+        "its own advertisements go on as they were"
+    );
+    assert!(
+        instance.yield_at.is_some(),
+        "and the clients are told again who is master"
+    );
+    let answer = instance.heard(ms(5200), LOW, 0, ms(1000));
+    assert_eq!(deeds(&answer), [Action::Advertise(100)]);
+}
+
+#[test]
+fn without_higher_prio_send_advert_a_master_yields_in_silence() {
+    let mut instance = active();
+    instance.rules.last_word = false;
+    let actions = instance.heard(ms(5000), HIGH, 200, ms(1000));
+    assert_eq!(deeds(&actions), [Action::RemoveAddresses]);
 }

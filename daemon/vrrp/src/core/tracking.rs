@@ -32,6 +32,8 @@ pub enum Report {
     Up(String),
     /// Not well: why.
     Down(String),
+    /// A number, which the weight multiplies: of a `track_file`.
+    Number(i64, String),
 }
 
 /// A tracked item with its weight for one instance.
@@ -43,8 +45,44 @@ pub struct Item {
     pub report: Report,
     /// 0 means FAULT while it is down.
     pub weight: i32,
+    /// `reverse`: what would be added is subtracted, and the reverse; with weight 0, FAULT while it is up.
+    pub reverse: bool,
     /// Down means FAULT whatever the weight.
     pub vital: bool,
+}
+
+/// A share of the priority lies within this on both sides of 0; below it is FAULT (keepalived.conf(5), Track files).
+const MAX_SHARE: i64 = 253;
+
+impl Item {
+    /// What it does to the priority now.
+    fn effect(&self) -> Effect {
+        let sign: i32 = if self.reverse { -1 } else { 1 };
+        let up = match &self.report {
+            Report::Unknown(_) => return Effect::Fault,
+            Report::Number(value, _) if self.weight == 0 => *value == 0,
+            Report::Number(value, _) => {
+                let share = value
+                    .saturating_mul(i64::from(self.weight))
+                    .saturating_mul(i64::from(sign));
+                return match i32::try_from(share.min(MAX_SHARE)) {
+                    Ok(share) if i64::from(share) >= -MAX_SHARE => Effect::Priority(share),
+                    _ => Effect::Fault,
+                };
+            }
+            Report::Up(_) => true,
+            Report::Down(_) if self.vital => return Effect::Fault,
+            Report::Down(_) => false,
+        };
+        match (self.weight, up) {
+            // `weight 0 reverse`: it must be down.
+            (0, up) if up == self.reverse => Effect::Fault,
+            (0, _) => Effect::Priority(0),
+            // A positive weight counts while all is well, a negative one while it is not.
+            (weight, true) => Effect::Priority(weight.max(0) * sign),
+            (weight, false) => Effect::Priority(weight.min(0) * sign),
+        }
+    }
 }
 
 /// The sum of all items.
@@ -65,25 +103,25 @@ pub fn weigh(base: u8, items: &[Item]) -> Verdict {
     let mut waiting = None;
     let mut shares = Vec::with_capacity(items.len());
     for item in items {
-        let (healthy, detail) = match &item.report {
+        let effect = item.effect();
+        let (mut healthy, detail) = match &item.report {
             Report::Up(detail) => (true, detail),
+            Report::Number(_, detail) => (effect != Effect::Fault, detail),
             Report::Down(detail) | Report::Unknown(detail) => (false, detail),
         };
-        let effect = match &item.report {
-            Report::Unknown(detail) => {
+        match (effect, &item.report) {
+            (Effect::Priority(share), _) => sum += share,
+            (Effect::Fault, Report::Unknown(_)) => {
                 waiting.get_or_insert_with(|| format!("{}: {detail}", item.name));
-                Effect::Fault
             }
-            Report::Down(detail) if item.vital || item.weight == 0 => {
-                fault.get_or_insert_with(|| format!("{}: {detail}", item.name));
-                Effect::Fault
+            (Effect::Fault, _) => {
+                let turned = match item.reverse && item.weight == 0 {
+                    true => " (weight 0 reverse)",
+                    false => "",
+                };
+                healthy = false;
+                fault.get_or_insert_with(|| format!("{}: {detail}{turned}", item.name));
             }
-            // A positive weight adds while all is well, a negative one subtracts while it is not.
-            Report::Up(_) => Effect::Priority(item.weight.max(0)),
-            Report::Down(_) => Effect::Priority(item.weight.min(0)),
-        };
-        if let Effect::Priority(share) = effect {
-            sum += share;
         }
         shares.push(Share {
             item: item.name.clone(),
@@ -191,6 +229,95 @@ fn describe(outcome: &ScriptOutcome) -> String {
     }
 }
 
+/// Counts of a `vrrp_track_process`, with its delays.
+#[derive(Clone, Debug)]
+pub struct ProcessTrack {
+    quorum: u32,
+    quorum_max: Option<u32>,
+    fork_delay: Duration,
+    terminate_delay: Duration,
+    /// Processes at the last count.
+    count: u32,
+    up: Option<bool>,
+    /// When the other way counts.
+    turns_at: Option<Moment>,
+}
+
+impl ProcessTrack {
+    /// Nothing was counted yet.
+    pub fn new(
+        quorum: u32,
+        quorum_max: Option<u32>,
+        fork_delay: Duration,
+        terminate_delay: Duration,
+    ) -> Self {
+        Self {
+            quorum,
+            quorum_max,
+            fork_delay,
+            terminate_delay,
+            count: 0,
+            up: None,
+            turns_at: None,
+        }
+    }
+
+    fn enough(&self) -> bool {
+        self.count >= self.quorum && self.quorum_max.is_none_or(|most| self.count <= most)
+    }
+
+    /// Takes a count; true if what it says changed.
+    pub fn counted(&mut self, now: Moment, count: u32) -> bool {
+        self.count = count;
+        let enough = self.enough();
+        let Some(up) = self.up else {
+            self.up = Some(enough);
+            return true;
+        };
+        if up == enough {
+            self.turns_at = None;
+            return false;
+        }
+        // The manual's names: after a fork there may be an exec, after an end another fork.
+        let delay = match enough {
+            true => self.fork_delay,
+            false => self.terminate_delay,
+        };
+        self.turns_at.get_or_insert(now + delay);
+        self.elapsed(now)
+    }
+
+    /// When [`ProcessTrack::elapsed`] wants to be called.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.turns_at
+    }
+
+    /// Ends a delay if it is time; true if what it says changed.
+    pub fn elapsed(&mut self, now: Moment) -> bool {
+        if self.turns_at.take_if(|at| *at <= now).is_none() {
+            return false;
+        }
+        self.up = Some(self.enough());
+        true
+    }
+
+    /// What it says now.
+    pub fn report(&self) -> Report {
+        let count = match self.count {
+            1 => "1 process".to_owned(),
+            count => format!("{count} processes"),
+        };
+        match (self.up, self.quorum_max) {
+            (None, _) => Report::Unknown("nothing was counted yet".to_owned()),
+            (Some(true), _) => Report::Up(count),
+            (Some(false), Some(most)) if self.count > most => {
+                Report::Down(format!("{count}, at most {most} wanted"))
+            }
+            (Some(false), _) => Report::Down(format!("{count}, {} wanted", self.quorum)),
+        }
+    }
+}
+
 /// The proxy of this daemon, with a short patience for its restarts.
 #[derive(Clone, Debug, Default)]
 pub enum ProxyTrack {
@@ -283,6 +410,7 @@ mod tests {
             name: "script chk".to_owned(),
             report,
             weight,
+            reverse: false,
             vital: false,
         }
     }
@@ -321,6 +449,60 @@ mod tests {
             Standing::Fault("script chk: exit status 1".to_owned())
         );
         assert_eq!(verdict.shares[0].effect, Effect::Fault);
+    }
+
+    #[test]
+    fn reverse_turns_the_weight_round() {
+        // Each as keepalived 2.2.7 advertises it for priority 100; none is FAULT.
+        let check = |report: Report, weight, expected: Option<u8>| {
+            let reversed = Item {
+                reverse: true,
+                ..item(report, weight)
+            };
+            let verdict = weigh(100, &[reversed]);
+            let found = Some(verdict.effective).filter(|_| verdict.standing == Standing::Well);
+            assert_eq!(found, expected);
+        };
+        check(up(), 10, Some(90));
+        check(down(), 10, Some(100));
+        check(up(), -10, Some(100));
+        check(down(), -10, Some(110));
+        check(up(), 0, None);
+        check(down(), 0, Some(100));
+    }
+
+    #[test]
+    fn a_number_is_multiplied_by_its_weight() {
+        // Each as keepalived 2.2.7 advertises it for priority 100; none is FAULT.
+        let check = |value, weight, reverse, expected: Option<u8>| {
+            let number = Item {
+                reverse,
+                ..item(Report::Number(value, String::new()), weight)
+            };
+            let verdict = weigh(100, &[number]);
+            let found = Some(verdict.effective).filter(|_| verdict.standing == Standing::Well);
+            assert_eq!(
+                found, expected,
+                "{value} times {weight}, reverse: {reverse}"
+            );
+        };
+        check(5, 1, false, Some(105));
+        check(5, -3, false, Some(85));
+        check(5, 2, true, Some(90));
+        check(-5, 2, false, Some(90));
+        check(300, 1, false, Some(254));
+        check(-300, 1, false, None);
+        check(-254, 1, false, None);
+        check(-253, 1, false, Some(1));
+        check(254, -1, false, None);
+        check(127, 2, false, Some(254));
+        check(300, 1, true, None);
+        check(-300, 1, true, Some(254));
+        check(0, 0, false, Some(100));
+        check(1, 0, false, None);
+        check(0, 0, true, None);
+        check(1, 0, true, Some(100));
+        check(i64::MIN, i32::MIN, true, None);
     }
 
     #[test]
@@ -378,6 +560,32 @@ mod tests {
     fn init_fail_counts_as_down_at_once() {
         let track = ScriptTrack::new(1, 1, true);
         assert!(matches!(track.report(), Report::Down(_)));
+    }
+
+    #[test]
+    fn processes_count_after_their_delays() {
+        let second = Duration::from_secs(1);
+        let mut track = ProcessTrack::new(2, Some(3), second, second * 2);
+        assert!(matches!(track.report(), Report::Unknown(_)));
+        assert!(track.counted(Duration::ZERO, 2), "the first count decides");
+        assert!(matches!(track.report(), Report::Up(_)));
+        assert!(!track.counted(second, 1));
+        assert_eq!(track.deadline(), Some(second * 3));
+        assert!(!track.elapsed(second * 2));
+        assert!(
+            !track.counted(second * 2, 2),
+            "back in time: nothing happened"
+        );
+        assert_eq!(track.deadline(), None);
+        track.counted(second * 3, 4);
+        assert!(track.elapsed(second * 5));
+        assert_eq!(
+            track.report(),
+            Report::Down("4 processes, at most 3 wanted".to_owned())
+        );
+        track.counted(second * 6, 3);
+        assert!(track.elapsed(second * 7));
+        assert_eq!(track.report(), Report::Up("3 processes".to_owned()));
     }
 
     #[test]

@@ -36,8 +36,11 @@ fn essence(instance: &VrrpInstance) -> VrrpInstance {
     plain.checksum = Default::default();
     plain.nopreempt = false;
     plain.preempt_delay = Duration::ZERO;
-    plain.track_scripts.clear();
-    plain.track_interfaces.clear();
+    plain.tracks = Default::default();
+    plain.track_src_ip = false;
+    plain.down_timer_adverts = 0;
+    plain.higher_prio_send_advert = false;
+    plain.lower_prio_no_advert = false;
     plain.dont_track_primary = false;
     plain.garp_master_delay = Duration::ZERO;
     plain.garp_master_repeat = 0;

@@ -156,16 +156,13 @@ impl Driver {
     /// Lets the links of a fresh view count as they do.
     pub(super) fn settle_links(&mut self) {
         let now = self.now();
-        let units = &self.units;
+        let (units, groups) = (&self.units, &self.groups);
         let used = |name: &str| {
-            units.iter().any(|unit| {
-                unit.config.interface == name
-                    || unit
-                        .config
-                        .track_interfaces
-                        .iter()
-                        .any(|tracked| tracked.name == name)
-            })
+            let of_groups = groups.iter().map(|group| &group.config.tracks);
+            let of_units = units.iter().map(|unit| &unit.config.tracks);
+            let mut tracked = of_units.chain(of_groups).flat_map(|one| &one.interfaces);
+            units.iter().any(|unit| unit.config.interface == name)
+                || tracked.any(|one| one.item.text == name)
         };
         let settled = self.links.settle(now, &mut self.network.view, used);
         if let Some(again) = settled.again_at {

@@ -71,6 +71,7 @@ impl Driver {
     async fn supervised(&mut self, message: ToChild, descriptors: Vec<OwnedFd>) {
         match message {
             ToChild::ProxyHealth(health) => self.proxy_told(&health).await,
+            ToChild::Observed(observations) => self.observe(observations).await,
             ToChild::ScriptDone { id, outcome } => {
                 if let Some(at) = self.scripts.iter_mut().position(|script| script.done(id)) {
                     self.script_ended(at, &outcome).await;
@@ -162,7 +163,7 @@ impl Driver {
         let (severity, change, detail) = match script.track.report() {
             Report::Up(detail) => (EventSeverity::Notice, "succeeds", detail),
             Report::Down(detail) => (EventSeverity::Warning, "fails", detail),
-            Report::Unknown(_) => return,
+            Report::Unknown(_) | Report::Number(..) => return,
         };
         let name = script.config.name.as_str().to_owned();
         if changed && !(first && severity == EventSeverity::Notice) {
@@ -211,7 +212,7 @@ impl Driver {
                 let now = self.now();
                 match self.units[at].core.failback(now) {
                     Ok((text, actions)) => {
-                        self.perform(at, actions).await;
+                        self.carry(at, actions).await;
                         self.done(id, Ok(format!("{instance}: {text}")));
                     }
                     Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
@@ -239,11 +240,10 @@ impl Driver {
         let Some(at) = self.find(&instance) else {
             return self.done(id, Err(Refusal::NoSuchInstance(instance)));
         };
-        let now = self.now();
-        match self.units[at].core.failover(now, force) {
-            Ok(actions) => {
+        match self.failover(at, force) {
+            Ok(batch) => {
                 self.units[at].asked = Some(Asked { generation, id });
-                self.perform(at, actions).await;
+                self.perform_all(batch).await;
             }
             Err(why) => self.done(id, Err(Refusal::Unsafe(format!("{instance}: {why}")))),
         }

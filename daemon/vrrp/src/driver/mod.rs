@@ -6,6 +6,7 @@
 mod addresses;
 mod announce;
 mod difference;
+mod judge;
 mod keep;
 mod links;
 mod messages;
@@ -20,6 +21,7 @@ mod scripts;
 mod statics;
 mod tell;
 mod timers;
+mod tracked;
 mod unit;
 mod vmac;
 mod voice;
@@ -40,10 +42,11 @@ use tokio::time::Instant;
 
 use crate::Setup;
 use crate::core::Moment;
-use crate::core::tracking::{ProxyTrack, Standing, weigh};
+use crate::core::tracking::ProxyTrack;
 use crate::network::{Network, NetworkError};
 
 use announce::Announcer;
+use judge::SyncGroup;
 use links::Links;
 use messages::{Message, read_supervisor};
 use notify::{Notifications, Told};
@@ -53,6 +56,7 @@ use release::Afterwards;
 use routes::Troubles;
 pub(crate) use routes::lines;
 use scripts::{Numbers, Script};
+use tracked::Watched;
 use unit::Unit;
 use vmac::Borrowed;
 
@@ -88,7 +92,9 @@ struct Driver {
     vrids: Vec<u8>,
     /// What the alarm is set to.
     wound: Option<Option<Moment>>,
+    groups: Vec<SyncGroup>,
     scripts: Vec<Script>,
+    watched: Watched,
     /// Commands that tell of changes, by instance and group.
     notifications: HashMap<String, Notifications>,
     /// Changes told so far.
@@ -159,7 +165,9 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         due: Vec::new(),
         vrids: Vec::new(),
         wound: None,
+        groups: Vec::new(),
         scripts: Vec::new(),
+        watched: Watched::default(),
         notifications: HashMap::new(),
         notified: 0,
         releases: Vec::new(),
@@ -268,43 +276,6 @@ impl Driver {
         self.restore_addresses().await;
     }
 
-    /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
-    async fn judge_all(&mut self, cause: &str) {
-        let proxy = self.proxy.report();
-        for at in 0..self.units.len() {
-            let now = self.now();
-            let unit = &mut self.units[at];
-            let items = unit.items(&self.network.view, &self.scripts, &proxy, |address| {
-                self.virtual_addresses.contains(&address)
-            });
-            let mut verdict = weigh(unit.config.priority, &items);
-            if verdict.standing == Standing::Well
-                && self.starting
-                && now < self.setup.config.global.startup_delay
-            {
-                verdict.standing = Standing::Waiting("vrrp_startup_delay".to_owned());
-            }
-            let before = unit.core.effective_priority();
-            unit.shares = verdict.shares;
-            let actions = unit
-                .core
-                .judge(now, &verdict.standing, verdict.effective, cause);
-            if before != verdict.effective {
-                let change = format!("priority {before} -> {}", verdict.effective);
-                let name = unit.name().to_owned();
-                self.event(
-                    EventSeverity::Notice,
-                    EventKind::VrrpTracking,
-                    &name,
-                    &change,
-                    cause,
-                );
-                self.notify_priority(at, cause);
-            }
-            self.perform(at, actions).await;
-        }
-    }
-
     /// Lets the commands of `pre_release` run before the end, unless the addresses stay.
     fn prepare_stop(&mut self, reason: &'static str) {
         let units = match self.setup.keep_addresses {
@@ -325,6 +296,7 @@ impl Driver {
                 self.resign(at, Told::Stop, reason).await;
             }
         }
+        self.stop_groups(reason);
         self.sweep_addresses().await;
         let statics = std::mem::take(&mut self.statics);
         self.remove_statics(&statics).await;

@@ -89,7 +89,6 @@ impl Told {
 pub(super) enum Subject<'a> {
     Instance(&'a str),
     /// A sync group.
-    #[allow(dead_code, reason = "sync groups come with their own room")]
     Group(&'a str),
 }
 
@@ -216,7 +215,6 @@ impl Driver {
     }
 
     /// Tells of a sync group that entered a state.
-    #[allow(dead_code, reason = "sync groups come with their own room")]
     pub(super) fn notify_group(
         &mut self,
         name: &str,
@@ -231,6 +229,17 @@ impl Driver {
         if mails {
             self.mail_state(Subject::Group(name), told, reason);
         }
+    }
+
+    /// Tells of a sync group that ends with the daemon.
+    pub(super) fn notify_group_stop(
+        &mut self,
+        name: &str,
+        notify: &Notify,
+        priority: u8,
+        reason: &str,
+    ) {
+        self.notify(Subject::Group(name), notify, Told::Stop, priority, reason);
     }
 
     /// Tells the FIFOs of an instance's new priority, if they want to know.

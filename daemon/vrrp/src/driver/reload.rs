@@ -55,6 +55,8 @@ impl Driver {
                 }
             });
         }
+        self.take_groups(&setup.config.sync_groups);
+        self.watched.follow(&setup.config);
         self.setup = setup;
         self.announcer.configure(&self.setup.config);
         self.links.configure(&self.setup.config);

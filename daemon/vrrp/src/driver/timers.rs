@@ -54,6 +54,7 @@ impl Driver {
         let others = [
             units.filter(|at| *at != NEVER),
             self.proxy.deadline(),
+            self.watched.deadline(),
             self.refresh_at,
             delay,
             self.announcer.deadline(),
@@ -91,6 +92,9 @@ impl Driver {
             self.refresh("its interface is well again").await;
             self.plan_all();
         }
+        if let Some(cause) = self.watched.elapsed(now) {
+            self.judge_all(&cause).await;
+        }
         if self.proxy.elapsed(now) {
             self.judge_all("the proxy is dead").await;
         }
@@ -121,8 +125,9 @@ impl Driver {
             let now = self.now();
             let unit = &self.units[at];
             if unit.core.deadline().is_some_and(|due| due <= now) {
+                self.hold_back(at).await;
                 let actions = self.units[at].core.elapsed(now);
-                self.perform(at, actions).await;
+                self.carry(at, actions).await;
             }
             if self.units[at].extra_at.is_some_and(|due| due <= now) {
                 self.announce_extra(at);

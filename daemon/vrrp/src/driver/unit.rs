@@ -16,7 +16,6 @@ use crate::network::{Network, View};
 use crate::packet::Refused;
 
 use super::routes::Troubles;
-use super::scripts::Script;
 use super::voice::Voice;
 
 /// Least time between two events about refused packets of one kind, or about packets not sent.
@@ -200,14 +199,8 @@ impl Unit {
         Ok(())
     }
 
-    /// All that it tracks, as it is now.
-    pub(super) fn items(
-        &mut self,
-        view: &View,
-        scripts: &[Script],
-        proxy: &Report,
-        is_virtual: impl Fn(IpAddr) -> bool,
-    ) -> Vec<Item> {
+    /// Its own interface, source address and socket: without them it cannot run.
+    pub(super) fn own_item(&mut self, view: &View, is_virtual: impl Fn(IpAddr) -> bool) -> Item {
         let name = self.config.interface.clone();
         let mut own = link_report(view, &name);
         if self.config.dont_track_primary && view.contains_key(&name) {
@@ -225,41 +218,13 @@ impl Unit {
         if let (Some(why), true) = (&self.port_error, matches!(own, Report::Up(_))) {
             own = Report::Down(why.clone());
         }
-        let mut items = vec![Item {
+        Item {
             name: format!("interface {name}"),
             report: own,
             weight: 0,
+            reverse: false,
             vital: true,
-        }];
-        for tracked in self
-            .config
-            .track_interfaces
-            .iter()
-            .filter(|tracked| tracked.name != name)
-        {
-            items.push(Item {
-                name: format!("interface {}", tracked.name),
-                report: link_report(view, &tracked.name),
-                weight: tracked.weight,
-                vital: false,
-            });
         }
-        for tracked in &self.config.track_scripts {
-            let Some(script) = scripts.get(tracked.script) else {
-                continue;
-            };
-            items.push(Item {
-                name: format!("script {}", script.config.name.as_str()),
-                report: if script.native {
-                    proxy.clone()
-                } else {
-                    script.track.report()
-                },
-                weight: tracked.weight,
-                vital: script.native,
-            });
-        }
-        items
     }
 
     /// Notes a change of state.
@@ -360,6 +325,9 @@ pub(super) fn rules(config: &VrrpInstance) -> Rules {
         advert_interval: config.advert_int,
         nopreempt: config.nopreempt,
         preempt_delay: preempt_delay(config),
+        down_timer_adverts: config.down_timer_adverts,
+        last_word: config.higher_prio_send_advert,
+        answers_lower: !config.lower_prio_no_advert,
         announce_again: config.garp_master_delay,
         announce_lower_again: config.addressing.lower_prio_delay,
         announce_refresh: config.garp_master_refresh,
@@ -373,7 +341,8 @@ fn preempt_delay(config: &VrrpInstance) -> Duration {
     config.preempt_delay
 }
 
-fn link_report(view: &View, name: &str) -> Report {
+/// Whether an interface works.
+pub(super) fn link_report(view: &View, name: &str) -> Report {
     match view.get(name) {
         None => Report::Down("it does not exist".to_owned()),
         Some(interface) if !interface.up => Report::Down("it is set down".to_owned()),

@@ -278,10 +278,7 @@ impl Driver {
                     .core
                     .heard(now, heard.from, heard.priority, heard.interval);
                 let actions = self.yield_later(at, actions);
-                if !actions.is_empty() {
-                    self.perform(at, actions).await;
-                }
-                self.plan(at);
+                self.carry(at, actions).await;
                 if self.units[at].core.in_conflict(now) && heard.priority != 0 {
                     let reason = format!("{} has priority {}", heard.from, heard.priority);
                     self.notify_instance(at, Told::MasterRxLowerPri, &reason);

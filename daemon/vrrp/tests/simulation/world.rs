@@ -80,6 +80,9 @@ impl World {
                 } else {
                     Duration::ZERO
                 },
+                down_timer_adverts: 3,
+                last_word: true,
+                answers_lower: true,
                 announce_lower_again: random.pick(&[Duration::ZERO, interval * 5]),
                 announce_again: random.pick(&[Duration::ZERO, interval * 5]),
                 announce_refresh: random.pick(&[Duration::ZERO, interval * 8]),
