@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             .expect("a number");
         let socket = |travel| VrrpSocket::open("eth0", index, travel).expect("a raw socket");
         match arguments.first().map(String::as_str) {
+            Some("ipv6") => ipv6(&socket(Travel::Ipv6)),
             Some("burst") => burst(&socket(Travel::Ipv4)).await,
             _ => slow(&socket(Travel::Ipv4)).await,
         }
@@ -119,5 +120,38 @@ async fn burst(socket: &VrrpSocket) {
         if sent == BURST {
             return;
         }
+    }
+}
+
+/// The right form of IPv6, changed in turn; the group, and a source that is link-local.
+fn ipv6(socket: &VrrpSocket) {
+    let address = |text: &str| -> IpAddr { text.parse().expect("an address") };
+    let (own, group) = (address("fe80::9"), address("ff02::12"));
+    let right = Form {
+        version: Version::V3,
+        authentication: None,
+        addresses: vec![address("fe80::100"), address("2001:db8::100")],
+        ..right()
+    };
+    let send = |source: IpAddr, hop_limit, bytes: &[u8]| {
+        let sent = socket.send(source, group, hop_limit, bytes);
+        assert!(sent.is_ok(), "{sent:?}");
+    };
+    let say = |form: &Form, source| encode(form, 255, source, group);
+    let valid = say(&right, own);
+    for _ in 0..5 {
+        send(own, 254, &valid);
+        send(own, TTL, &valid[..valid.len() - 1]);
+        let mut damaged = valid.clone();
+        damaged[7] ^= 1;
+        send(own, TTL, &damaged);
+        let routed = address("2001:db8::9");
+        send(routed, TTL, &say(&right, routed));
+        let fewer = Form {
+            addresses: vec![address("fe80::100")],
+            ..right.clone()
+        };
+        send(own, TTL, &say(&fewer, own));
+        send(own, TTL, &valid[..1]);
     }
 }

@@ -12,6 +12,7 @@ mod forge;
 mod handover;
 mod lab;
 mod notify;
+mod odd;
 mod release;
 mod reload;
 
@@ -31,7 +32,7 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 27] = [
+const SCENARIOS: [(&str, fn()); 20] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
     (
@@ -66,29 +67,10 @@ const SCENARIOS: [(&str, fn()); 27] = [
     ("a_reload_leaves_what_did_not_change", reload),
     ("a_second_master_is_told_and_has_to_yield", conflict::told),
     ("an_address_that_somebody_removes_is_put_back", removed),
-    ("authentication_headers_work_with_keepalived", beside::ah),
-    (
-        "authentication_headers_work_with_keepalived_by_unicast",
-        beside::ah_unicast,
-    ),
     ("forged_advertisements_silence_nobody", forged),
     ("keepalived_follows_ours", keepalived_backup),
     ("ours_follows_keepalived", keepalived_master),
     ("unicast_works_with_keepalived", unicast),
-    (
-        "version_3_at_ten_milliseconds_works_with_keepalived",
-        beside::v3_fast,
-    ),
-    ("version_3_works_with_keepalived", beside::v3_ipv4),
-    (
-        "version_3_works_with_keepalived_by_unicast",
-        beside::v3_unicast,
-    ),
-    ("version_3_works_with_keepalived_over_ipv6", beside::v3_ipv6),
-    (
-        "version_3_works_with_keepalived_over_ipv6_by_unicast",
-        beside::ipv6_unicast,
-    ),
 ];
 
 /// These want the machine for themselves: a flood keeps it busy, and the processes under test have real-time priority.
@@ -130,6 +112,8 @@ fn main() -> ExitCode {
     let running: Vec<_> = SCENARIOS
         .iter()
         .chain(&addresses::SCENARIOS)
+        .chain(&beside::SCENARIOS)
+        .chain(&odd::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
