@@ -79,7 +79,7 @@ fn a_pair_is_proved_and_its_failures_are_told() -> Outcome {
     let (status, table, told) = check(NODE, Some(&peer))?;
     ensure!(status == Some(0), "{status:?} {told}");
     ensure!(
-        table.contains("lb1 dies                               -   100  lb2         3.60s"),
+        table.contains("lb1 dies                               -   100  lb2         3.61s"),
         "{table}"
     );
     ensure!(

@@ -538,18 +538,17 @@ fn pairs(nodes: &[NodeView], list: &mut Vec<Problem>) {
                     .map(|(_, instance)| instance.since_ms)
                     .max();
                 let what = format!("SPLIT BRAIN: {addresses} is on several nodes");
-                let why = if masters.len() > 1 {
+                // Who hears the other knows who has to yield.
+                let heard = router
+                    .members
+                    .iter()
+                    .find_map(|(_, instance)| instance.conflict_text());
+                let why = heard.unwrap_or_else(|| {
                     format!(
                         "{} are MASTER at once; they do not hear each other",
                         labels(&masters).replace('\n', " and ")
                     )
-                } else {
-                    router
-                        .members
-                        .iter()
-                        .find_map(|(_, instance)| instance.conflict_text())
-                        .unwrap_or_else(|| "another MASTER is heard on the link".to_owned())
-                };
+                });
                 push(
                     list,
                     Severity::Critical,
