@@ -6,6 +6,7 @@
 pub mod commands;
 mod history;
 mod hub;
+mod keepalived_json;
 mod mail;
 mod peers;
 mod succession;
@@ -38,6 +39,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DEFAULT_MAX_CLIENTS: u32 = 10;
 /// Typed clients at a time, beside the text ones.
 pub const MAX_TYPED_CLIENTS: u32 = 64;
+
+/// Mails under way at a time; further ones are dropped and told.
+const MAX_MAILS: u32 = 64;
 
 /// A listening socket of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,17 +180,24 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
 }
 
 async fn send_mail(hub: &Hub, subject: &str, body: &str) {
+    static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
     let Some(mail) = hub.setup().mail.clone() else {
         return;
     };
-    if let Err(error) = mail::send(&mail, subject, body).await {
+    let outcome = match Place::take(&UNDER_WAY, MAX_MAILS) {
+        None => Err(format!("{MAX_MAILS} mails are under way already")),
+        Some(_place) => mail::send(&mail, subject, body)
+            .await
+            .map_err(|error| error.to_string()),
+    };
+    if let Err(reason) = outcome {
         hub.record(Event::now(
             EventSource::Control,
             EventSeverity::Warning,
             EventKind::Other,
             format!("mail '{subject}'"),
             "not sent",
-            error.to_string(),
+            reason,
         ));
     }
 }

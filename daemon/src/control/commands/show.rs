@@ -3,7 +3,7 @@
 use protocol::render::{self, Info, StatFilter};
 use protocol::{Refusal, Snapshot};
 
-use super::super::{views, vrrp_view};
+use super::super::{keepalived_json, views, vrrp_view};
 use super::changes::server;
 use super::{Answer, INFO, error, json};
 use crate::version;
@@ -134,7 +134,7 @@ pub(super) fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
         .collect();
     match wanted {
         Some(wanted) if chosen.is_empty() => Refusal::NoSuchInstance((*wanted).to_owned()).into(),
-        _ if words.contains(&"json") => json(&chosen),
+        _ if words.contains(&"json") => json(&keepalived_json::dump(&chosen)),
         _ => Answer::Lines(vrrp_view::vrrp(&chosen, snapshot.at_ms)),
     }
 }

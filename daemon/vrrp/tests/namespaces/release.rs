@@ -96,7 +96,7 @@ fn noted(notes: &Path) -> Vec<String> {
 
 fn release() {
     let lab = Lab::new();
-    let (mut a, notes) = with_hook(&lab, "sleep 0.2");
+    let (mut a, notes) = with_hook(&lab, "sleep 0.05");
     let mut b = lab.ours("b", B);
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
     a.tell("failover");
@@ -114,9 +114,13 @@ fn release() {
         MASTER_DOWN,
     );
     wait("the address left", SOON, || !lab.has("a"));
+    // On a busy machine the half interval may end before the command.
     let lines = noted(&notes);
-    assert_eq!(lines.len(), 4, "{lines:?}");
-    assert!(lines[2].starts_with("here: advertisement from 10.230.137.2 with higher priority 200"));
+    assert!(
+        lines[2].starts_with("here: advertisement from 10.230.137.2 with higher priority 200"),
+        "{lines:?}"
+    );
+    let before = lines.len();
     b.tell("set priority=99");
     wait("a is master again", ELECTION, || {
         lab.has("a") && !lab.has("b")
@@ -124,14 +128,14 @@ fn release() {
     // A lost link waits for nothing and nobody.
     lab.ip("sw", "link set va down");
     a.hears("MASTER -> FAULT", SOON);
-    assert_eq!(noted(&notes).len(), 4);
+    assert_eq!(noted(&notes).len(), before);
     lab.ip("sw", "link set va up");
     wait("a is master again", ELECTION, || {
         lab.has("a") && !lab.has("b")
     });
     b.forget();
     assert_eq!(a.stop(), Some(0));
-    assert_eq!(noted(&notes)[4..], ["here: SIGTERM", "end"]);
+    assert_eq!(noted(&notes)[before..], ["here: SIGTERM", "end"]);
     b.hears("BACKUP -> MASTER: 10.230.137.1 resigned", SKEW);
 }
 
