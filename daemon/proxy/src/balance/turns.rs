@@ -3,8 +3,9 @@
 //! Positions count turns. A server of weight w is due every (sum of weights / w) positions; what a division leaves over is
 //! carried on. Whoever is due goes first, else one that had no turn yet (the heaviest first), else the one that is due next.
 //! The order is the one that HAProxy 2.6 was seen to give. One whose weight changes keeps its turn if it had none yet, else
-//! it is due its new distance from now; so is one that comes (back) in. There HAProxy's own place in the round depends on more
-//! that went before: nearly all orders after a change of weight are the same, most after a coming, and shares always.
+//! it is due its new distance from now; one that comes (back) in is due its distance from the last turn. There HAProxy's own place
+//! in the round depends on more that went before: nearly all orders after a change of weight are the same, some 87 of 100 after a
+//! coming, and shares always.
 
 use std::cmp::Reverse;
 
@@ -74,10 +75,17 @@ impl Turns {
                 self.fresh.set(id, (Reverse(*weight), self.queued));
                 continue;
             }
-            // One that comes in while others are under way waits its distance.
             let weight = u64::from(*weight);
-            server.due = self.position + self.total / weight;
-            server.rest = if was_away { server.rest % weight } else { 0 };
+            let begun = was_away && self.position > 0;
+            // One whose weight has changed waits its distance; one that comes in is in line as if the last turn were its own.
+            let from = self.position - u64::from(begun);
+            let rest = match (was_away, begun) {
+                (true, true) => server.rest + self.total % weight,
+                (true, false) => server.rest,
+                (false, _) => 0,
+            };
+            server.due = from + self.total / weight + if begun { rest / weight } else { 0 };
+            server.rest = rest % weight;
             server.passed_over = false;
             self.enqueue(id);
         }
@@ -216,6 +224,8 @@ mod tests {
         check(&[2, 3, 2, 1], 0, &[2, 3, 2, 1], 2, "10132011201");
         check(&[1, 1], 9, &[1, 1], 1, "010101");
         check(&[1, 1, 1], 4, &[1, 1, 1], 1, "201201201");
+        check(&[2, 1, 3], 1, &[2, 1, 3], 0, "12022012022012");
+        check(&[2, 1, 3], 4, &[2, 1, 3], 1, "20202120202120");
     }
 
     #[test]
