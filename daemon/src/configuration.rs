@@ -94,11 +94,37 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
     {
         diagnostics.0.extend(proofs::alone(keepalived).0);
     }
+    diagnostics.0.extend(unknown_backends(&configuration));
     diagnostics.tidy();
     Ok(Loaded {
         configuration,
         diagnostics,
     })
+}
+
+/// What `track_backend` names and the proxy does not have: its instance would wait for ever.
+fn unknown_backends(configuration: &Configuration) -> Vec<Diagnostic> {
+    let Some(keepalived) = &configuration.keepalived else {
+        return Vec::new();
+    };
+    let proxies = configuration.haproxy.iter().flat_map(|one| &one.proxies);
+    let backends: Vec<&str> = proxies
+        .filter(|proxy| proxy.kind.is_backend())
+        .map(|proxy| proxy.name.as_str())
+        .collect();
+    let instances = keepalived.instances.iter().map(|one| &one.tracks);
+    let groups = keepalived.sync_groups.iter().map(|one| &one.tracks);
+    let tracked = instances.chain(groups).flat_map(|one| &one.backends);
+    tracked
+        .filter(|one| !backends.contains(&one.item.as_str()))
+        .map(|one| {
+            let message = format!(
+                "track_backend '{}': the proxy has no backend of this name",
+                one.item.text
+            );
+            Diagnostic::error(DiagnosticKind::UnknownName, one.item.span, message)
+        })
+        .collect()
 }
 
 /// The users and groups that the system does not have. HAProxy refuses them when it reads the file, and `-c` tells them.
