@@ -190,15 +190,27 @@ async fn send_mail(hub: &Hub, subject: &str, body: &str) {
             .await
             .map_err(|error| error.to_string()),
     };
-    if let Err(reason) = outcome {
+    let tell = |change: &str, reason: String| {
         hub.record(Event::now(
             EventSource::Control,
             EventSeverity::Warning,
             EventKind::Other,
             format!("mail '{subject}'"),
-            "not sent",
+            change,
             reason,
         ));
+    };
+    match outcome {
+        Ok(sent) => {
+            if let Some(refused) = sent.refused {
+                tell("not sent to all", refused);
+            }
+            if let Some(reason) = sent.unencrypted {
+                let further = "; further ones are not told until one goes encrypted";
+                tell("sent unencrypted", reason + further);
+            }
+        }
+        Err(reason) => tell("not sent", reason),
     }
 }
 

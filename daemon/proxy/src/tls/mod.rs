@@ -178,6 +178,18 @@ pub fn without_alpn(connector: &tokio_rustls::TlsConnector) -> tokio_rustls::Tls
     tokio_rustls::TlsConnector::from(Arc::new(client))
 }
 
+/// A connector that encrypts and asks for no proof of who answers: opportunistic TLS (RFC 7435), by the library's own choice of
+/// versions and ciphers. Fails only where the library has none.
+pub fn opportunistic() -> Result<tokio_rustls::TlsConnector, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    Ok(tokio_rustls::TlsConnector::from(Arc::new(client)))
+}
+
 /// `verify none`: encryption without proof of who it is, as asked for.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
