@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod control;
 pub mod handover;
 pub mod logging;
+pub mod programs;
 pub mod proofs;
 pub mod roles;
 pub mod start;

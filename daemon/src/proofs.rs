@@ -4,19 +4,63 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use config::keepalived::KeepalivedConfig;
 use config::keepalived::proof::{self, Host, Side};
-use config::{Diagnostics, Input};
+use config::keepalived::{ConfiguredCommand, KeepalivedConfig, Purpose, commands};
+use config::{Diagnostic, DiagnosticKind, Diagnostics, Input, Severity};
 
 use crate::arguments::Arguments;
 use crate::configuration::Configuration;
+use crate::programs::{self, Refusal, Rights, Security};
 
 /// Most interfaces that are looked at.
 const MAX_INTERFACES: usize = 4096;
 
 /// What the text of this node proves, with the facts about this host.
 pub fn alone(keepalived: &KeepalivedConfig) -> Diagnostics {
-    proof::prove(keepalived, host().as_ref())
+    let mut found = proof::prove(keepalived, host().as_ref());
+    let commands = commands(keepalived);
+    found.0.extend(
+        commands
+            .iter()
+            .filter_map(|command| refused(keepalived, command)),
+    );
+    found
+}
+
+/// Why a program of the configuration would not run. The daemon starts all the same, as keepalived does, but an
+/// instance that tracks the script then counts it as failed: an error here.
+fn refused(keepalived: &KeepalivedConfig, command: &ConfiguredCommand<'_>) -> Option<Diagnostic> {
+    let refusal = verdict(keepalived, command).err()?;
+    let (severity, meaning) = match (command.purpose, &refusal) {
+        // An ordinary user may not see what the daemon will.
+        (_, Refusal::Hidden(..)) => (Severity::Warning, "it may well run"),
+        (Purpose::Tracked, _) => (Severity::Error, "until then it counts as failed"),
+        (Purpose::Untracked, _) => (Severity::Warning, "nothing tracks it yet"),
+        (Purpose::Notified, _) => (Severity::Warning, "until then it is not run"),
+    };
+    let kind = match refusal {
+        Refusal::NoAccount(_) => DiagnosticKind::UnknownName,
+        _ => DiagnosticKind::File,
+    };
+    let message = format!("{}: {refusal}", command.label);
+    let help = format!("{}; {meaning}", refusal.help());
+    let diagnostic = Diagnostic::warning(kind, command.span, message).with_help(help);
+    Some(Diagnostic {
+        severity,
+        ..diagnostic
+    })
+}
+
+/// What the supervisor will decide. It runs as root, whoever asks here.
+fn verdict(keepalived: &KeepalivedConfig, command: &ConfiguredCommand<'_>) -> Result<(), Refusal> {
+    let global = &keepalived.global;
+    let identity = programs::account(command.user, global.script_user.as_ref())?;
+    let rights = Rights::of(Some(identity.unwrap_or((0, 0))));
+    let security = Security::from(global.enable_script_security);
+    match command.argv.first() {
+        Some(program) => programs::examine(program, &rights, security),
+        None => Ok(()),
+    }
 }
 
 /// The interfaces of this host with their addresses; none if the kernel does not tell.
@@ -123,5 +167,81 @@ fn labels(own: &KeepalivedConfig, peer: &KeepalivedConfig) -> [String; 2] {
     match (&own.global.router_id, &peer.global.router_id) {
         (Some(own), Some(peer)) if own != peer => [own.clone(), peer.clone()],
         _ => ["this".to_owned(), "peer".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The complaints of `-c` about a configuration with these global definitions, script and `notify`.
+    fn check(global: &str, script: &str, notify: &str, expected: &[&str]) {
+        let text = format!(
+            "global_defs {{\n{global}\n}}\nvrrp_script chk {{\nscript \"{script}\"\n}}\n\
+             vrrp_instance A {{\ninterface lo\nvirtual_router_id 1\npriority 100\n\
+             virtual_ipaddress {{\n10.0.0.1\n}}\ntrack_script {{\nchk\n}}\nnotify \"{notify}\"\n}}\n"
+        );
+        let loaded = config::load(&[Input::text("keepalived.conf", text)], &|_| None);
+        let keepalived = loaded.keepalived.expect("a configuration");
+        let commands = commands(&keepalived);
+        let found = commands
+            .iter()
+            .filter_map(|command| refused(&keepalived, command));
+        let found = Diagnostics(found.collect()).render(&loaded.sources);
+        let lines: Vec<_> = found
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.ends_with('|') && !line.contains('^'))
+            .collect();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_tracked_script_that_cannot_run_is_an_error_and_a_notification_a_warning() {
+        check("script_user root", "/bin/sh -c true", "/bin/sh", &[]);
+        check(
+            "script_user root",
+            "/no/such/chk -q",
+            "/no/such/told now",
+            &[
+                "error: vrrp_script 'chk': /no/such/chk does not exist",
+                "--> keepalived.conf:5:1",
+                "5 | script \"/no/such/chk -q\"",
+                "= help: correct the path, or put the script there; until then it counts as failed",
+                "warning: notify of 'A': /no/such/told does not exist",
+                "--> keepalived.conf:17:1",
+                "17 | notify \"/no/such/told now\"",
+                "= help: correct the path, or put the script there; until then it is not run",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_unknown_script_user_is_told_where_it_stops_a_script() {
+        check(
+            "script_user no-such-user",
+            "/bin/true",
+            "/bin/true",
+            &[
+                "error: vrrp_script 'chk': there is no user 'no-such-user'",
+                "--> keepalived.conf:5:1",
+                "5 | script \"/bin/true\"",
+                "= help: create the account, or name another one; until then it counts as failed",
+                "warning: notify of 'A': there is no user 'no-such-user'",
+                "--> keepalived.conf:17:1",
+                "17 | notify \"/bin/true\"",
+                "= help: create the account, or name another one; until then it is not run",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_asks_whether_the_proxy_is_alive_needs_no_program() {
+        check(
+            "script_user root",
+            "/no/such/killall -0 haproxy",
+            "/bin/true",
+            &[],
+        );
     }
 }

@@ -10,6 +10,7 @@ mod addresses;
 mod addressing;
 mod advertisement;
 mod bfd;
+mod commands;
 mod include;
 mod instance;
 mod names;
@@ -32,6 +33,7 @@ mod words;
 pub use addressing::{
     Addressing, Announcing, ExtraInterfaces, GarpGroup, InterfaceDelay, Statics, Vmac,
 };
+pub use commands::{ConfiguredCommand, Purpose, commands};
 pub use model::*;
 pub use names::{KEEPALIVED_PROTOCOL, MAIN_TABLE};
 pub use parser::{KeywordLists, keyword_lists};

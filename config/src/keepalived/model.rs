@@ -107,6 +107,9 @@ pub struct GlobalDefs {
     pub higher_prio_send_advert: bool,
     /// `vrrp_lower_prio_no_advert`.
     pub lower_prio_no_advert: bool,
+    /// Where its keywords stand, for the checks of `-c`.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 impl Default for GlobalDefs {
@@ -136,6 +139,7 @@ impl Default for GlobalDefs {
             down_timer_adverts: 3,
             higher_prio_send_advert: true,
             lower_prio_no_advert: false,
+            places: Places::default(),
         }
     }
 }
@@ -175,6 +179,9 @@ pub struct VrrpScript {
     pub init_fail: bool,
     /// `user USER [GROUP]`.
     pub user: Option<(String, Option<String>)>,
+    /// Where its keywords stand, for the checks of `-c`.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 /// `state`.

@@ -111,7 +111,7 @@ const TOP: Table<Text> = &[
     ("bfd_instance", Do(bfd::read)),
     ("child_wait_time", Warn("processes end when they have ended")),
     ("garp_group", Do(|text, statement, complaints| garp_group(&mut text.config.garp_groups, statement, complaints))),
-    ("global_defs", Do(|text, statement, complaints| { block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
+    ("global_defs", Do(|text, statement, complaints| { text.config.global.places.add(body(statement)); block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
     ("instance", Warn("processes are told apart by their sockets")),
     ("interface_up_down_delays", Do(|text, statement, complaints| { interface_delays(&mut text.config.interface_delays, statement, complaints); })),
     ("linkbeat_interfaces", Warn("the link's state comes by netlink")),

@@ -14,7 +14,14 @@ pub struct Places(BTreeMap<String, Span>);
 impl Places {
     /// Of the lines of a block. Of a keyword written twice the last counts, as it does for its value.
     pub(super) fn of(lines: &[Statement]) -> Self {
-        let mut places = BTreeMap::new();
+        let mut places = Self::default();
+        places.add(lines);
+        places
+    }
+
+    /// The lines of a block that is written in several pieces.
+    pub(super) fn add(&mut self, lines: &[Statement]) {
+        let places = &mut self.0;
         for line in lines {
             places.insert(line.name().to_owned(), whole(line));
             for entry in line.block.iter().flatten() {
@@ -24,7 +31,6 @@ impl Places {
                 }
             }
         }
-        Self(places)
     }
 
     /// The place of `priority`, or of an entry: `track_script chk`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::model::{ScriptKind, VrrpScript};
+use super::places::Places;
 use super::track::{MAX_WEIGHT, own_weight};
 use super::tree::Statement;
 use super::values::{Complaints, command_words, count, parse_seconds};
@@ -43,6 +44,7 @@ pub(super) fn script(statement: &Statement, complaints: &mut Complaints<'_>) -> 
         fall: 1,
         init_fail: false,
         user: None,
+        places: Places::of(statement.block.as_deref().unwrap_or_default()),
     };
     for line in statement.block.iter().flatten() {
         match line.name() {

@@ -3,6 +3,7 @@
 use super::model::{KeepalivedConfig, Notify, SyncGroup, Tracked};
 use super::parser::Action::Do;
 use super::parser::{Table, block, body, entries};
+use super::places::Places;
 use super::track::PendingTracks;
 use super::tree::Statement;
 use super::values::{Complaints, switch};
@@ -126,6 +127,7 @@ pub(super) fn sync_group(
         notify: pending.notify,
         smtp_alert: pending.smtp_alert,
         tracking_weight: pending.tracking_weight,
+        places: Places::of(body(statement)),
         span: statement.span(),
     })
 }

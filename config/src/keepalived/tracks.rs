@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::model::Notify;
+use super::places::Places;
 use crate::source::{Span, Word};
 
 /// An entry of a `track_*` block.
@@ -51,6 +52,9 @@ pub struct SyncGroup {
     pub smtp_alert: bool,
     /// `sync_group_tracking_weight`: the weights of what the members track count.
     pub tracking_weight: bool,
+    /// Where its keywords stand, for the checks of `-c`.
+    #[serde(skip)]
+    pub places: Places,
     /// The block's first line.
     pub span: Span,
 }

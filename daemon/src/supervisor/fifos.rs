@@ -269,6 +269,7 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::programs::Security;
     use std::io::Read;
     use std::path::Path;
 
@@ -276,7 +277,7 @@ mod tests {
         let mut global = GlobalNotify::default();
         global.vrrp_fifo.path = Some(path.to_string_lossy().into_owned());
         let mut fifos = Fifos::default();
-        let runner = ScriptRunner::new(Some(("root".to_owned(), None)), false);
+        let runner = ScriptRunner::new(Some(("root".to_owned(), None)), Security::Off);
         let notices = fifos.configure(&global, &runner);
         (fifos, notices)
     }

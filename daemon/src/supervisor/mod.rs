@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Loaded};
 use crate::logging::{LogTarget, TARGET_VARIABLE};
+use crate::programs::Security;
 use crate::start::Parent;
 use crate::{control, handover};
 use child::Child;
@@ -179,7 +180,7 @@ pub async fn run(
     let mut supervisor = Supervisor {
         scripts: runner(&configuration),
         watch: Watch::default(),
-        checks: ScriptRunner::new(None, false),
+        checks: ScriptRunner::new(None, Security::Off),
         fifos: Fifos::default(),
         node,
         arguments,
@@ -238,9 +239,10 @@ fn runner(configuration: &Configuration) -> ScriptRunner {
         .keepalived
         .as_ref()
         .map(|keepalived| &keepalived.global);
+    let secured = global.is_some_and(|global| global.enable_script_security);
     ScriptRunner::new(
         global.and_then(|global| global.script_user.clone()),
-        global.is_some_and(|global| global.enable_script_security),
+        Security::from(secured),
     )
 }
 

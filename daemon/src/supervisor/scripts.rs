@@ -1,8 +1,6 @@
 //! Runs track and notify scripts: as their user, without a shell, bounded in time and number.
 
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +11,8 @@ use nix::unistd::Pid;
 use protocol::process::ScriptOutcome;
 use tokio::sync::Semaphore;
 
+use crate::programs::{self, Account, Refusal, Rights, Security};
+
 /// Scripts that run at a time.
 pub(super) const MAX_RUNNING_SCRIPTS: usize = 32;
 /// How long scripts that notify may go on when the daemon ends; after that they are on their own.
@@ -20,8 +20,6 @@ const FINISH_LIMIT: Duration = Duration::from_secs(5);
 const FINISH_LOOK: Duration = Duration::from_millis(20);
 /// Scripts that run or wait; more are refused.
 pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
-/// The user that keepalived takes when none is configured, if the system has it.
-const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
 
 /// The environment of an external check's command.
 pub(super) struct CheckEnvironment {
@@ -38,13 +36,13 @@ pub(super) struct ScriptRunner {
     pending: Arc<AtomicUsize>,
     /// Process groups of scripts that check something.
     checks: Arc<Mutex<Vec<Pid>>>,
-    default_user: Option<(String, Option<String>)>,
-    security: bool,
+    default_user: Option<Account>,
+    security: Security,
 }
 
 impl ScriptRunner {
     /// A runner with the configuration's `script_user` and `enable_script_security`.
-    pub(super) fn new(default_user: Option<(String, Option<String>)>, security: bool) -> Self {
+    pub(super) fn new(default_user: Option<Account>, security: Security) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(MAX_RUNNING_SCRIPTS)),
             pending: Arc::new(AtomicUsize::new(0)),
@@ -63,7 +61,10 @@ impl ScriptRunner {
         notifies: bool,
         variables: Vec<(String, String)>,
     ) -> ScriptOutcome {
-        let identity = match self.identity(user) {
+        let admitted = self
+            .identity(user)
+            .and_then(|identity| self.admit(&argv, identity).map(|()| identity));
+        let identity = match admitted {
             Ok(identity) => identity,
             Err(reason) => return ScriptOutcome::Failed(reason),
         };
@@ -118,7 +119,7 @@ impl ScriptRunner {
         notifies: bool,
         environment: Option<CheckEnvironment>,
     ) -> ScriptOutcome {
-        let (program, mut command) = match self.command(&argv, identity) {
+        let (program, mut command) = match command(&argv, identity) {
             Ok(command) => (&argv[0], command),
             Err(reason) => return ScriptOutcome::Failed(reason),
         };
@@ -162,35 +163,17 @@ impl ScriptRunner {
         }
     }
 
-    /// A command line as its user, in a process group of its own, or why it may not run.
-    fn command(
-        &self,
-        argv: &[String],
-        identity: Option<(u32, u32)>,
-    ) -> Result<tokio::process::Command, String> {
-        let Some((program, rest)) = argv.split_first() else {
+    /// Whether a program may run with the rights of a user, or why not.
+    fn admit(&self, argv: &[String], identity: Option<(u32, u32)>) -> Result<(), String> {
+        let Some(program) = argv.first() else {
             return Err("an empty command".to_owned());
         };
-        if self.security
-            && identity.is_none_or(|(uid, _)| uid == 0)
-            && let Some(path) = writable_component(Path::new(program))
-        {
-            return Err(format!(
-                "enable_script_security: {} can be changed by others than root",
-                path.display()
-            ));
+        let rights = Rights::of(identity);
+        match programs::examine(program, &rights, self.security) {
+            // Its user may see what we do not (a network file system); the kernel will tell.
+            Err(Refusal::Hidden(..)) if self.security == Security::Off => Ok(()),
+            verdict => verdict.map_err(|refusal| refusal.to_string()),
         }
-        let mut command = tokio::process::Command::new(program);
-        command
-            .args(rest)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
-        if let Some((uid, gid)) = identity {
-            command.gid(gid).uid(uid);
-        }
-        Ok(command)
     }
 
     /// Starts a program that runs beside the daemon until it is told to end: the reader of a notify FIFO.
@@ -200,8 +183,8 @@ impl ScriptRunner {
         user: Option<(String, Option<String>)>,
     ) -> Result<tokio::process::Child, String> {
         let identity = self.identity(user)?;
-        let mut command = self.command(argv, identity)?;
-        command
+        self.admit(argv, identity)?;
+        command(argv, identity)?
             .spawn()
             .map_err(|error| format!("cannot run '{}': {error}", argv[0]))
     }
@@ -236,32 +219,30 @@ impl ScriptRunner {
         if !sys::privileges::is_root() {
             return Ok(None);
         }
-        let (name, group) = match user.or_else(|| self.default_user.clone()) {
-            Some(named) => named,
-            None if sys::privileges::user_id(DEFAULT_SCRIPT_USER).is_ok() => {
-                (DEFAULT_SCRIPT_USER.to_owned(), None)
-            }
-            None => return Ok(None),
-        };
-        let uid = sys::privileges::user_id(&name).map_err(|error| error.to_string())?;
-        let gid = match group {
-            Some(group) => sys::privileges::group_id(&group),
-            None => sys::privileges::primary_group_of(&name),
-        };
-        Ok(Some((uid, gid.map_err(|error| error.to_string())?)))
+        programs::account(user.as_ref(), self.default_user.as_ref())
+            .map_err(|refusal| refusal.to_string())
     }
 }
 
-/// The first component of a program's path that others than root may change.
-fn writable_component(program: &Path) -> Option<PathBuf> {
-    const OTHERS_WRITE: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
-    let resolved = program.canonicalize().ok()?;
-    resolved.ancestors().map(Path::to_owned).find(|path| {
-        std::fs::metadata(path).is_ok_and(|data| {
-            data.uid() != 0 || (data.mode() & OTHERS_WRITE != 0 && data.mode() & STICKY == 0)
-        })
-    })
+/// A command line as its user, in a process group of its own, or why it may not run.
+fn command(
+    argv: &[String],
+    identity: Option<(u32, u32)>,
+) -> Result<tokio::process::Command, String> {
+    let Some((program, rest)) = argv.split_first() else {
+        return Err("an empty command".to_owned());
+    };
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(rest)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    if let Some((uid, gid)) = identity {
+        command.gid(gid).uid(uid);
+    }
+    Ok(command)
 }
 
 #[cfg(test)]
@@ -269,7 +250,7 @@ mod tests {
     use super::*;
 
     async fn check(argv: &[&str], timeout_ms: u64, expected: ScriptOutcome) {
-        let runner = ScriptRunner::new(Some(("root".to_owned(), None)), false);
+        let runner = ScriptRunner::new(Some(("root".to_owned(), None)), Security::Off);
         let argv = argv.iter().map(|&word| word.to_owned()).collect();
         assert_eq!(
             runner
@@ -316,7 +297,7 @@ mod tests {
             ScriptOutcome::Exited(0),
         )
         .await;
-        let runner = ScriptRunner::new(None, false);
+        let runner = ScriptRunner::new(None, Security::Off);
         let outcome = runner
             .run(
                 vec!["/no/such/program".to_owned()],
@@ -327,7 +308,8 @@ mod tests {
             )
             .await;
         assert!(
-            matches!(outcome, ScriptOutcome::Failed(reason) if reason.contains("/no/such/program"))
+            matches!(&outcome, ScriptOutcome::Failed(reason) if reason == "/no/such/program does not exist"),
+            "{outcome:?}"
         );
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             fall: number("fall", 1) as u32,
             init_fail: false,
             user: None,
+            places: Default::default(),
         });
         tracks.scripts.push(Tracked {
             item: 0,
