@@ -364,8 +364,7 @@ async fn lead(prepared: Prepared, channel: &mut Channel, control: OwnedFd) {
             }
         });
     }
-    let backends = app.backends.iter().map(|back| Arc::clone(&back.backend));
-    super::tracked::start(&tracked_backends, backends, &channel.sender);
+    super::tracked::start(&tracked_backends, &app, &channel.sender);
     tell(&channel.sender, &FromChild::Ready).await;
     tokio::task::spawn_local(heartbeat(channel.sender.clone(), Arc::clone(&pulses)));
     let successor = obey(&app, channel, &drain).await;

@@ -1,25 +1,53 @@
 //! Backends that VRRP tracks (`track_backend`): the supervisor is told how many of their servers are usable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::process::{FromChild, Observation};
 use sys::channel::Sender;
+use tokio::time::Instant;
 
+use super::App;
 use super::run::tell;
-use crate::state::Backend;
+use crate::health::{checked_server, lock_health};
+use crate::state::{Backend, Server, Usability};
+
+/// Longest that a first check is awaited before what is believed is told: checks at the usual 2 s have ended twice.
+const MAX_FIRST_CHECK: Duration = Duration::from_secs(5);
+/// Pause between two looks for it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells of the named backends once, and then of each that changes.
-pub(super) fn start(
-    names: &[String],
-    backends: impl Iterator<Item = Arc<Backend>>,
-    sender: &Sender,
-) {
+pub(super) fn start(names: &[String], app: &Arc<App>, sender: &Sender) {
+    let backends = app.backends.iter().map(|back| &back.backend);
     for backend in backends.filter(|backend| names.contains(&backend.name)) {
-        tokio::task::spawn_local(watch(backend, sender.clone()));
+        let (app, backend) = (Arc::clone(app), Arc::clone(backend));
+        tokio::task::spawn_local(watch(app, backend, sender.clone()));
     }
 }
 
-async fn watch(backend: Arc<Backend>, sender: Sender) {
+/// Servers count as up before they were checked, and an address must not come for their sake: awaits one that is up for a
+/// reason, or that none is only believed to be.
+async fn first_checks(app: &App, backend: &Backend) {
+    let until = Instant::now() + MAX_FIRST_CHECK;
+    let is_believed = |server: &Server| {
+        let checked = checked_server(&app.shared, server);
+        let health = lock_health(checked);
+        checked.config.check.is_some() && health.checks_enabled && health.check_status == "INI"
+    };
+    while Instant::now() < until {
+        let servers = backend.servers.iter();
+        let mut usable = servers.filter(|server| server.usability() == Usability::Up);
+        let Some(first) = usable.next() else { return };
+        if !is_believed(first) || usable.any(|server| !is_believed(server)) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn watch(app: Arc<App>, backend: Arc<Backend>, sender: Sender) {
+    first_checks(&app, &backend).await;
     let mut told = None;
     loop {
         let changed = backend.wake.notified();

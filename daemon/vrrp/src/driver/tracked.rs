@@ -197,8 +197,12 @@ impl Driver {
         }
         for tracked in &tracks.backends {
             let name = &tracked.item.text;
-            let report = self.watched.backends.get(name).cloned();
-            let report = report.unwrap_or_else(|| unknown("the proxy has not told of it yet"));
+            let report = match (self.proxy.report(), self.watched.backends.get(name)) {
+                // Nobody counts servers any more.
+                (dead @ Report::Down(_), _) => dead,
+                (_, Some(report)) => report.clone(),
+                (_, None) => unknown("the proxy has not told of it yet"),
+            };
             let name = format!("backend {name}");
             add(name, report, tracked.weight, tracked.reverse, false);
         }
