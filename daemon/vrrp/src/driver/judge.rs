@@ -101,6 +101,12 @@ impl Driver {
             .position(|group| group.config.members.contains(&at))
     }
 
+    /// A unit and those that move with it.
+    pub(super) fn moves_with(&self, at: usize) -> Vec<usize> {
+        let group = self.group_of(at).and_then(|group| self.groups.get(group));
+        group.map_or_else(|| vec![at], |group| group.config.members.clone())
+    }
+
     /// Performs what a core decided, and what follows from it for its sync group.
     pub(super) async fn carry(&mut self, at: usize, actions: Vec<Action>) {
         match self.group_of(at) {

@@ -197,7 +197,7 @@ impl Driver {
                     instance: instance.clone(),
                     force,
                 };
-                let units = moves.then_some(at).into_iter();
+                let units = self.moves_with(at).into_iter().filter(|_| moves);
                 if self
                     .release(units, None, "operator: failover", after)
                     .is_some()

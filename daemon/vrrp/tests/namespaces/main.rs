@@ -9,6 +9,7 @@ mod alone;
 mod beside;
 mod conflict;
 mod forge;
+mod groups;
 mod handover;
 mod lab;
 mod notify;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(&addresses::SCENARIOS)
         .chain(&beside::SCENARIOS)
+        .chain(&groups::SCENARIOS)
         .chain(&odd::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
