@@ -26,20 +26,23 @@ pub(super) fn start(names: &[String], app: &Arc<App>, sender: &Sender) {
     }
 }
 
-/// Servers count as up before they were checked, and an address must not come for their sake: awaits one that is up for a
-/// reason, or that none is only believed to be.
+/// Servers count as up before they were checked, or because a worker that died found them so: an address must not come for
+/// their sake. Awaits one that is up for a reason, or that none is even believed to be.
 async fn first_checks(app: &App, backend: &Backend) {
     let until = Instant::now() + MAX_FIRST_CHECK;
     let is_believed = |server: &Server| {
         let checked = checked_server(&app.shared, server);
         let health = lock_health(checked);
-        checked.config.check.is_some() && health.checks_enabled && health.check_status == "INI"
+        checked.config.check.is_some() && health.checks_enabled && !health.seen_well
     };
     while Instant::now() < until {
         let servers = backend.servers.iter();
         let mut usable = servers.filter(|server| server.usability() == Usability::Up);
-        let Some(first) = usable.next() else { return };
-        if !is_believed(first) || usable.any(|server| !is_believed(server)) {
+        let is_settled = match usable.next() {
+            None => true,
+            Some(first) => !is_believed(first) || usable.any(|server| !is_believed(server)),
+        };
+        if is_settled {
             return;
         }
         tokio::time::sleep(LOOK).await;

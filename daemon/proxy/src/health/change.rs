@@ -206,6 +206,7 @@ pub(super) fn tell_check(
 fn note(health: &mut Health, outcome: &Outcome, duration: Option<Duration>) -> bool {
     let news = health.check_status != outcome.status;
     health.check_status = outcome.status;
+    health.seen_well = outcome.verdict() != Verdict::Failed;
     health.check_code = outcome.code;
     if let Some(duration) = duration {
         health.check_duration_ms = duration.as_millis() as u64;

@@ -46,6 +46,8 @@ pub struct Health {
     pub downtime_ms: u64,
     /// Whether checks run (`disable health`).
     pub checks_enabled: bool,
+    /// Whether the last check was one of this worker and found it well.
+    pub seen_well: bool,
     /// Short word of the last check (`L4OK`); empty before the first.
     pub check_status: &'static str,
     /// HTTP status of the last check.
@@ -206,6 +208,7 @@ impl Server {
             changed_at_ms: now_ms,
             downtime_ms: 0,
             checks_enabled: check.is_some(),
+            seen_well: false,
             check_status: if check.is_some() { "INI" } else { "" },
             check_code: None,
             check_duration_ms: 0,
