@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::keepalived::KeepalivedConfig;
 use sys::neighbour::{NEIGHBOUR_ADVERTISEMENT_BYTES, neighbour_advertisement};
@@ -169,6 +169,8 @@ impl Announcer {
     pub(super) fn turn(&mut self, now: Moment) -> Vec<Sent> {
         let mut sent: Vec<Sent> = Vec::new();
         let mut budget = MESSAGES_A_TURN;
+        // A process that was held up between two messages must not make up for it: the spacing counts from when one has left.
+        let begun = Instant::now();
         for lane in self.lanes.values_mut() {
             while lane.next_at <= now {
                 let Some(mut message) = lane.waiting.pop_front() else {
@@ -192,7 +194,7 @@ impl Announcer {
                         tracing::debug!("{}: announcement not sent: {error}", message.owner);
                     }
                 }
-                lane.next_at = after(lane, now);
+                lane.next_at = after(lane, now + begun.elapsed());
                 message.rounds -= 1;
                 if message.rounds > 0 {
                     lane.waiting.push_back(message);
