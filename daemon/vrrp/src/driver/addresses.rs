@@ -7,8 +7,9 @@ use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
 use super::messages::Message;
+use super::routes::Troubles;
 use crate::core::Burst;
-use crate::network::{Culprit, suspects};
+use crate::network::{Culprit, NetworkError, suspects};
 
 /// Least time between two repairs of an instance's addresses: no endless quarrel with who removes them.
 const RESTORE_SPACING: Duration = Duration::from_secs(1);
@@ -142,9 +143,7 @@ impl Driver {
 
     /// Adds some of an instance's addresses; which it could.
     async fn put_addresses(&mut self, at: usize, wanted: &[IpAddr]) -> Vec<String> {
-        let mut failures = Vec::new();
-        let mut added = Vec::new();
-        let mut late = Vec::new();
+        let mut put = Put::default();
         let unit = &mut self.units[at];
         let entries: Vec<_> = unit
             .movable()
@@ -153,35 +152,67 @@ impl Driver {
             .collect();
         for (device, entry) in entries {
             let title = format!("{} on {device}", entry.address);
-            match self.network.add(&device, &entry).await {
-                Ok(()) => match unit.troubles.remove(&title) {
-                    Some(why) => late.push((title, why)),
-                    None => added.push(title),
-                },
-                Err(error) => {
-                    let why = error.to_string();
-                    if unit.troubles.insert(title, why.clone()) != Some(why) {
-                        failures.push(error);
-                    }
-                }
-            }
+            let outcome = self.network.add(&device, &entry).await;
+            put.note(&mut unit.troubles, title, outcome.map(|()| true));
         }
         let name = unit.name().to_owned();
-        for error in failures {
-            self.network_failed(&name, "a virtual address is missing", &error);
+        for _ in 0..put.late.len() {
+            self.announce(at, Burst::Full);
         }
-        for (title, why) in late {
+        self.tell_put(&name, "a virtual address is missing", put)
+    }
+
+    /// Tells of what could not be put on, and of what could at last; gives what was put on besides.
+    pub(super) fn tell_put(&mut self, name: &str, missing: &str, put: Put) -> Vec<String> {
+        for error in put.failures {
+            self.network_failed(name, missing, &error);
+        }
+        for (title, why) in put.late {
             let change = format!("{title} added");
             let reason = format!("it could not be before: {why}");
             self.event(
                 EventSeverity::Notice,
                 EventKind::Other,
-                &name,
+                name,
                 &change,
                 &reason,
             );
-            self.announce(at, Burst::Full);
         }
-        added
+        put.added
+    }
+}
+
+/// What came of putting entries on: addresses, routes or rules.
+#[derive(Default)]
+pub(super) struct Put {
+    /// They were not there.
+    added: Vec<String>,
+    /// They could not be put on before; why not.
+    late: Vec<(String, String)>,
+    /// What has not been told yet.
+    failures: Vec<NetworkError>,
+}
+
+impl Put {
+    /// Notes an entry's outcome: whether it was not there yet. `troubles` are those entries that could not be put on.
+    pub(super) fn note(
+        &mut self,
+        troubles: &mut Troubles,
+        title: String,
+        outcome: Result<bool, NetworkError>,
+    ) {
+        match outcome {
+            Ok(false) => {}
+            Ok(true) => match troubles.remove(&title) {
+                Some(why) => self.late.push((title, why)),
+                None => self.added.push(title),
+            },
+            Err(error) => {
+                let why = error.to_string();
+                if troubles.insert(title, why.clone()) != Some(why) {
+                    self.failures.push(error);
+                }
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use config::keepalived::{Addressing, Route, Rule};
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
+use super::addresses::Put;
 use crate::network::{Network, NetworkError};
 
 /// A line of `virtual_routes` or `virtual_rules`.
@@ -107,47 +108,18 @@ impl Driver {
     /// Puts routes and rules of a master back that are gone; which.
     pub(super) async fn restore_routes(&mut self, at: usize) -> Vec<String> {
         let unit = &mut self.units[at];
-        let mut restored = Vec::new();
-        let mut told = Vec::new();
-        let mut late = Vec::new();
+        let mut put = Put::default();
         for line in lines(
             &unit.config.addressing.routes,
             &unit.config.addressing.rules,
         ) {
-            if !line.is_watched() {
-                continue;
-            }
-            let title = line.title();
-            match line.add(&self.network).await {
-                Ok(false) => {}
-                Ok(true) => match unit.troubles.remove(&title) {
-                    Some(why) => late.push((title, why)),
-                    None => restored.push(title),
-                },
-                Err(error) => {
-                    let why = error.to_string();
-                    if unit.troubles.insert(title, why.clone()) != Some(why) {
-                        told.push(error);
-                    }
-                }
+            if line.is_watched() {
+                let outcome = line.add(&self.network).await;
+                put.note(&mut unit.troubles, line.title(), outcome);
             }
         }
         let name = unit.name().to_owned();
-        for error in told {
-            self.network_failed(&name, "a route or rule is missing", &error);
-        }
-        for (title, why) in late {
-            let change = format!("{title} added");
-            let reason = format!("it could not be before: {why}");
-            self.event(
-                EventSeverity::Notice,
-                EventKind::Other,
-                &name,
-                &change,
-                &reason,
-            );
-        }
-        restored
+        self.tell_put(&name, "a route or rule is missing", put)
     }
 
     /// After a reload: what an instance that stays master has no more goes, what it has got comes.
