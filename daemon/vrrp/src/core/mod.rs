@@ -439,6 +439,9 @@ impl Instance {
             self.yield_again_at = Some(now + again.max(YIELD_TIME));
         }
         if now < answer_at {
+            if priority == RESIGN {
+                self.answer_soon(now);
+            }
             return;
         }
         self.answered_at = Some(now);
@@ -446,6 +449,17 @@ impl Instance {
         if self.rules.answers_lower || priority == RESIGN {
             actions.push(Action::Advertise(self.effective));
             self.advert_at = Some(now + self.rules.advert_interval);
+        }
+    }
+
+    /// Answers priority 0 although an answer has just left: a backup that heard it takes over after its skew time, unless
+    /// it hears us before. Not more often than four times as often as we advertise anyway.
+    fn answer_soon(&mut self, now: Moment) {
+        let spacing = ANSWER_SPACING.min(self.rules.advert_interval / 4);
+        let soon = self.answered_at.map_or(now, |at| at + spacing).max(now);
+        if self.advert_at.is_some_and(|at| at > soon) {
+            self.advert_at = Some(soon);
+            self.answered_at = Some(soon);
         }
     }
 
@@ -591,6 +605,9 @@ impl Instance {
     /// Says that the state changed, and keeps why.
     fn entered(&mut self, from: VrrpState, reason: &str, actions: &mut Vec<Action>) {
         self.reason = reason.to_owned();
+        if from == self.shown() {
+            return;
+        }
         actions.push(Action::Enter {
             from,
             to: self.shown(),

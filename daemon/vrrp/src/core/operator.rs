@@ -87,6 +87,10 @@ impl Instance {
         actions: &mut Vec<Action>,
     ) {
         let (address, priority, interval) = successor;
+        if priority == RESIGN {
+            // It may have announced the addresses before it gave up.
+            self.yield_at = Some(now + super::YIELD_TIME);
+        }
         if let Some(known) = handover.successor {
             if priority == RESIGN && address == known.address {
                 // It has given up at once: the wait goes on.
@@ -110,9 +114,7 @@ impl Instance {
                 change: "failover refused".to_owned(),
                 reason: format!("{reason}; the addresses stay here"),
             });
-            self.go_on(now, actions);
-            // It has announced the addresses: its neighbours are told where they are.
-            self.yield_at = Some(now + super::YIELD_TIME);
+            self.go_on(now, handover.since, actions);
             actions.push(Action::FailoverEnded(Err(format!(
                 "{reason}. The addresses stay here ('force' gives them away all the same)"
             ))));
@@ -184,16 +186,32 @@ impl Instance {
                 "nobody took over within {waited} ms; the addresses never left. {last}"
             ),
         });
-        self.go_on(now, actions);
+        self.go_on(now, handover.since, actions);
         actions.push(Action::FailoverEnded(Err(format!(
             "nobody took over within {waited} ms: the addresses stay here and never left. {last}. Is the other node up \
              and in BACKUP? ('force' gives them away all the same)"
         ))));
     }
 
+    /// Ends a failover because the one of another member of the sync group was refused; nothing if none is under way.
+    pub(super) fn call_off(&mut self, now: Moment, reason: &str) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(handover) = self.handover {
+            self.go_on(now, handover.since, &mut actions);
+            actions.push(Action::FailoverEnded(Err(format!(
+                "{reason}: the addresses stay here"
+            ))));
+        }
+        actions
+    }
+
     /// Ends a failover that is none: this router is master as before.
-    fn go_on(&mut self, now: Moment, actions: &mut Vec<Action>) {
+    fn go_on(&mut self, now: Moment, since: Moment, actions: &mut Vec<Action>) {
         self.handover = None;
+        // Whoever spoke meanwhile has announced the addresses: their neighbours are told where they are.
+        if self.peers.iter().any(|peer| peer.heard_at >= since) {
+            self.yield_at = Some(now + super::YIELD_TIME);
+        }
         actions.push(Action::Advertise(self.effective));
         self.advert_at = Some(now + self.rules.advert_interval);
         if !self.rules.announce_refresh.is_zero() {

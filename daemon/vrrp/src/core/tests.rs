@@ -318,6 +318,36 @@ fn a_flood_of_lower_advertisements_is_not_answered_by_a_flood() {
     assert!(sent <= 11, "{sent} advertisements in a second");
 }
 
+/// The simulation found it: who lost on another link of its sync group said priority 0 just after it was answered, and a
+/// third router took over after its skew time.
+#[test]
+fn a_resignation_is_answered_soon_even_if_another_answer_has_just_left() {
+    let mut instance = active();
+    let heard = instance.heard(ms(60_000), LOW, 99, SECOND);
+    assert!(heard.contains(&Action::Advertise(100)));
+    assert_eq!(instance.heard(ms(60_001), LOW, 0, SECOND), []);
+    let is_word = |(_, action): &(Moment, Action)| matches!(action, Action::Advertise(_));
+    let passed = pass(&mut instance, ms(60_150));
+    let words: Vec<_> = passed.into_iter().filter(is_word).collect();
+    assert_eq!(words, [(ms(60_100), Action::Advertise(100))]);
+}
+
+#[test]
+fn a_flood_of_resignations_is_not_answered_by_a_flood() {
+    let mut instance = active();
+    let mut sent = 0;
+    for at in 0..1000 {
+        let now = ms(60_000 + at);
+        let mut actions = instance.heard(now, LOW, 0, SECOND);
+        actions.extend(instance.elapsed(now));
+        let words = actions.iter();
+        sent += words
+            .filter(|action| matches!(action, Action::Advertise(_)))
+            .count();
+    }
+    assert!(sent <= 11, "{sent} advertisements in a second");
+}
+
 /// The simulation found it: who yielded soon after it was answered was answered no more, and its clients were lost.
 #[test]
 fn the_last_word_of_who_yields_is_followed_by_an_announcement_even_if_it_was_just_answered() {

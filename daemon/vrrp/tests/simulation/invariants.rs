@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use protocol::vrrp::VrrpState;
-use tandem_vrrp::core::{Action, Burst};
+use tandem_vrrp::core::{Action, Burst, Instance};
 
 use crate::network::MAX_NODES;
-use crate::node::{Life, Node};
+use crate::node::Life;
 
 /// Time for another master's addresses to go, and for what answers it to be spaced, before ours are announced again.
 const ANNOUNCED_WITHIN: Duration = Duration::from_millis(160);
@@ -24,6 +24,29 @@ pub(crate) struct Limits {
     pub(crate) preempt: Duration,
     /// Ways and turns, there and back.
     pub(crate) slop: Duration,
+}
+
+/// What is seen of a node's virtual router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    life: Life,
+    shown: VrrpState,
+    hands_over: bool,
+}
+
+impl Seen {
+    /// A virtual router of a node with this life.
+    pub(crate) fn new(life: Life, core: &Instance) -> Self {
+        Self {
+            life,
+            shown: core.shown(),
+            hands_over: core.is_handing_over(),
+        }
+    }
+
+    fn is_active(self) -> bool {
+        self.shown == VrrpState::Master
+    }
 }
 
 /// An announcement that clients need: two were master, and one was left.
@@ -200,21 +223,21 @@ impl Watch {
     }
 
     /// Looks at all nodes after something happened.
-    pub(crate) fn look(&mut self, now: Duration, nodes: &[Node]) -> Result<(), String> {
+    pub(crate) fn look(&mut self, now: Duration, nodes: &[Seen]) -> Result<(), String> {
         self.checked += 1;
         let (mut masters, mut holders, mut leaving) = (0, 0, 0);
         for (at, node) in nodes.iter().enumerate() {
-            if node.core.is_active() != self.holds[at] {
+            if node.is_active() != self.holds[at] {
                 return Err(format!(
                     "node {at} is {}, and its addresses are {}",
-                    node.core.shown(),
+                    node.shown,
                     if self.holds[at] { "there" } else { "not there" }
                 ));
             }
             if node.life == Life::Up {
-                masters += usize::from(node.core.is_active());
-                leaving += usize::from(node.core.is_handing_over());
-                self.starving(at, now, node)?;
+                masters += usize::from(node.is_active());
+                leaving += usize::from(node.hands_over);
+                self.starving(at, now, *node)?;
                 self.babbling(at, now)?;
             }
             holders += usize::from(self.holds[at]);
@@ -249,8 +272,8 @@ impl Watch {
     }
 
     /// A backup that hears no master becomes one in time.
-    fn starving(&self, at: usize, now: Duration, node: &Node) -> Result<(), String> {
-        if node.core.shown() != VrrpState::Backup {
+    fn starving(&self, at: usize, now: Duration, node: Seen) -> Result<(), String> {
+        if node.shown != VrrpState::Backup {
             return Ok(());
         }
         let silent = now.saturating_sub(self.assured_at[at]);

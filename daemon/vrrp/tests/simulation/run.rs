@@ -11,7 +11,7 @@ const ROUNDS: usize = 2;
 /// Mishaps in the quiet of a round.
 const MISHAPS: usize = 3;
 /// Longest that a failover waits for a successor, apart from its skew.
-const HANDOVER: Duration = Duration::from_millis(1_300);
+pub(crate) const HANDOVER: Duration = Duration::from_millis(1_300);
 
 /// What a run found wrong.
 pub(crate) struct Failure {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use config::keepalived::Version;
 use tandem_vrrp::core::{Action, Rules};
 
-use crate::invariants::{Limits, Watch};
+use crate::invariants::{Limits, Seen, Watch};
 use crate::network::{MAX_NODES, Network, Packet, Weather};
 use crate::node::{Clock, Life, Node};
 use crate::random::Random;
 
 /// Lines of a trace that are kept; earlier ones are forgotten.
-const TRACE_LINES: usize = 400;
+pub(crate) const TRACE_LINES: usize = 400;
 /// What clocks may differ by, in millionths.
 const MAX_DRIFT: u64 = 10_000;
 /// What that adds to a time, in hundredths.
@@ -87,11 +87,7 @@ impl World {
                 announce_again: random.pick(&[Duration::ZERO, interval * 5]),
                 announce_refresh: random.pick(&[Duration::ZERO, interval * 8]),
             };
-            let drift = i32::try_from(random.between(0, 2 * MAX_DRIFT)).unwrap_or(0);
-            let clock = Clock {
-                offset: Duration::from_millis(random.between(0, 1_000_000)),
-                drift: drift - i32::try_from(MAX_DRIFT).unwrap_or(0),
-            };
+            let clock = clock(&mut random);
             // The order of addresses is not the order of nodes.
             let last = u8::try_from(1 + (at * 3 + 1) % 5).unwrap_or(1);
             let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
@@ -173,10 +169,16 @@ impl World {
                     self.perform(node, &actions)?;
                 }
             }
-            self.watch.look(self.now, &self.nodes)?;
+            self.look()?;
         }
         self.now = self.now.max(end);
-        self.watch.look(self.now, &self.nodes)
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        let seen = self.nodes.iter();
+        let seen: Vec<_> = seen.map(|node| Seen::new(node.life, &node.core)).collect();
+        self.watch.look(self.now, &seen)
     }
 
     fn deliver(&mut self, to: usize, packet: Packet) {
@@ -371,6 +373,15 @@ impl World {
     /// Nodes in a random order of sides.
     pub(crate) fn sides(&mut self) -> Vec<bool> {
         (0..MAX_NODES).map(|_| self.random.chance(50)).collect()
+    }
+}
+
+/// A clock with any beginning, and any speed within [`MAX_DRIFT`].
+pub(crate) fn clock(random: &mut Random) -> Clock {
+    let drift = i32::try_from(random.between(0, 2 * MAX_DRIFT)).unwrap_or(0);
+    Clock {
+        offset: Duration::from_millis(random.between(0, 1_000_000)),
+        drift: drift - i32::try_from(MAX_DRIFT).unwrap_or(0),
     }
 }
 

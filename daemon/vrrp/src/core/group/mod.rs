@@ -5,8 +5,8 @@
 //! - one is in FAULT: all are ([`Standing`]s are merged before the members are judged);
 //! - one becomes master: the others take over at once ([`Group::settle`]);
 //! - one stops being master: the others resign, with priority 0, and are backups ([`Group::settle`]);
-//! - one that hears nobody any more does not become master while another member hears a master that it obeys
-//!   ([`hold_back`]): one broken network of several is no reason to move, and moving would tear the others apart.
+//! - one that hears nobody any more does not become master while another member hears a master that it obeys, or has not
+//!   listened for long enough to hear one ([`Group::hold_back`]): one broken network of several is no reason to move, and moving would tear the others apart.
 //!
 //! All but the third are what keepalived does. It says no priority 0 when a group falls back, and a held back member
 //! waits for the other one's whole master-down time, where two of its intervals are enough here: while the master lives
@@ -135,6 +135,7 @@ impl Group {
                 }
             }
         }
+        self.call_off(now, members, &mut followed);
         let to = state_of(members);
         if to != self.shown {
             let from = std::mem::replace(&mut self.shown, to);
@@ -149,6 +150,21 @@ impl Group {
             });
         }
         followed
+    }
+
+    /// A failover is one of all members: where one was refused, the others do not go on with theirs.
+    fn call_off(&self, now: Moment, members: &mut [&mut Instance], followed: &mut Followed) {
+        let is_staying = |member: &&mut Instance| member.is_active() && !member.is_handing_over();
+        let Some(staying) = members.iter().position(is_staying) else {
+            return;
+        };
+        let reason = self.reason(&format!("the failover of {} ended", self.member(staying)));
+        for (at, member) in members.iter_mut().enumerate() {
+            let actions = member.call_off(now, &reason);
+            if !actions.is_empty() {
+                followed.actions.push((at, actions));
+            }
+        }
     }
 
     /// The member, and why it is what it is.
@@ -166,10 +182,12 @@ impl Group {
     }
 
     /// Before [`Instance::elapsed`] of the member at `at`: keeps it a backup although its master fell silent, while
-    /// another member still hears the master that it obeys.
+    /// another member still hears the master that it obeys. A master that resigned has gone, with its whole group: where a
+    /// link of its is down, its last word reaches the other members alone.
     pub fn hold_back(&self, now: Moment, at: usize, members: &mut [&mut Instance]) -> Vec<Action> {
         let due = members
             .get(at)
+            .filter(|member| !matches!(member.wait, Wait::Resigned { .. }))
             .and_then(|member| member.master_down_at)
             .is_some_and(|due| due <= now);
         if !due {
@@ -183,17 +201,20 @@ impl Group {
         let Some((until, other)) = until else {
             return Vec::new();
         };
-        let master = match members[other].wait {
-            Wait::Silence { from, .. } => from.to_string(),
-            _ => "its master".to_owned(),
+        let because = match members[other].wait {
+            Wait::Silence { from, .. } => format!(
+                "but {} of sync group {} still hears {from}: is the network of {} broken?",
+                self.member(other),
+                self.name,
+                self.member(at)
+            ),
+            _ => format!(
+                "but {} of sync group {} has not listened for two intervals yet",
+                self.member(other),
+                self.name
+            ),
         };
-        let reason = format!(
-            "its master fell silent, but {} of sync group {} still hears {master}: \
-             is the network of {} broken?",
-            self.member(other),
-            self.name,
-            self.member(at)
-        );
+        let reason = format!("its master fell silent, {because}");
         let member = &mut members[at];
         member.master_down_at = Some(until);
         if std::mem::replace(&mut member.held_back, true) {
@@ -236,10 +257,10 @@ fn state_of(members: &[&mut Instance]) -> VrrpState {
 }
 
 impl Instance {
-    /// Until when the master that a backup obeys counts as alive.
+    /// Until when the master that a backup obeys counts as alive, or may be there unheard.
     fn obeys_until(&self) -> Option<Moment> {
         match (self.state, self.wait) {
-            (State::Backup, Wait::Silence { since, .. }) => {
+            (State::Backup, Wait::Silence { since, .. } | Wait::Nobody { since }) => {
                 Some(since + self.master_interval * FRESH_INTERVALS)
             }
             _ => None,

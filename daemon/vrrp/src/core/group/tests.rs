@@ -281,6 +281,60 @@ fn a_failover_holds_all_members_and_a_failback_returns_all() {
     assert!(!node.members.iter().any(Instance::is_held));
 }
 
+/// The simulation found it: on a slow link the master had not spoken yet when the other member's time was over.
+#[test]
+fn a_group_takes_over_only_after_all_have_listened_for_two_intervals() {
+    let mut node = Node::new(&[100, 100]);
+    node.members[1].stop("ended");
+    node.members[1].rules.advert_interval = SECOND * 3;
+    node.members[1].master_interval = SECOND * 3;
+    node.judge(ms(0), vec![Standing::Well; 2]);
+    let taken = node.pass(SECOND * 5);
+    assert!(
+        !taken
+            .iter()
+            .any(|(_, action)| *action == Action::AddAddresses)
+    );
+    node.pass(SECOND * 6);
+    assert_eq!(node.states(), [VrrpState::Master; 2]);
+}
+
+/// The simulation found it: the master's link was down, so its last word reached the other member alone.
+#[test]
+fn a_member_whose_master_resigned_is_not_held_back_by_one_that_was_not_told() {
+    let mut node = Node::new(&[100, 100]);
+    for at in [0, 1] {
+        node.heard(ms(1000), at, HIGH, 150);
+    }
+    node.heard(ms(1100), 0, HIGH, 0);
+    let skew = SECOND * 156 / 256;
+    let taken = node.pass(ms(1100) + skew);
+    assert_eq!(node.states(), [VrrpState::Master; 2], "{taken:?}");
+}
+
+/// The simulation found it: one member stayed while the other one went on with its failover.
+#[test]
+fn a_failover_that_is_refused_on_one_link_ends_on_all() {
+    let mut node = masters();
+    node.heard(ms(5000), 1, LOW, 99);
+    {
+        let mut members: Vec<_> = node.members.iter_mut().collect();
+        failover(ms(6000), false, &mut members).expect("all are master");
+    }
+    // It has less than its best priority on this link alone.
+    let followed = node.heard(ms(6600), 1, LOW, 40);
+    let [(0, actions)] = &followed.actions[..] else {
+        panic!("{followed:?}");
+    };
+    assert_eq!(actions[0], Action::Advertise(100));
+    let Some(Action::FailoverEnded(Err(why))) = actions.last() else {
+        panic!("{actions:?}");
+    };
+    assert!(why.contains("the failover of VI_2 ended"), "{why}");
+    assert!(!node.members.iter().any(Instance::is_handing_over));
+    assert_eq!(node.states(), [VrrpState::Master; 2]);
+}
+
 #[test]
 fn a_failover_of_a_group_that_is_not_master_is_refused() {
     let mut node = Node::new(&[100, 100]);

@@ -124,7 +124,11 @@ fn a_successor_that_gives_up_at_once_is_none() {
     instance.failover(ms(5000), false).expect("master");
     instance.heard(ms(5610), LOW, 99, SECOND);
     instance.heard(ms(5620), LOW, 0, SECOND);
-    assert_eq!(pass(&mut instance, ms(6199)), []);
+    // It has announced the addresses: its neighbours are told where they are.
+    assert_eq!(
+        pass(&mut instance, ms(6199)),
+        [(ms(5650), Action::Announce(Burst::LowerPriority))]
+    );
     let actions = untimed(pass(&mut instance, ms(6200)));
     assert_eq!(deeds(&actions), [Action::Advertise(100)]);
     assert!(instance.is_active());
