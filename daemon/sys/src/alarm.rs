@@ -47,20 +47,10 @@ impl Alarm {
         Ok(())
     }
 
-    /// Waits until it has rung since it was last set. Cancel-safe.
+    /// Waits until it has rung since it was last set. Cancel-safe. It need not be read: setting it anew makes it silent.
     pub async fn ring(&self) -> io::Result<()> {
-        loop {
-            let mut ready = self.timer.readable().await?;
-            let mut count = [0; 8];
-            let outcome = ready.try_io(|timer| {
-                nix::unistd::read(timer.get_ref().0.as_fd(), &mut count).map_err(io::Error::from)
-            });
-            match outcome {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return result.map(drop),
-                Err(_would_block) => {}
-            }
-        }
+        self.timer.readable().await?.clear_ready();
+        Ok(())
     }
 }
 

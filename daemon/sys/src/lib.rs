@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod alarm;
+pub mod batch;
 pub mod channel;
 pub mod confine;
 pub mod neighbour;

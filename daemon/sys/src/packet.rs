@@ -3,16 +3,19 @@
 //! What an advertisement says is the vrrp crate's matter; here bytes go out of the right interface, from
 //! the right address, with the header fields that the protocol demands, and whole datagrams come in.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg, sendmsg,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
+
+use crate::batch::{BATCH, Batch};
 
 /// The protocol number of VRRP.
 pub const VRRP_PROTOCOL: i32 = 112;
@@ -23,7 +26,7 @@ const TTL: u32 = 255;
 /// Type of service of routing protocols: internetwork control.
 const TOS: u32 = 0xc0;
 /// Kernel buffer for what arrives while we are busy, in bytes.
-const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
+const RECEIVE_BUFFER_BYTES: usize = 512 << 10;
 /// Bytes of an Ethernet address.
 pub const ETHERNET_BYTES: usize = 6;
 
@@ -97,14 +100,13 @@ impl VrrpSocket {
                 socket.set_multicast_all_v6(false)?;
                 socket.set_tclass_v6(TOS)?;
                 socket.set_recv_hoplimit_v6(true)?;
-                nix::sys::socket::setsockopt(
-                    &socket,
-                    nix::sys::socket::sockopt::Ipv6RecvPacketInfo,
-                    &true,
-                )?;
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
             }
         }
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        // The system's limit is meant for others than who may change the network.
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        }
         // SAFETY: the socket owns its descriptor, and keeps the same one for as long as it lives.
         let socket = unsafe { AsyncFd::register(socket)? };
         Ok(Self {
@@ -130,33 +132,32 @@ impl VrrpSocket {
         }
     }
 
-    /// The next datagram. Cancel-safe.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrived> {
+    /// Takes what waits into `batch`; how many. Ready whenever there are some, or an error.
+    pub fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        batch: &mut Batch,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            let mut ready = self.socket.readable().await?;
-            let outcome = ready.try_io(|socket| self.receive_now(socket.get_ref(), buffer));
-            match outcome {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return result,
-                Err(_would_block) => {}
+            let mut ready = ready!(self.socket.poll_read_ready(context))?;
+            match self.receive_waiting(batch) {
+                Ok(count) => {
+                    if count < BATCH {
+                        // There are no more, and the next one will be told.
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    /// The next datagram, if one waits.
-    pub fn receive_waiting(&self, buffer: &mut [u8]) -> Option<Arrived> {
-        self.receive_now(self.socket.get_ref(), buffer).ok()
-    }
-
-    fn receive_now(&self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Arrived> {
-        match self.travel {
-            Travel::Ipv4 | Travel::Ipv4Ah => {
-                let length =
-                    nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
-                Ok(Arrived::Ipv4 { length })
-            }
-            Travel::Ipv6 => receive_ipv6(socket, buffer),
-        }
+    /// Takes what waits into `batch`; how many. An error if there is none.
+    pub fn receive_waiting(&self, batch: &mut Batch) -> io::Result<usize> {
+        batch.fill(self.socket.get_ref().as_fd(), self.travel)
     }
 
     /// Sends one advertisement at once, without waiting for room. For [`Travel::Ipv4Ah`] it begins with the IP
@@ -243,39 +244,6 @@ impl VrrpSocket {
         )?;
         Ok(())
     }
-}
-
-fn receive_ipv6(socket: &Socket, buffer: &mut [u8]) -> io::Result<Arrived> {
-    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrIn6>(
-        socket.as_raw_fd(),
-        &mut slices,
-        Some(&mut space),
-        MsgFlags::MSG_DONTWAIT,
-    )?;
-    let mut destination = None;
-    let mut hop_limit = None;
-    for control in message.cmsgs()? {
-        match control {
-            ControlMessageOwned::Ipv6PacketInfo(information) => {
-                destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
-            }
-            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
-            _ => {}
-        }
-    }
-    let source = message.address.map(|from| from.ip());
-    let (Some(source), Some(destination), Some(hop_limit)) = (source, destination, hop_limit)
-    else {
-        return Err(io::Error::other("the kernel did not tell about a datagram"));
-    };
-    Ok(Arrived::Ipv6 {
-        length: message.bytes,
-        source,
-        destination,
-        hop_limit,
-    })
 }
 
 /// A gratuitous ARP as a whole Ethernet frame: a broadcast request for `address` by `address`.

@@ -19,6 +19,8 @@ use crate::core::tracking::{MAX_PROXY_GRACE, Report};
 
 /// A message of another process.
 pub(super) enum Message {
+    /// It asks for the end.
+    Signal(&'static str),
     Supervisor(ToChild, Vec<OwnedFd>),
     SupervisorGone,
     Control {
@@ -40,6 +42,7 @@ impl Driver {
     /// Takes a message; the reason to stop, if it is one.
     pub(super) async fn message(&mut self, message: Message) -> Option<&'static str> {
         match message {
+            Message::Signal(name) => return Some(name),
             Message::SupervisorGone => {
                 self.supervisor_gone = true;
                 return Some("the supervisor is gone");

@@ -35,6 +35,7 @@ use config::keepalived::Statics;
 use protocol::process::{FromChild, ToChild};
 use protocol::{EventKind, EventSeverity};
 use sys::alarm::Alarm;
+use sys::batch::Batch;
 use sys::channel::Channel;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -51,7 +52,7 @@ use links::Links;
 use messages::{Message, read_supervisor};
 use notify::{Notifications, Told};
 use outbox::Outbox;
-use ports::{Arrival, Ports};
+use ports::Ports;
 use release::Afterwards;
 use routes::Troubles;
 pub(crate) use routes::lines;
@@ -62,10 +63,6 @@ use vmac::Borrowed;
 
 /// Messages of other processes that wait for their turn.
 const INBOX_MESSAGES: usize = 256;
-/// Advertisements that wait for their turn; more wait in the kernel.
-const INBOX_PACKETS: usize = 256;
-/// Advertisements that are heard before timers are looked at again.
-const TOGETHER: usize = 32;
 /// Least time between two readings of the kernel's tables: changes often come in groups.
 const REFRESH_SPACING: Duration = Duration::from_millis(20);
 /// Pause after the kernel's tables could not be read.
@@ -88,10 +85,18 @@ struct Driver {
     units: Vec<Unit>,
     /// When each unit wants to run: looked through at every wake, so it lies together.
     due: Vec<Moment>,
-    /// The VRID of each unit, as they are looked for at every packet.
-    vrids: Vec<u8>,
-    /// What the alarm is set to.
-    wound: Option<Option<Moment>>,
+    /// VRIDs with their units, in order: they are looked for at every packet.
+    vrids: Vec<(u8, usize)>,
+    /// When the alarm rings; nothing is due before.
+    wound: Moment,
+    /// It has not rung yet.
+    is_wound: bool,
+    /// Something may be due before the alarm rings.
+    stirred: bool,
+    /// How long a datagram may wait for others.
+    doze: Duration,
+    /// When the last ones were heard.
+    heard_at: Moment,
     groups: Vec<SyncGroup>,
     scripts: Vec<Script>,
     watched: Watched,
@@ -126,7 +131,6 @@ struct Driver {
 /// The ends of the queues that the main loop reads.
 struct Inbox {
     messages: mpsc::Receiver<Message>,
-    arrivals: mpsc::Receiver<Arrival>,
     changes: mpsc::Receiver<()>,
 }
 
@@ -139,7 +143,6 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         tracing::debug!("vrrp: memory is not locked: {error}");
     }
     let (messages, message_inbox) = mpsc::channel(INBOX_MESSAGES);
-    let (arrivals, arrival_inbox) = mpsc::channel(INBOX_PACKETS);
     let (changed, change_inbox) = mpsc::channel(1);
     let outbox = Outbox::new("supervisor", supervisor.sender);
     tokio::spawn(read_supervisor(supervisor.receiver, messages.clone()));
@@ -164,7 +167,11 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         units: Vec::new(),
         due: Vec::new(),
         vrids: Vec::new(),
-        wound: None,
+        wound: Moment::MAX,
+        is_wound: false,
+        stirred: true,
+        doze: Duration::ZERO,
+        heard_at: Moment::ZERO,
         groups: Vec::new(),
         scripts: Vec::new(),
         watched: Watched::default(),
@@ -173,7 +180,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         releases: Vec::new(),
         proxy: ProxyTrack::default(),
         network,
-        ports: Ports::new(arrivals),
+        ports: Ports::default(),
         announcer,
         borrowed: Borrowed::default(),
         links: Links::default(),
@@ -195,10 +202,27 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     }
     let inbox = Inbox {
         messages: message_inbox,
-        arrivals: arrival_inbox,
         changes: change_inbox,
     };
     driver.live(setup, inbox, alarm).await
+}
+
+/// Has SIGTERM and SIGINT come as messages: they ask for an end in order.
+fn watch_signals(messages: mpsc::Sender<Message>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if messages.send(Message::Signal(name)).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
 }
 
 impl Driver {
@@ -207,33 +231,27 @@ impl Driver {
     }
 
     async fn live(mut self, setup: Setup, mut inbox: Inbox, alarm: Alarm) -> ExitCode {
-        let (mut terminate, mut interrupt) = match (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                self.supervisor
-                    .send(&FromChild::Failed(format!("cannot watch signals: {error}")));
-                self.supervisor.flush().await;
-                return ExitCode::FAILURE;
-            }
-        };
+        if let Err(error) = watch_signals(self.messages.clone()) {
+            self.supervisor
+                .send(&FromChild::Failed(format!("cannot watch signals: {error}")));
+            self.supervisor.flush().await;
+            return ExitCode::FAILURE;
+        }
         self.apply(setup, reload::FIRST).await;
         self.supervisor.send(&FromChild::Ready);
-        let mut arrived = Vec::with_capacity(TOGETHER);
+        let mut batch = Batch::default();
         let reason = loop {
             // What is due comes before what arrived: no flood may keep us from advertising.
-            self.run_timers(&mut inbox.arrivals).await;
-            if let Some(reason) = self.run_releases().await {
-                break reason;
+            if self.is_stirred() {
+                self.run_timers(&mut batch).await;
+                if let Some(reason) = self.run_releases().await {
+                    break reason;
+                }
+                self.wind(&alarm);
             }
-            self.wind(&alarm);
             tokio::select! {
                 biased;
-                _ = terminate.recv() => self.prepare_stop("SIGTERM"),
-                _ = interrupt.recv() => self.prepare_stop("SIGINT"),
-                _ = alarm.ring() => self.wound = None,
+                _ = alarm.ring() => (self.is_wound, self.stirred) = (false, true),
                 Some(message) = inbox.messages.recv() => {
                     if let Some(reason) = self.message(message).await {
                         if self.supervisor_gone {
@@ -244,10 +262,9 @@ impl Driver {
                     self.plan_all();
                 }
                 Some(()) = inbox.changes.recv() => self.plan_refresh(),
-                _ = inbox.arrivals.recv_many(&mut arrived, TOGETHER) => {
-                    for arrival in arrived.drain(..) {
-                        self.arrived(&arrival).await;
-                    }
+                (port, count) = self.ports.receive(&mut batch) => {
+                    self.arrived(port, count, &mut batch).await;
+                    self.doze(count);
                 }
             }
         };
@@ -258,6 +275,7 @@ impl Driver {
     /// Reads the kernel's tables now, or a moment after the last time.
     fn plan_refresh(&mut self) {
         self.refresh_at = Some(self.refreshed_at + REFRESH_SPACING);
+        self.stirred = true;
     }
 
     /// Reads the kernel's tables and lets every instance know.

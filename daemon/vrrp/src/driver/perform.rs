@@ -10,6 +10,7 @@ use crate::core::Action;
 impl Driver {
     /// Performs a core's decisions in their order.
     pub(super) async fn perform(&mut self, at: usize, actions: Vec<Action>) {
+        self.stirred = true;
         let mut all = self.put_off(at);
         all.extend(actions);
         for action in all {

@@ -1,15 +1,21 @@
 //! Time: what is due, what must be heard before a silence counts, and when the driver wants to be woken next.
 
-use sys::alarm::Alarm;
-use tokio::sync::mpsc;
+use std::time::Duration;
 
-use super::ports::Arrival;
+use sys::alarm::Alarm;
+use sys::batch::{BATCH, Batch};
+
 use super::scripts::Script;
-use super::{Driver, INBOX_PACKETS, Notifications};
+use super::{Driver, Notifications};
 use crate::core::Moment;
 
 /// A unit that waits for nothing.
 const NEVER: Moment = Moment::MAX;
+/// Datagrams of one socket that are heard before the first silence counts; a flood must not keep us from advertising.
+const HEARD_FIRST: usize = 512;
+/// Longest that a datagram waits for others while many come, and which share of the shortest interval that is at most.
+const LONGEST_DOZE: Duration = Duration::from_millis(2);
+const DOZE_SHARE: u32 = 50;
 
 impl Driver {
     /// Notes when a unit wants to run, after whatever may have changed that.
@@ -20,20 +26,31 @@ impl Driver {
         }
         let unit = &self.units[at];
         let timers = [unit.core.deadline(), unit.extra_at];
-        self.due[at] = timers.into_iter().flatten().min().unwrap_or(NEVER);
+        let due = timers.into_iter().flatten().min().unwrap_or(NEVER);
+        // What is due later than it was is noticed when the alarm rings: it need not be set again for every packet.
+        self.stirred |= due < self.wound;
+        self.due[at] = due;
     }
 
     /// The units with this VRID.
     pub(super) fn with_vrid(&self, vrid: u8) -> impl Iterator<Item = usize> {
-        let all = self.vrids.iter().enumerate();
-        all.filter_map(move |(at, own)| (*own == vrid).then_some(at))
+        let first = self.vrids.partition_point(|(own, _)| *own < vrid);
+        let from = self.vrids[first..].iter();
+        from.take_while(move |(own, _)| *own == vrid)
+            .map(|(_, at)| *at)
     }
 
     /// Notes when all units want to run, and who they are.
     pub(super) fn plan_all(&mut self) {
+        self.stirred = true;
         self.vrids.clear();
         let vrids = self.units.iter().map(|unit| unit.config.virtual_router_id);
-        self.vrids.extend(vrids);
+        self.vrids
+            .extend(vrids.enumerate().map(|(at, vrid)| (vrid, at)));
+        self.vrids.sort_unstable();
+        let intervals = self.units.iter().map(|unit| unit.config.advert_int);
+        let shortest = intervals.min().unwrap_or_default();
+        self.doze = (shortest / DOZE_SHARE).min(LONGEST_DOZE);
         self.due.clear();
         self.due.resize(self.units.len(), NEVER);
         for at in 0..self.units.len() {
@@ -66,24 +83,43 @@ impl Driver {
             .min()
     }
 
-    /// Has the driver woken when something is due.
+    /// Whether something may be due: else there is no need to look through all that has a time.
+    pub(super) fn is_stirred(&self) -> bool {
+        self.stirred || self.now() >= self.wound
+    }
+
+    /// Has the driver woken when something is due. An alarm that rings too early is left: it is set anew then, and for
+    /// whoever hears a master again and again that is once in many packets.
     pub(super) fn wind(&mut self, alarm: &Alarm) {
-        let deadline = self.deadline();
-        if self.wound == Some(deadline) {
+        self.stirred = false;
+        let deadline = self.deadline().unwrap_or(NEVER);
+        if self.is_wound && self.wound <= deadline {
             return;
         }
-        let after = deadline.map(|at| at.saturating_sub(self.now()));
+        let after = (deadline != NEVER).then(|| deadline.saturating_sub(self.now()));
         match alarm.set(after) {
-            Ok(()) => self.wound = Some(deadline),
+            Ok(()) => (self.wound, self.is_wound) = (deadline, deadline != NEVER),
             Err(error) => tracing::error!("vrrp: the timer cannot be set: {error}"),
         }
     }
 
+    /// After `count` datagrams were heard: while many come, lets some more come. To be woken for each costs more than all
+    /// that is done with it. Nothing that is due waits for it.
+    pub(super) fn doze(&mut self, count: usize) {
+        let now = self.now();
+        let before = std::mem::replace(&mut self.heard_at, now);
+        let are_many = count > 1 || now < before + self.doze;
+        if are_many && !self.stirred && now + self.doze < self.wound {
+            // The whole process sleeps: only thus does no datagram wake it.
+            std::thread::sleep(self.doze);
+        }
+    }
+
     /// Runs whatever is due.
-    pub(super) async fn run_timers(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
+    pub(super) async fn run_timers(&mut self, batch: &mut Batch) {
         let began = self.now();
         if self.due.iter().any(|due| *due <= began) {
-            self.run_units(began, arrivals).await;
+            self.run_units(began, batch).await;
         }
         self.send_announcements();
         let now = self.now();
@@ -112,7 +148,7 @@ impl Driver {
     }
 
     /// Runs the units that are due. Whatever waits in the sockets is heard before the first silence counts.
-    async fn run_units(&mut self, began: Moment, arrivals: &mut mpsc::Receiver<Arrival>) {
+    async fn run_units(&mut self, began: Moment, batch: &mut Batch) {
         let mut has_heard = false;
         for at in 0..self.units.len() {
             if self.due.get(at).is_none_or(|due| *due > began) {
@@ -120,7 +156,7 @@ impl Driver {
             }
             if !has_heard && self.units[at].core.must_hear_first(self.now()) {
                 has_heard = true;
-                self.catch_up(arrivals).await;
+                self.catch_up(batch).await;
             }
             let now = self.now();
             let unit = &self.units[at];
@@ -137,15 +173,15 @@ impl Driver {
     }
 
     /// Hears what waited while we did not run. A backup that slept must not take the silence for the master's.
-    async fn catch_up(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
-        for _ in 0..INBOX_PACKETS {
-            match arrivals.try_recv() {
-                Ok(arrival) => self.arrived(&arrival).await,
-                Err(_) => break,
+    async fn catch_up(&mut self, batch: &mut Batch) {
+        for number in 0..self.ports.count() {
+            for _ in 0..HEARD_FIRST / BATCH {
+                let (count, more) = self.ports.receive_waiting(number, batch);
+                self.arrived(number, count, batch).await;
+                if !more {
+                    break;
+                }
             }
-        }
-        for arrival in self.ports.waiting(INBOX_PACKETS) {
-            self.arrived(&arrival).await;
         }
     }
 }

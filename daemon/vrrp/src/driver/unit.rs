@@ -15,6 +15,7 @@ use crate::core::{Instance, Moment, Peer, Rules};
 use crate::network::{Network, View};
 use crate::packet::Refused;
 
+use super::ports::PortNumber;
 use super::routes::Troubles;
 use super::voice::Voice;
 
@@ -71,6 +72,8 @@ pub(super) struct Unit {
     pub(super) restored_at: Option<Moment>,
     /// When it was last told that an advertisement could not be sent.
     pub(super) unsent_at: Option<Moment>,
+    /// Its socket.
+    pub(super) port: Option<PortNumber>,
     /// Why its socket could not be opened.
     pub(super) port_error: Option<String>,
     refusals: BTreeMap<&'static str, Refusal>,
@@ -98,6 +101,7 @@ impl Unit {
             extra_at: None,
             restored_at: None,
             unsent_at: None,
+            port: None,
             port_error: None,
             refusals: BTreeMap::new(),
             history: VecDeque::new(),

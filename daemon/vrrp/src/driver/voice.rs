@@ -1,15 +1,17 @@
 //! What an instance says and wants to hear, made from its definition; and what it hears.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::keepalived::{Authentication, Checksum, GlobalDefs, VrrpInstance};
 use protocol::{EventKind, EventSeverity};
+use sys::batch::Batch;
 use sys::packet::Travel;
 
 use super::Driver;
 use super::notify::Told;
-use super::ports::Arrival;
+use super::ports::{PortNumber, read};
 use super::unit::{REPORT_SPACING, Unit};
 use crate::packet::{
     Datagram, Form, Heard, PseudoHeader, Reach, Refused, Sequences, TTL, UnicastPeer, encode, wrap,
@@ -168,6 +170,7 @@ pub(super) fn reach(config: &VrrpInstance, global: &GlobalDefs) -> Reach {
 impl Driver {
     pub(super) fn open_ports(&mut self) {
         for unit in &mut self.units {
+            unit.port = None;
             let interface = unit.wire();
             let Some(found) = self.network.view.get(interface) else {
                 // Of an interface that somebody else makes the instance hears anyway.
@@ -181,17 +184,13 @@ impl Driver {
                 unit.voice.travel(),
                 unit.voice.group(),
             );
+            unit.port = opened.as_ref().ok().copied();
             unit.port_error = opened
                 .err()
                 .map(|error| format!("cannot listen for advertisements: {error}"));
         }
-        let (units, view) = (&self.units, &self.network.view);
-        self.ports.keep(|interface, travel| {
-            view.contains_key(interface)
-                && units
-                    .iter()
-                    .any(|unit| unit.wire() == interface && unit.voice.travel() == travel)
-        });
+        let used: HashSet<_> = self.units.iter().filter_map(|unit| unit.port).collect();
+        self.ports.keep(|number| used.contains(&number));
     }
 
     /// Sends an advertisement to the group or to every peer.
@@ -200,11 +199,10 @@ impl Driver {
         let unit = &mut self.units[at];
         unit.counters.adverts_sent += 1;
         unit.counters.resignations_sent += u64::from(priority == 0);
-        let interface = unit.wire().to_owned();
-        let way = (interface.as_str(), unit.voice.travel());
+        let (port, source) = (unit.port, unit.source);
         let mut failure = None;
-        for (receiver, ttl, bytes) in unit.voice.datagrams(unit.source, priority) {
-            if let Err(error) = self.ports.send(way, unit.source, receiver, ttl, &bytes) {
+        for (receiver, ttl, bytes) in unit.voice.datagrams(source, priority) {
+            if let Err(error) = self.ports.send(port, source, receiver, ttl, &bytes) {
                 failure = Some(format!("to {receiver}: {error}"));
             }
         }
@@ -221,11 +219,18 @@ impl Driver {
         }
     }
 
-    pub(super) async fn arrived(&mut self, arrival: &Arrival) {
-        let is_near = |unit: &Unit| {
-            *unit.wire() == *arrival.interface && unit.voice.travel() == arrival.travel
-        };
-        let datagram = match arrival.datagram() {
+    /// Takes what came by a socket.
+    pub(super) async fn arrived(&mut self, port: PortNumber, count: usize, batch: &mut Batch) {
+        for at in 0..count {
+            if let Some((about, bytes)) = batch.datagram(at) {
+                self.arrived_one(port, read(about, bytes)).await;
+            }
+        }
+    }
+
+    async fn arrived_one(&mut self, port: PortNumber, datagram: Result<Datagram<'_>, Refused>) {
+        let is_near = |unit: &Unit| unit.port == Some(port);
+        let datagram = match datagram {
             Ok(datagram) => datagram,
             Err(refused) => {
                 // Whom it was for cannot be told: it counts with all who listen here.
@@ -277,10 +282,12 @@ impl Driver {
                 let actions = unit
                     .core
                     .heard(now, heard.from, heard.priority, heard.interval);
+                self.stirred |= !actions.is_empty();
                 let actions = self.yield_later(at, actions);
                 self.carry(at, actions).await;
                 if self.units[at].core.in_conflict(now) && heard.priority != 0 {
                     let reason = format!("{} has priority {}", heard.from, heard.priority);
+                    self.stirred = true;
                     self.notify_instance(at, Told::MasterRxLowerPri, &reason);
                 }
             }

@@ -33,8 +33,6 @@ const AH_PROTOCOL: u8 = 51;
 pub const TTL: u8 = 255;
 /// Most addresses of one advertisement.
 pub const MAX_ADDRESSES: usize = 255;
-/// Longest datagram read, in bytes; a full advertisement over IPv6 has 8 + 16 * 255.
-pub const MAX_DATAGRAM_BYTES: usize = 4608;
 
 /// What an instance says and wants to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
