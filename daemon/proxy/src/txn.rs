@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::http::Head;
+use crate::net::Peeked;
 use crate::state::{Backend, Frontend, Server};
 
 /// What TLS told of a connection.
@@ -246,6 +247,8 @@ pub struct Transaction {
     pub request: Head,
     /// The answer's head.
     pub response: Head,
+    /// A stream's first bytes while rules may look at them (TCP only).
+    pub peeked: Option<Box<Peeked>>,
     /// The request line as the client sent it, for logs; at most 1,024 bytes.
     pub request_line: Vec<u8>,
     /// Chosen backend.

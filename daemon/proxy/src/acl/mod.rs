@@ -9,7 +9,7 @@ use std::sync::Arc;
 use config::haproxy::AclLine;
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span, Word};
 
-use crate::pattern::{Matcher, Method, Operator, Use, with_operator};
+use crate::pattern::{Matcher, Method, Operator, Use, dotted, with_operator};
 use crate::sample::{self, Expression, Kind, Scope, Value, View};
 
 /// A criterion with its patterns.
@@ -51,6 +51,29 @@ impl Acl {
             found
         })
     }
+
+    /// Whether it holds, as far as a stream's first bytes tell: `None` while more of them may make it hold.
+    fn look(&self, view: &View<'_>) -> Option<bool> {
+        let Some(peeked) = view.txn.peeked.as_deref() else {
+            return Some(self.holds(view));
+        };
+        let mut is_open = false;
+        for test in &self.tests {
+            peeked.begin();
+            let mut found = false;
+            test.expression.each(view, &mut |value: Value<'_>| {
+                found = test.holds_for(&value);
+                found
+            });
+            let may_change =
+                peeked.is_undecided() || peeked.awaits_head() && test.expression.reads_request();
+            match found {
+                true => return Some(true),
+                false => is_open |= may_change,
+            }
+        }
+        (!is_open).then_some(false)
+    }
 }
 
 /// The ACLs of a proxy by name.
@@ -78,7 +101,8 @@ const PREDEFINED: &[(&str, &[&str])] = &[
     ("METH_POST", &["method", "POST"]),
     ("METH_PUT", &["method", "PUT"]),
     ("METH_TRACE", &["method", "TRACE"]),
-    ("REQ_CONTENT", &["req.proto_http"]),
+    ("RDP_COOKIE", &["req.rdp_cookie_cnt", "gt", "0"]),
+    ("REQ_CONTENT", &["req.len", "gt", "0"]),
     ("TRUE", &["always_true"]),
     ("WAIT_END", &["wait_end"]),
 ];
@@ -246,14 +270,37 @@ impl Condition {
         Ok(Self { negated, groups })
     }
 
-    /// Whether it holds.
-    /// Whether a test looks at the request's head.
-    pub fn reads_request(&self) -> bool {
+    /// Whether a test looks at the request's head, or at a stream's first bytes.
+    pub fn reads_content(&self) -> bool {
         let mut terms = self.groups.iter().flatten();
         terms.any(|term| {
-            let mut tests = term.acl.tests.iter();
-            tests.any(|test| test.expression.reads_request())
+            let mut expressions = term.acl.tests.iter().map(|test| &test.expression);
+            expressions.any(|found| found.reads_request() || found.reads_stream())
         })
+    }
+
+    /// Whether it holds, as far as a stream's first bytes tell: `None` while more of them may decide otherwise.
+    pub fn look(&self, view: &View<'_>) -> Option<bool> {
+        let mut found = Some(false);
+        for group in &self.groups {
+            let mut all = Some(true);
+            for term in group {
+                match term.acl.look(view).map(|holds| holds != term.negated) {
+                    Some(true) => {}
+                    Some(false) => {
+                        all = Some(false);
+                        break;
+                    }
+                    None => all = None,
+                }
+            }
+            match all {
+                Some(true) => return Some(!self.negated),
+                Some(false) => {}
+                None => found = None,
+            }
+        }
+        found.map(|found| found != self.negated)
     }
 
     /// Whether it holds.
@@ -285,8 +332,10 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
         Kind::Bool => Method::Bool,
         Kind::Int => Method::Int,
         Kind::Address => Method::Ip,
+        Kind::Text | Kind::Any if expression.has_binary_patterns() => Method::Bin,
         Kind::Text | Kind::Any => Method::Str,
     });
+    let mut is_dotted = expression.has_dotted_patterns();
     let invalid = |word: &Word, message: String| {
         Diagnostic::error(DiagnosticKind::InvalidValue, word.span, message)
     };
@@ -313,6 +362,7 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
                     ));
                 }
                 let name = argument()?;
+                is_dotted = false;
                 method = Method::parse(&name.text).ok_or_else(|| {
                     Diagnostic::error(
                         DiagnosticKind::UnknownWord,
@@ -382,6 +432,9 @@ fn compile_test(words: &[Word], span: Span, scope: &Scope<'_>) -> Result<Test, D
     let mut operator = Operator::default();
     for word in words {
         let text = match method {
+            Method::Int if is_dotted => {
+                dotted(&word.text).and_then(|word| with_operator(&word, &mut operator))
+            }
             Method::Int | Method::Len => with_operator(&word.text, &mut operator),
             _ => Ok(Some(word.text.clone())),
         };

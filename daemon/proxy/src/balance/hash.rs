@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use config::haproxy::HashFunction;
 
-use crate::sample::Value;
+use crate::sample::{Value, rdp};
+use crate::tls::hello::Look;
 
 /// A function with its modifier.
 #[derive(Clone, Copy, Debug, Default)]
@@ -176,28 +177,12 @@ pub(super) fn header(value: &[u8], use_domain_only: bool) -> &[u8] {
     labels.next().unwrap_or(last)
 }
 
-/// A cookie of an RDP connection request ([MS-RDPBCGR] 2.2.1.1): `Cookie: NAME=VALUE` behind TPKT and X.224 headers.
+/// The value of an RDP cookie in a stream's first bytes.
 pub fn rdp_cookie<'p>(payload: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
-    const TPKT_VERSION: u8 = 3;
-    const CONNECTION_REQUEST: u8 = 0xe0;
-    const HEADERS: usize = 11;
-    if payload.first() != Some(&TPKT_VERSION) || payload.get(5) != Some(&CONNECTION_REQUEST) {
-        return None;
+    match rdp::cookie(payload, name) {
+        Look::Found(value) => Some(value),
+        Look::Absent | Look::Partial => None,
     }
-    let text = payload.get(HEADERS..)?;
-    let prefix = b"Cookie:";
-    if !text.get(..prefix.len())?.eq_ignore_ascii_case(prefix) {
-        return None;
-    }
-    let text = text[prefix.len()..].trim_ascii_start();
-    if !text.get(..name.len())?.eq_ignore_ascii_case(name) {
-        return None;
-    }
-    let value = text[name.len()..].strip_prefix(b"=")?;
-    let end = value
-        .iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n' | b';'))?;
-    Some(&value[..end])
 }
 
 #[cfg(test)]

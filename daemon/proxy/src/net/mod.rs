@@ -2,6 +2,7 @@
 
 mod buffer;
 mod fresh;
+mod peeked;
 mod pipe;
 pub mod proxy_protocol;
 mod proxy_receive;
@@ -12,6 +13,7 @@ mod tls;
 
 pub use buffer::{BUFFER_BYTES, Buffer, LARGE_BUFFER_BYTES, set_buffer_bytes};
 pub use fresh::{Fresh, wake_unwatched};
+pub use peeked::{HeadSeen, Peeked};
 pub use pipe::{Splice, set_pipes, wanted_pipes};
 pub use proxy_receive::{ReceiveError, receive as receive_proxy_header};
 pub use stream::{Stream, poll_write_all};

@@ -120,6 +120,26 @@ impl Stream {
         Poll::Ready(Ok(count))
     }
 
+    /// Reads once what the kernel holds already, of plain TCP and without waiting for its event; `None` if it holds nothing.
+    pub fn read_now(&mut self, buffer: &mut Buffer) -> Option<io::Result<usize>> {
+        let read = match self {
+            Self::Tcp(socket) => Some(sys::tcp::receive(socket, buffer.space())),
+            Self::Fresh(fresh) => fresh.read(buffer.space()),
+            _ => None,
+        };
+        match read {
+            Some(Ok(count)) => buffer.filled(count),
+            Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Some(Err(error));
+            }
+            _ => {
+                buffer.release_if_empty();
+                return None;
+            }
+        }
+        read
+    }
+
     /// Reads once into other memory; not for streams of HTTP/2.
     pub fn poll_read_into(
         &mut self,

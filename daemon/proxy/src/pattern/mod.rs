@@ -164,6 +164,28 @@ pub fn with_operator(word: &str, operator: &mut Operator) -> Result<Option<Strin
     Ok(None)
 }
 
+/// A word of versions with a dot (`3.1`, `3:3.1`) as the integers that their samples are: major times 65536 plus minor. Words
+/// without digits stay as they are.
+pub fn dotted(word: &str) -> Result<String, String> {
+    if !word.starts_with(|first: char| first.is_ascii_digit() || first == ':') {
+        return Ok(word.to_owned());
+    }
+    let wrong = || format!("'{word}' is not a version.");
+    let number = |text: &str| -> Result<String, String> {
+        if text.is_empty() {
+            return Ok(String::new());
+        }
+        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+        let major: u16 = major.parse().map_err(|_| wrong())?;
+        let minor: u16 = minor.parse().map_err(|_| wrong())?;
+        Ok((u32::from(major) << 16 | u32::from(minor)).to_string())
+    };
+    match word.split_once(':') {
+        Some((low, high)) => Ok(format!("{}:{}", number(low)?, number(high)?)),
+        None => number(word),
+    }
+}
+
 /// How integer patterns compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -314,7 +314,6 @@ impl Compiler<'_> {
                 continue;
             }
             let line = skip_word(line, &["content"]);
-            // Heads are always waited for, so that the delay has nothing to add.
             if line
                 .words
                 .first()
@@ -323,6 +322,7 @@ impl Compiler<'_> {
                 continue;
             }
             if let Some(rule) = self.rule(&line, CONTENT) {
+                self.rules.reads_content |= reads_content(&rule);
                 self.rules.tcp_content.push(rule);
             }
         }
@@ -423,7 +423,12 @@ impl Compiler<'_> {
                 target,
                 Condition::compile(&line.condition, &self.acls, &self.scope),
             ) {
-                (Ok(target), Ok(condition)) => self.rules.backends.push((condition, target)),
+                (Ok(target), Ok(condition)) => {
+                    let reads = condition.as_ref().is_some_and(Condition::reads_content)
+                        || matches!(target, Target::Named(..));
+                    self.rules.routes_by_content |= reads;
+                    self.rules.backends.push((condition, target));
+                }
                 (target, condition) => {
                     for diagnostic in [target.err(), condition.err()].into_iter().flatten() {
                         self.diagnostics.push(diagnostic);
@@ -521,6 +526,22 @@ impl Compiler<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a rule looks at a stream's first bytes; of actions that take samples it is assumed.
+fn reads_content(rule: &Rule) -> bool {
+    let condition = rule.condition.as_ref();
+    condition.is_some_and(Condition::reads_content)
+        || !matches!(
+            rule.action,
+            Action::Allow
+                | Action::Reject
+                | Action::SilentDrop
+                | Action::SwitchToHttp
+                | Action::SetLogLevel(_)
+                | Action::UnsetVariable(_)
+                | Action::Nothing
+        )
 }
 
 fn skip_word(line: &RuleLine, names: &[&str]) -> RuleLine {

@@ -81,6 +81,15 @@ pub enum Verdict {
     },
 }
 
+/// What `tcp-request content` rules say of a stream's first bytes.
+#[derive(Debug)]
+pub enum Content {
+    /// They have decided.
+    Verdict(Verdict),
+    /// The rule of this number cannot tell before more has come, or nothing more will.
+    Undecided(usize),
+}
+
 /// What `tcp-request connection` rules decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entrance {
@@ -152,6 +161,8 @@ pub struct CompiledRules {
     tcp_session: Vec<Rule>,
     tcp_content: Vec<Rule>,
     inspect_delay: Option<Duration>,
+    reads_content: bool,
+    routes_by_content: bool,
     request: Vec<Rule>,
     response: Vec<Rule>,
     backends: Vec<(Option<Condition>, Target)>,
@@ -198,12 +209,44 @@ impl CompiledRules {
 
     /// How long a stream's first bytes are waited for where `tcp-request content` looks at them.
     pub fn inspect_delay(&self) -> Option<Duration> {
-        let mut conditions = self
-            .tcp_content
-            .iter()
-            .filter_map(|rule| rule.condition.as_ref());
         self.inspect_delay
-            .filter(|_| conditions.any(Condition::reads_request))
+    }
+
+    /// Whether rules of `tcp-request content` look at a stream's first bytes.
+    pub fn reads_content(&self) -> bool {
+        self.reads_content
+    }
+
+    /// Whether `use_backend` looks at a stream's first bytes.
+    pub fn routes_by_content(&self) -> bool {
+        self.routes_by_content
+    }
+
+    /// `tcp-request content` from the rule `from` on, as far as the first bytes tell.
+    pub fn tcp_content_from(&self, context: &mut Context<'_>, from: usize) -> Content {
+        let rules = self.tcp_content.iter().enumerate().skip(from);
+        for (index, rule) in rules {
+            let holds = match &rule.condition {
+                Some(condition) => condition.look(&context.view()),
+                None => Some(true),
+            };
+            match holds {
+                Some(true) => {}
+                Some(false) => continue,
+                None => return Content::Undecided(index),
+            }
+            if let Action::Capture { expression, .. } = &rule.action
+                && expression.is_awaited(&context.view())
+            {
+                return Content::Undecided(index);
+            }
+            match rule.action.run(self, context, actions::Side::Request) {
+                actions::Outcome::Next | actions::Outcome::WaitForBody(..) => {}
+                actions::Outcome::Stop => break,
+                actions::Outcome::Verdict(verdict) => return Content::Verdict(verdict),
+            }
+        }
+        Content::Verdict(Verdict::Continue)
     }
 
     /// Whether there are rules of `tcp-request content`.
@@ -323,11 +366,16 @@ impl CompiledRules {
         Verdict::Continue
     }
 
-    fn capture_request(&self, txn: &mut Transaction) {
+    /// Slots that no rule fills are empty.
+    pub fn make_room_for_captures(&self, txn: &mut Transaction) {
         let slots = self.request_captures.len() + self.extra_request_slots;
         if slots > 0 && txn.captured_request.len() < slots {
             txn.captured_request.resize(slots, Vec::new());
         }
+    }
+
+    fn capture_request(&self, txn: &mut Transaction) {
+        self.make_room_for_captures(txn);
         for (capture, slot) in self.request_captures.iter().zip(&mut txn.captured_request) {
             capture.take(&txn.request, slot);
         }

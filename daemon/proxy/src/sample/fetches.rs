@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Argument, ArgumentKind, FetchRow, Kind, Value, View};
+use super::{Argument, ArgumentKind, FetchRow, Kind, Value, View, stream};
 use crate::http::Head;
 use crate::state::{Backend, Usability};
 
@@ -91,8 +91,12 @@ static TABLE: &[FetchRow] = &[
     row!("nbsrv", [BackendName], 0, Int, |a, v, f| one(f, backend(a, v).map(|found| int(found.usable_servers() as u64)))),
     row!("path", [], 0, Text, |_, v, f| one(f, path(v).map(Value::text))),
     row!("pathq", [], 0, Text, |_, v, f| one(f, path_and_query(&v.txn.request).map(Value::text))),
+    row!("payload", [Int, Int], 2, Text, |a, v, f| one(f, stream::payload(a, v))),
+    row!("payload_lv", [Int, Int, Text], 2, Text, |a, v, f| one(f, stream::payload_lv(a, v))),
     row!("query", [], 0, Text, |_, v, f| one(f, Some(Value::text(v.txn.request.query())))),
     row!("rand", [Int], 0, Int, |a, v, f| one(f, Some(random(a, v)))),
+    row!("rdp_cookie", [Text], 0, Text, |a, v, f| one(f, stream::rdp_cookie(a, v))),
+    row!("rdp_cookie_cnt", [Text], 0, Int, |a, v, f| one(f, stream::rdp_cookie(a, v).map(|_| Value::Int(1)))),
     row!("req.body", [], 0, Text, |_, v, f| one(f, Some(Value::text(&v.txn.body)))),
     row!("req.body_len", [], 0, Int, |_, v, f| one(f, Some(int(v.txn.body.len() as u64)))),
     row!("req.body_param", [Text], 0, Text, |a, v, f| body_parameters(a, v, f)),
@@ -108,9 +112,26 @@ static TABLE: &[FetchRow] = &[
     row!("req.hdr_names", [Text], 0, Text, |a, v, f| one(f, Some(header_names(&v.txn.request, a)))),
     row!("req.hdr_val", [Text, Int], 0, Int, |a, v, f| header_values(&v.txn.request, a, &mut |x| as_int(f, &x))),
     row!("req.hdrs", [], 0, Text, |_, v, f| one(f, Some(all_headers(&v.txn.request)))),
+    row!("req.len", [], 0, Int, |_, v, f| one(f, stream::length(v))),
+    row!("req.payload", [Int, Int], 2, Text, |a, v, f| one(f, stream::payload(a, v))),
+    row!("req.payload_lv", [Int, Int, Text], 2, Text, |a, v, f| one(f, stream::payload_lv(a, v))),
     row!("req.proto_http", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(!v.txn.request.method().is_empty())))),
+    row!("req.rdp_cookie", [Text], 0, Text, |a, v, f| one(f, stream::rdp_cookie(a, v))),
+    row!("req.rdp_cookie_cnt", [Text], 0, Int, |a, v, f| one(f, stream::rdp_cookie(a, v).map(|_| Value::Int(1)))),
+    row!("req.ssl_alpn", [], 0, Text, |_, v, f| stream::alpn(v, f)),
+    row!("req.ssl_ec_ext", [], 0, Bool, |_, v, f| one(f, stream::curves(v))),
+    row!("req.ssl_hello_type", [], 0, Int, |_, v, f| one(f, stream::hello_type(v))),
+    row!("req.ssl_sni", [], 0, Text, |_, v, f| one(f, stream::server_name(v))),
+    row!("req.ssl_st_ext", [], 0, Int, |_, v, f| one(f, stream::ticket(v))),
+    row!("req.ssl_ver", [], 0, Int, |_, v, f| one(f, stream::version(v))),
     row!("req.ver", [], 0, Text, |_, v, f| one(f, Some(version(v)))),
+    row!("req_len", [], 0, Int, |_, v, f| one(f, stream::length(v))),
     row!("req_proto_http", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(!v.txn.request.method().is_empty())))),
+    row!("req_rdp_cookie", [Text], 0, Text, |a, v, f| one(f, stream::rdp_cookie(a, v))),
+    row!("req_rdp_cookie_cnt", [Text], 0, Int, |a, v, f| one(f, stream::rdp_cookie(a, v).map(|_| Value::Int(1)))),
+    row!("req_ssl_hello_type", [], 0, Int, |_, v, f| one(f, stream::hello_type(v))),
+    row!("req_ssl_sni", [], 0, Text, |_, v, f| one(f, stream::server_name(v))),
+    row!("req_ssl_ver", [], 0, Int, |_, v, f| one(f, stream::version(v))),
     row!("req_ver", [], 0, Text, |_, v, f| one(f, Some(version(v)))),
     row!("res.cook", [Text], 0, Text, |a, v, f| response_cookies(a, v, f)),
     row!("res.cook_cnt", [Text], 0, Int, |a, v, f| one(f, Some(count(|f| response_cookies(a, v, f))))),
@@ -163,7 +184,7 @@ static TABLE: &[FetchRow] = &[
     row!("urlp_val", [Text, Text], 0, Int, |a, v, f| one(f, parameter(a, v).and_then(|found| found.as_int()).map(Value::Int))),
     row!("uuid", [Int], 0, Text, |_, v, f| one(f, Some(Value::owned(uuid(v).into_bytes())))),
     row!("var", [Variable, Text], 1, Any, |a, v, f| one(f, v.txn.variable(a[0].as_text()).or(a.get(1).map(|default| default.as_text().as_bytes())).map(Value::text))),
-    row!("wait_end", [], 0, Bool, |_, _, f| one(f, Some(Value::Bool(true)))),
+    row!("wait_end", [], 0, Bool, |_, v, f| one(f, stream::wait_end(v))),
 ];
 
 type Visit<'v, 'a> = &'v mut dyn FnMut(Value<'a>) -> bool;

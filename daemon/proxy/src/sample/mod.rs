@@ -8,6 +8,8 @@ pub(crate) mod base64;
 pub(crate) mod converters;
 mod environment;
 pub(crate) mod fetches;
+pub(crate) mod rdp;
+mod stream;
 mod value;
 mod vocabulary;
 
@@ -71,9 +73,35 @@ const OF_THE_REQUEST: [&str; 9] = [
 impl Expression {
     /// Whether it looks at the request's head.
     pub fn reads_request(&self) -> bool {
-        OF_THE_REQUEST
-            .iter()
-            .any(|start| self.fetch.name.starts_with(start))
+        !self.reads_stream()
+            && OF_THE_REQUEST
+                .iter()
+                .any(|start| self.fetch.name.starts_with(start))
+    }
+
+    /// Whether it looks at a stream's first bytes, or waits for them.
+    pub fn reads_stream(&self) -> bool {
+        stream::reads(self.fetch.name)
+    }
+
+    /// Whether its value is not there and may still come, with more of a stream's first bytes.
+    pub fn is_awaited(&self, view: &View<'_>) -> bool {
+        let Some(peeked) = view.txn.peeked.as_deref() else {
+            return false;
+        };
+        peeked.begin();
+        self.value(view).is_none()
+            && (peeked.is_undecided() || peeked.awaits_head() && self.reads_request())
+    }
+
+    /// Whether patterns for it are versions with a dot (manual, `req.ssl_ver`).
+    pub fn has_dotted_patterns(&self) -> bool {
+        self.converters.is_empty() && stream::is_dotted(self.fetch.name)
+    }
+
+    /// Whether patterns for it are bytes in hexadecimal (manual, `req.payload`).
+    pub fn has_binary_patterns(&self) -> bool {
+        self.converters.is_empty() && stream::is_binary(self.fetch.name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! TCP mode: a stream from the accept to the end of both directions, and the relay that tunnels use too.
 
+mod inspect;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -8,15 +10,13 @@ use std::time::Duration;
 
 use crate::app::{BackendRuntime, SessionStage};
 use crate::balance::rdp_cookie;
-use crate::http1::{Parsed, parse_request};
-use crate::http2::PREFACE;
 use crate::net::{BUFFER_BYTES, Buffer, Splice, Stream, poll_write_all};
 use crate::persistence::Persist;
 use crate::proxy::{
     Connection, Exchange, Interrupt, Target, account, log_early, log_transaction, reach_server,
     server_by_rule,
 };
-use crate::rules::{CompiledRules, Context as RuleContext, Verdict};
+use crate::rules::Context as RuleContext;
 use crate::server::ServerConnection;
 use crate::state::{Backend, ServerId};
 use crate::txn::{Cause, Stage, Termination, Transaction};
@@ -50,6 +50,10 @@ pub async fn serve(mut c: Box<Connection>) -> Option<Box<Connection>> {
     x.slot = None;
     x.txn.termination = end.err().unwrap_or_default();
     x.txn.timings.end_us = c.now_us();
+    if x.txn.peeked.is_some() {
+        // They reached no server.
+        x.txn.bytes_in += c.input.len() as u64;
+    }
     if let Err(end) = end
         && matches!(end.cause, Cause::Client | Cause::Server)
         && end.stage == Stage::Data
@@ -78,8 +82,13 @@ fn count_abort(txn: &Transaction, cause: Cause) {
 
 async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Termination> {
     let front = Arc::clone(&c.front);
-    if let Some(flow) = content_rules(c, x, &front.rules).await? {
+    if front.rules.has_tcp_content()
+        && let Some(flow) = inspect::content_rules(c, x, &front.rules).await?
+    {
         return Ok(flow);
+    }
+    if front.rules.routes_by_content() {
+        inspect::look(c, x);
     }
     let now_us = c.now_us();
     let mut context = RuleContext {
@@ -110,8 +119,9 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
         && rules.has_tcp_content()
         && front.own_backend != Some(back.backend.id)
     {
-        content_rules(c, x, rules).await?;
+        inspect::content_rules(c, x, rules).await?;
     }
+    inspect::end_if_broken(c, x)?;
     if back.balancer.wants_payload() || back.rdp_cookie.is_some() {
         first_bytes(c).await?;
     }
@@ -126,73 +136,12 @@ async fn stream(c: &mut Connection, x: &mut Exchange) -> Result<Flow, Terminatio
     let Some(mut server) = x.server.take() else {
         return Err(Termination::new(Cause::Internal, Stage::Connect));
     };
+    // From here on they are the server's.
+    x.txn.peeked = None;
     c.entry.set_stage(SessionStage::Data);
     log_early(c, &mut x.txn, 0);
     relay(c, &mut x.txn, &mut server, &back).await?;
     Ok(Flow::Relayed)
-}
-
-/// `tcp-request content` of the frontend, and then of the backend; gives what the stream becomes if a rule says it.
-async fn content_rules(
-    c: &mut Connection,
-    x: &mut Exchange,
-    rules: &CompiledRules,
-) -> Result<Option<Flow>, Termination> {
-    if let Some(within) = rules.inspect_delay() {
-        inspect(c, x, within).await?;
-    }
-    let now_us = c.now_us();
-    let mut context = RuleContext {
-        session: &mut c.session,
-        txn: &mut x.txn,
-        now_us,
-        environment: &c.app.environment,
-    };
-    match rules.tcp_content(&mut context) {
-        Verdict::Continue | Verdict::WaitForBody { .. } => Ok(None),
-        Verdict::SwitchToHttp => Ok(Some(Flow::Http)),
-        Verdict::Answer(answer) | Verdict::Tarpit(answer) => Err(answer.termination),
-        Verdict::Close { termination, .. } => {
-            c.front.frontend.counters.denied_requests.increment();
-            Err(termination)
-        }
-    }
-}
-
-/// Reads what `tcp-request content` looks at, which stays where it is: a request's whole head, or enough to see that none
-/// comes. Of HTTP/2 only the preface is looked at (manual, 4: "HTTP/2 upgrade").
-async fn inspect(
-    c: &mut Connection,
-    x: &mut Exchange,
-    within: Duration,
-) -> Result<(), Termination> {
-    c.timer.set(c.now_us(), Some(within));
-    loop {
-        let data = c.input.data();
-        if data.starts_with(PREFACE) {
-            x.txn.request.load_request(data, 0..3, 4..5, 1);
-            return Ok(());
-        }
-        let parsed = match PREFACE.starts_with(data) {
-            true => Ok(Parsed::Partial),
-            false => parse_request(data, c.app.limits, &mut x.txn.request),
-        };
-        match parsed {
-            Ok(Parsed::Complete { .. }) => return Ok(()),
-            Ok(Parsed::Partial) if !c.input.is_full() => {}
-            Ok(Parsed::Partial) | Err(_) => break,
-        }
-        match c
-            .wait(|c, context| c.client.poll_read(context, &mut c.input))
-            .await
-        {
-            Ok(Ok(count)) if count > 0 => {}
-            Ok(_) | Err(Interrupt::Timeout) => break,
-            Err(interrupt) => return Err(interrupt.end(Cause::ClientTimeout, Stage::Request)),
-        }
-    }
-    x.txn.request.clear();
-    Ok(())
 }
 
 /// Longest wait for a stream's first bytes where its key stands in them.

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod choice;
+pub mod hello;
 
 use std::path::Path;
 use std::sync::Arc;
