@@ -132,18 +132,6 @@ fn authentication_belongs_to_version_2() {
         check(&without, &["without an 'auth_pass'"]).authentication,
         None
     );
-    for refused in [
-        format!("authentication {{\nauth_hmac secret\n}}\n{VIP}"),
-        format!("auth_hmac {{\nkey 1 secret\n}}\n{VIP}"),
-    ] {
-        let loaded = read("", &refused);
-        assert!(loaded.diagnostics.has_errors());
-        assert!(
-            loaded.diagnostics.0[0]
-                .message
-                .contains("'auth_hmac' is not supported yet")
-        );
-    }
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! A datagram for a virtual router of either version, family and authentication: valid or refused by a reason, and
-//! never valid with a piece missing. The first byte chooses the router.
+//! never valid with a piece missing. The first byte chooses the router, and whether `auth_hmac` proves it; half of the
+//! payloads get a right trailer, so that what is behind the proof is reached.
 #![no_main]
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::keepalived::{Authentication, Version};
+use config::keepalived::{
+    AntiReplay, AuthHmac, Authentication, HmacKey, HmacMode, Secret, Version,
+};
 use libfuzzer_sys::fuzz_target;
+use vrrp::packet::hmac::seal;
 use vrrp::packet::{Datagram, Form, PseudoHeader, Reach, UnicastPeer};
 
 fn address(text: &str) -> IpAddr {
@@ -19,6 +23,7 @@ fn form(version: Version, authentication: Option<Authentication>, addresses: &[&
         vrid: 50,
         interval: Duration::from_secs(1),
         authentication,
+        hmac: None,
         addresses: addresses.iter().map(|text| address(text)).collect(),
         pseudo_header: PseudoHeader::Included,
     }
@@ -30,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let ipv4 = &["10.9.0.100", "10.9.0.101"];
     let key = *b"passwd\0\0";
-    let (form, ipv6) = match choice % 5 {
+    let (form, ipv6) = match choice % 8 {
         0 => (form(Version::V2, None, ipv4), false),
         1 => (
             form(Version::V2, Some(Authentication::Pass(key)), ipv4),
@@ -48,6 +53,22 @@ fuzz_target!(|input: &[u8]| {
     } else {
         ("10.9.0.1", "10.9.0.2", "224.0.0.18")
     };
+    let auth = AuthHmac {
+        keys: vec![HmacKey {
+            id: 1,
+            secret: Secret::new(vec![7; 32]),
+        }],
+        active_key: 1,
+        anti_replay: AntiReplay::Time,
+        time_window: Duration::from_secs(5),
+        mode: if choice & 0x08 == 0 {
+            HmacMode::Enforce
+        } else {
+            HmacMode::Permissive
+        },
+    };
+    let mut form = form;
+    form.hmac = (choice & 0x10 != 0).then(|| auth.clone());
     let reach = if choice & 0x80 == 0 {
         Reach::Multicast(address(group))
     } else {
@@ -69,6 +90,18 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
+    let mut sealed = datagram.payload.to_vec();
+    let mut datagram = datagram;
+    if choice & 0x20 != 0 {
+        seal(
+            &mut sealed,
+            &auth,
+            (form.version, form.vrid),
+            datagram.source,
+            1,
+        );
+        datagram.payload = &sealed;
+    }
     let trusted = (choice & 0x40 != 0).then(|| address(source));
     let check = |datagram: &Datagram<'_>| datagram.check(&form, &reach, address(own), trusted);
     match check(&datagram) {

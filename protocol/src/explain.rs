@@ -122,6 +122,7 @@ mod tests {
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.100/24".to_owned()],
             addresses_present: true,
+            authentication: "none".to_owned(),
             source: "10.0.0.10".to_owned(),
             master: None,
             peers: vec![PeerSeen {

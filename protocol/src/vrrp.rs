@@ -125,6 +125,8 @@ pub struct InstanceSnapshot {
     pub addresses: Vec<String>,
     /// Whether they are on this node now.
     pub addresses_present: bool,
+    /// How advertisements are authenticated, in words; never a key.
+    pub authentication: String,
     /// Our own address in advertisements.
     pub source: String,
     /// The router that we hold for the master when it is not us.

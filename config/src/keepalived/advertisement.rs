@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::hmac::{self, AuthHmac};
 use super::model::*;
 use super::parser::{body, entries};
 use super::tree::Statement;
@@ -23,6 +24,7 @@ pub(super) struct Advertising {
     advert_int: Option<(Duration, Span)>,
     auth_type: Option<Word>,
     auth_pass: Option<Word>,
+    pub(super) hmac: Option<hmac::Pending>,
     native_ipv6: Option<Span>,
     source_address: Option<(IpAddr, Span)>,
     group: Option<(IpAddr, Span)>,
@@ -42,6 +44,7 @@ pub(super) struct Advertised {
     pub(super) version: Version,
     pub(super) advert_int: Duration,
     pub(super) authentication: Option<Authentication>,
+    pub(super) auth_hmac: Option<AuthHmac>,
     pub(super) source_address: Option<IpAddr>,
     pub(super) group: Option<IpAddr>,
     pub(super) unicast_peers: Vec<IpAddr>,
@@ -61,6 +64,7 @@ impl Advertising {
             advert_int: None,
             auth_type: None,
             auth_pass: None,
+            hmac: None,
             native_ipv6: None,
             source_address: None,
             group: None,
@@ -142,10 +146,13 @@ impl Advertising {
             complaints.warning(DiagnosticKind::InvalidValue, entry.span, message);
         }
         let version = self.version(global, ipv6, complaints);
+        let advert_int = self.interval(version, complaints);
+        let auth_hmac = hmac::finish(self.hmac.as_ref(), advert_int, self.strict, complaints);
         Advertised {
             version,
-            advert_int: self.interval(version, complaints),
+            advert_int,
             authentication: self.authentication(version, complaints),
+            auth_hmac,
             source_address,
             group,
             unicast_peers,
@@ -204,6 +211,11 @@ impl Advertising {
         complaints: &mut Complaints<'_>,
     ) -> Option<Authentication> {
         let kind = self.auth_type.as_ref()?;
+        if self.hmac.is_some() {
+            let message = "'authentication' does nothing beside 'auth_hmac'";
+            complaints.warning(DiagnosticKind::Pointless, kind.span, message);
+            return None;
+        }
         let make = match kind.text.as_str() {
             "PASS" => Authentication::Pass,
             "AH" => Authentication::Ah,
@@ -292,11 +304,6 @@ pub(super) fn authentication(
             match keyword.text.as_str() {
                 "auth_type" => target.auth_type = words.next().cloned(),
                 "auth_pass" => target.auth_pass = words.next().cloned(),
-                "auth_hmac" => {
-                    let message = "'auth_hmac' is not supported yet";
-                    complaints.error(DiagnosticKind::NotSupportedYet, keyword.span, message);
-                    break;
-                }
                 _ => {
                     complaints.unknown(line, "'authentication'", ["auth_pass", "auth_type"]);
                     break;

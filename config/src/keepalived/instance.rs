@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::addresses::addresses;
 use super::addressing::{self, About, extra_interfaces};
 use super::advertisement::{self, Advertising};
+use super::hmac;
+use super::lapse;
 use super::model::*;
 use super::parser::Action::{Do, Refuse, Warn};
 use super::parser::{MAX_GARP_SECONDS, Table, block, body};
@@ -30,6 +32,7 @@ pub(super) struct Pending {
     excluded_addresses: Vec<VirtualAddress>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
+    pub(super) timer_expired_backup: Option<(u8, Span)>,
     tracks: PendingTracks,
     dont_track_primary: bool,
     track_src_ip: Option<Span>,
@@ -59,6 +62,7 @@ impl Pending {
             excluded_addresses: Vec::new(),
             nopreempt: None,
             preempt_delay: None,
+            timer_expired_backup: None,
             tracks: PendingTracks::default(),
             dont_track_primary: false,
             track_src_ip: None,
@@ -87,7 +91,7 @@ const LVS: &str = "it belongs to LVS";
 pub(super) const KEYWORDS: Table<Pending> = &[
     ("accept", Do(|p, _, _| p.addressing.no_accept = None)),
     ("advert_int", Do(|p, statement, complaints| advertisement::advert_int(&mut p.advertising, statement, complaints))),
-    ("auth_hmac", Refuse),
+    ("auth_hmac", Do(|p, statement, complaints| hmac::auth_hmac(&mut p.advertising.hmac, statement, complaints))),
     ("authentication", Do(|p, statement, complaints| advertisement::authentication(&mut p.advertising, statement, complaints))),
     ("check_unicast_src", Do(|_, _, _| {})),
     ("debug", Warn("see the daemon's own log")),
@@ -129,6 +133,8 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("smtp_alert", Do(|p, statement, complaints| { p.smtp_alert = switch(statement, complaints).unwrap_or(p.smtp_alert) })),
     ("state", Do(state)),
     ("strict_mode", Do(|p, statement, complaints| advertisement::strict_mode(&mut p.advertising, statement, complaints))),
+    ("thread_timer_expired", Do(lapse::timer_expired_backup)),
+    ("timer_expired_backup", Do(lapse::timer_expired_backup)),
     ("track_backend", Do(|p, statement, complaints| p.tracks.backend(statement, complaints))),
     ("track_bfd", Do(|p, statement, complaints| p.tracks.bfd(statement, complaints))),
     ("track_file", Do(|p, statement, complaints| p.tracks.file(statement, complaints))),
@@ -177,9 +183,14 @@ pub(super) fn instance(
         pending
             .advertising
             .finish(&config.global, &mut pending.virtual_addresses, complaints);
+    if advertised.auth_hmac.is_some() {
+        let excluded = &mut pending.excluded_addresses;
+        hmac::make_room(&mut pending.virtual_addresses, excluded, complaints);
+    }
     let priority = finish_priority(&mut pending, &name, advertised.strict, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);
     let preempt_delay = finish_preempt_delay(&pending, nopreempt, advertised.strict, complaints);
+    let timer_expired_backup = lapse::finish(pending.timer_expired_backup, nopreempt, complaints);
     let track_src_ip =
         finish_track_src_ip(pending.track_src_ip, advertised.source_address, complaints);
     let tracks = pending.tracks.finish(config, complaints);
@@ -233,10 +244,12 @@ pub(super) fn instance(
         priority,
         advert_int: advertised.advert_int,
         authentication: advertised.authentication,
+        auth_hmac: advertised.auth_hmac,
         virtual_addresses: pending.virtual_addresses,
         excluded_addresses: pending.excluded_addresses,
         nopreempt,
         preempt_delay,
+        timer_expired_backup,
         source_address: advertised.source_address,
         group: advertised.group,
         unicast_peers: advertised.unicast_peers,

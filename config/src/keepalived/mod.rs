@@ -11,8 +11,10 @@ mod addressing;
 mod advertisement;
 mod bfd;
 mod commands;
+mod hmac;
 mod include;
 mod instance;
+mod lapse;
 mod names;
 mod notify;
 mod parser;
@@ -34,6 +36,7 @@ pub use addressing::{
     Addressing, Announcing, ExtraInterfaces, GarpGroup, InterfaceDelay, Statics, Vmac,
 };
 pub use commands::{ConfiguredCommand, Purpose, commands};
+pub use hmac::{AntiReplay, AuthHmac, HmacKey, HmacMode, Secret};
 pub use model::*;
 pub use names::{KEEPALIVED_PROTOCOL, MAIN_TABLE};
 pub use parser::{KeywordLists, keyword_lists};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
+use super::hmac::AuthHmac;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
 pub use super::tracks::*;
@@ -277,6 +278,8 @@ pub struct VrrpInstance {
     pub advert_int: Duration,
     /// `authentication`.
     pub authentication: Option<Authentication>,
+    /// `auth_hmac`; `authentication` is nothing then.
+    pub auth_hmac: Option<AuthHmac>,
     /// `virtual_ipaddress`, in order: they go into the advertisement.
     pub virtual_addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: set up, but not in the advertisement.
@@ -285,6 +288,9 @@ pub struct VrrpInstance {
     pub nopreempt: bool,
     /// `preempt_delay`, 0 by default.
     pub preempt_delay: Duration,
+    /// `timer_expired_backup`: the highest priority of the others. A master with `nopreempt` that did not run for so long
+    /// that a router of this priority may have taken over becomes backup.
+    pub timer_expired_backup: Option<u8>,
     /// `unicast_src_ip`, or `mcast_src_ip`: the source of our advertisements.
     pub source_address: Option<IpAddr>,
     /// `mcast_dst_ip`: another group than the global one.

@@ -74,6 +74,7 @@ pub(crate) fn parse(
         ..
     } = reader;
     let statements = tree(&lines, &mut diagnostics);
+    super::hmac::mask(&statements, sources);
     let mut text = Text::default();
     let mut complaints = Complaints(&mut diagnostics);
     block(

@@ -34,6 +34,17 @@ fn instance(instance: &InstanceSnapshot) -> Value {
         all.find(|(name, _)| name == reason)
             .map_or(0, |(_, count)| *count)
     };
+    let unproved: u64 = [
+        "authentication",
+        "invalid-hmac",
+        "missing-trailer",
+        "replay",
+        "stale",
+        "unknown-key",
+    ]
+    .into_iter()
+    .map(refused)
+    .sum();
     let is_master = instance.state == VrrpState::Master;
     let master = instance.master.as_ref().map_or(0, |master| master.priority);
     let vips: Vec<String> = instance
@@ -77,7 +88,7 @@ fn instance(instance: &InstanceSnapshot) -> Value {
             "addr_list_err": refused("address-list") + refused("address-count"),
             "invalid_authtype": 0,
             "authtype_mismatch": 0,
-            "auth_failure": refused("authentication") + refused("replay"),
+            "auth_failure": unproved,
             "pri_zero_rcvd": counters.resignations_received,
             "pri_zero_sent": counters.resignations_sent,
         },
@@ -106,6 +117,7 @@ mod tests {
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.1/24".to_owned()],
             addresses_present: true,
+            authentication: "none".to_owned(),
             source: "10.0.0.2".to_owned(),
             master: None,
             peers: Vec::new(),

@@ -85,6 +85,7 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
             },
         ),
     );
+    say("proof", &instance.authentication);
     if let Some(master) = &instance.master {
         say(
             "master",
@@ -194,6 +195,7 @@ mod tests {
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.100/24".to_owned()],
             addresses_present: true,
+            authentication: "none".to_owned(),
             source: "10.0.0.1".to_owned(),
             master: None,
             peers: vec![PeerSeen {
@@ -239,6 +241,7 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
   FAILS       script chk_gateway -2: exit status 1, 3 of 3 failures
   addresses   10.0.0.100/24 (on this node)
   router      vrid 50 on eth0, every 1000 ms, speaks from 10.0.0.1
+  proof       none
   heard       10.0.0.2 said priority 90 300 ms ago
   adverts     0 sent, 0 heard, 4 refused (authentication)
   before      1970-01-01T00:00:00.500Z INIT -> BACKUP: started

@@ -128,10 +128,12 @@ pub(crate) fn setup(words: &[String]) -> Setup {
                 Authentication::Pass(octets)
             }
         }),
+        auth_hmac: None,
         virtual_addresses,
         excluded_addresses: Vec::new(),
         nopreempt: has("nopreempt"),
         preempt_delay: seconds("preempt_delay", 0),
+        timer_expired_backup: None,
         source_address: value("source").and_then(|text| text.parse().ok()),
         unicast_peers: value("peers")
             .iter()

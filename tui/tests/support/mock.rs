@@ -168,6 +168,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         preempt_delay_ms: 2_000,
         addresses: vec!["10.230.137.100/32".to_owned()],
         addresses_present: master,
+        authentication: "none".to_owned(),
         source: source.to_owned(),
         master: (!master).then(|| heard.clone()),
         peers: if master { Vec::new() } else { vec![heard] },

@@ -5,6 +5,7 @@
 
 mod alone;
 mod election;
+mod keys;
 mod pair;
 mod table;
 #[cfg(test)]

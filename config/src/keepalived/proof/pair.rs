@@ -8,6 +8,7 @@ use super::super::model::{Authentication, KeepalivedConfig, Version, VrrpInstanc
 use super::Host;
 use super::alone::{place, pointless};
 use super::election::{Candidate, OWNER, outranks};
+use super::keys::compare;
 use super::table::{Scenario, scenarios};
 use super::tracked::{Effect, tracked};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
@@ -188,6 +189,7 @@ impl Pair<'_> {
         self.intervals(found);
         self.addresses(found);
         self.passwords(found);
+        self.keys(found);
         self.reach(found);
         if own.priority == OWNER && peer.priority == OWNER {
             found.push(self.error(
@@ -256,6 +258,8 @@ impl Pair<'_> {
         if own.version == Version::V3
             || peer.version == Version::V3
             || own.authentication == peer.authentication
+            || own.auth_hmac.is_some()
+            || peer.auth_hmac.is_some()
         {
             return;
         }
@@ -278,6 +282,21 @@ impl Pair<'_> {
             "authentication",
             format!("{what}: each refuses the other's advertisements, and both are master at once"),
         ));
+    }
+
+    /// Whether each believes what the other proves.
+    fn keys(&self, found: &mut Diagnostics) {
+        let (own, peer) = (self.own.1, self.peer.1);
+        let labels = [self.own.0.label, self.peer.0.label];
+        let keys = compare(own.auth_hmac.as_ref(), peer.auth_hmac.as_ref(), labels);
+        for message in keys.errors {
+            found.push(self.error("auth_hmac", message));
+        }
+        for message in keys.warnings {
+            let place = place(own, "auth_hmac");
+            let there = format!("the other side is {}", self.there("auth_hmac"));
+            found.push(pointless(place, message).with_help(there));
+        }
     }
 
     /// Whether what one sends reaches the other.

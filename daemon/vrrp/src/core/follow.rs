@@ -19,6 +19,10 @@ impl Instance {
             let last = at.saturating_sub(old.advert_interval);
             self.advert_at = Some(at.min((last + self.rules.advert_interval).max(now)));
         }
+        if self.rules.advert_interval != old.advert_interval {
+            // Nobody can have lost patience by an interval that was not told yet.
+            self.advertised_at = now;
+        }
         let down_after = self.master_down_interval();
         if let (Some(at), true) = (self.master_down_at, down_after != down_before)
             && let Wait::Nobody { since } | Wait::Silence { since, .. } = self.wait

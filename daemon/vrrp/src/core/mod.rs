@@ -6,6 +6,7 @@
 
 mod follow;
 pub mod group;
+mod lapse;
 mod operator;
 mod peers;
 mod resume;
@@ -52,6 +53,8 @@ pub struct Rules {
     pub nopreempt: bool,
     /// `preempt_delay`.
     pub preempt_delay: Duration,
+    /// `timer_expired_backup`: the highest priority of the others.
+    pub timer_expired_backup: Option<u8>,
     /// `down_timer_adverts`: intervals of silence before the skew time begins.
     pub down_timer_adverts: u32,
     /// `higher_prio_send_advert`: who yields advertises once more.
@@ -148,6 +151,8 @@ pub struct Instance {
     handover: Option<Handover>,
     master_down_at: Option<Moment>,
     advert_at: Option<Moment>,
+    /// When we last said as master that we are.
+    advertised_at: Moment,
     preempt_at: Option<Moment>,
     announce_at: Option<Moment>,
     yield_again_at: Option<Moment>,
@@ -182,6 +187,7 @@ impl Instance {
             handover: None,
             master_down_at: None,
             advert_at: None,
+            advertised_at: Moment::ZERO,
             preempt_at: None,
             announce_at: None,
             yield_again_at: None,
@@ -340,6 +346,7 @@ impl Instance {
     ) -> Vec<Action> {
         self.peers.note(now, from, priority);
         let mut actions = Vec::new();
+        self.lapse(now, &mut actions);
         match self.state {
             State::Waiting | State::Fault => self.master = (priority != RESIGN).then_some(from),
             State::Backup => self.heard_in_backup(now, from, priority, interval),
@@ -448,6 +455,7 @@ impl Instance {
         // RFC 5798 6.4.3: priority 0 is always answered; RFC 5798 would discard a lower one, keepalived answers it.
         if self.rules.answers_lower || priority == RESIGN {
             actions.push(Action::Advertise(self.effective));
+            self.advertised_at = now;
             self.advert_at = Some(now + self.rules.advert_interval);
         }
     }
@@ -467,8 +475,10 @@ impl Instance {
     pub fn elapsed(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         let due = |timer: &mut Option<Moment>| timer.take_if(|at| *at <= now).is_some();
+        self.lapse(now, &mut actions);
         if let Some(at) = self.advert_at.filter(|at| *at <= now) {
             actions.push(Action::Advertise(self.effective));
+            self.advertised_at = now;
             // Counted from when it was due, so that lateness does not add up; but nothing is made good in a burst.
             self.advert_at = Some((at + self.rules.advert_interval).max(now));
         }
@@ -569,6 +579,7 @@ impl Instance {
         self.master_interval = self.rules.advert_interval;
         self.master = None;
         self.active_since = now;
+        self.advertised_at = now;
         self.advert_at = Some(now + self.rules.advert_interval);
         let again = self.rules.announce_again;
         self.announce_at = (!again.is_zero()).then(|| now + again);

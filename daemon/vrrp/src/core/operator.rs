@@ -213,6 +213,7 @@ impl Instance {
             self.yield_at = Some(now + super::YIELD_TIME);
         }
         actions.push(Action::Advertise(self.effective));
+        self.advertised_at = now;
         self.advert_at = Some(now + self.rules.advert_interval);
         if !self.rules.announce_refresh.is_zero() {
             self.refresh_at = Some(now + self.rules.announce_refresh);

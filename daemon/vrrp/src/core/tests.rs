@@ -22,6 +22,7 @@ pub(super) fn rules(base_priority: u8) -> Rules {
         advert_interval: ms(1000),
         nopreempt: false,
         preempt_delay: Duration::ZERO,
+        timer_expired_backup: None,
         down_timer_adverts: 3,
         last_word: true,
         answers_lower: true,

@@ -25,6 +25,7 @@ fn essence(instance: &VrrpInstance) -> VrrpInstance {
     plain.state = InitialState::Backup;
     plain.advert_int = Duration::ZERO;
     plain.authentication = None;
+    plain.auth_hmac = None;
     plain.virtual_addresses.clear();
     plain.excluded_addresses.clear();
     plain.group = None;
@@ -36,6 +37,7 @@ fn essence(instance: &VrrpInstance) -> VrrpInstance {
     plain.checksum = Default::default();
     plain.nopreempt = false;
     plain.preempt_delay = Duration::ZERO;
+    plain.timer_expired_backup = None;
     plain.tracks = Default::default();
     plain.track_src_ip = false;
     plain.down_timer_adverts = 0;

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announce;
+mod authentication;
 mod difference;
 mod judge;
 mod keep;
@@ -45,6 +46,7 @@ use crate::Setup;
 use crate::core::Moment;
 use crate::core::tracking::ProxyTrack;
 use crate::network::{Network, NetworkError};
+use crate::packet::hmac::Wall;
 
 use announce::Announcer;
 use judge::SyncGroup;
@@ -80,6 +82,8 @@ struct Control {
 struct Driver {
     setup: Setup,
     started: Instant,
+    /// The time of day, for `auth_hmac` alone.
+    wall: fn() -> Wall,
     /// `vrrp_startup_delay` runs.
     starting: bool,
     units: Vec<Unit>,
@@ -163,6 +167,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
             ..setup.clone()
         },
         started: Instant::now(),
+        wall: authentication::wall,
         starting: !setup.config.global.startup_delay.is_zero(),
         units: Vec::new(),
         due: Vec::new(),

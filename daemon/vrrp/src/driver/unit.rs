@@ -308,6 +308,7 @@ impl Unit {
             addresses_present: self
                 .addresses()
                 .all(|(device, entry)| network.has(device, entry.address)),
+            authentication: self.voice.proofs.describe(&self.voice.form),
             source: self.source.to_string(),
             master: self.core.master().map(seen),
             peers: self.core.peers().iter().map(seen).collect(),
@@ -329,6 +330,7 @@ pub(super) fn rules(config: &VrrpInstance) -> Rules {
         advert_interval: config.advert_int,
         nopreempt: config.nopreempt,
         preempt_delay: preempt_delay(config),
+        timer_expired_backup: config.timer_expired_backup,
         down_timer_adverts: config.down_timer_adverts,
         last_word: config.higher_prio_send_advert,
         answers_lower: !config.lower_prio_no_advert,

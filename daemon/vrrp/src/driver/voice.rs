@@ -10,9 +10,11 @@ use sys::batch::Batch;
 use sys::packet::Travel;
 
 use super::Driver;
+use super::authentication::Proofs;
 use super::notify::Told;
 use super::ports::{PortNumber, read};
 use super::unit::{REPORT_SPACING, Unit};
+use crate::packet::hmac::{self, Wall};
 use crate::packet::{
     Datagram, Form, Heard, PseudoHeader, Reach, Refused, Sequences, TTL, UnicastPeer, encode, wrap,
 };
@@ -25,6 +27,8 @@ pub(super) struct Voice {
     pub(super) reach: Reach,
     ttl: u8,
     sequences: Sequences,
+    /// The numbers of `auth_hmac`.
+    pub(super) proofs: Proofs,
 }
 
 impl Voice {
@@ -41,6 +45,7 @@ impl Voice {
             vrid: config.virtual_router_id,
             interval: config.advert_int,
             authentication: config.authentication.clone(),
+            hmac: config.auth_hmac.clone(),
             addresses: config
                 .virtual_addresses
                 .iter()
@@ -61,10 +66,11 @@ impl Voice {
             reach: reach(config, global),
             ttl,
             sequences: Sequences::new(u32::try_from(seconds).unwrap_or(0)),
+            proofs: Proofs::default(),
         }
     }
 
-    /// As another definition of the same virtual router says. What was heard and said with AH keeps its numbers.
+    /// As another definition of the same virtual router says. What was heard and said keeps its numbers.
     pub(super) fn follow(&mut self, config: &VrrpInstance, global: &GlobalDefs) {
         let new = Self::new(config, global);
         (self.form, self.reach, self.ttl) = (new.form, new.reach, new.ttl);
@@ -92,7 +98,12 @@ impl Voice {
     }
 
     /// The datagrams that say `priority`: receiver, TTL, bytes.
-    pub(super) fn datagrams(&mut self, source: IpAddr, priority: u8) -> Vec<(IpAddr, u8, Vec<u8>)> {
+    pub(super) fn datagrams(
+        &mut self,
+        source: IpAddr,
+        priority: u8,
+        wall: fn() -> Wall,
+    ) -> Vec<(IpAddr, u8, Vec<u8>)> {
         let receivers: Vec<IpAddr> = match &self.reach {
             Reach::Multicast(group) => vec![*group],
             Reach::Unicast(peers) => peers.iter().map(|peer| peer.address).collect(),
@@ -101,8 +112,14 @@ impl Voice {
             Some(Authentication::Ah(_)) => self.sequences.take(),
             None | Some(Authentication::Pass(_)) => 0,
         };
+        let stamp = self.form.hmac.as_ref();
+        let stamp = stamp.map(|auth| (auth, self.proofs.take(auth, wall())));
         let make = |receiver| {
-            let plain = encode(&self.form, priority, source, receiver);
+            let mut plain = encode(&self.form, priority, source, receiver);
+            if let Some((auth, stamp)) = stamp {
+                let router = (self.form.version, self.form.vrid);
+                hmac::seal(&mut plain, auth, router, source, stamp);
+            }
             let bytes = match (&self.form.authentication, source, receiver) {
                 (Some(Authentication::Ah(key)), IpAddr::V4(from), IpAddr::V4(to)) => {
                     wrap(key, sequence, from, to, self.ttl, &plain)
@@ -121,6 +138,7 @@ impl Voice {
         own: IpAddr,
         trusted: Option<IpAddr>,
         checksum: Checksum,
+        wall: fn() -> Wall,
     ) -> Result<Heard, Refused> {
         let heard = datagram.check(&self.form, &self.reach, own, trusted)?;
         let unicast = matches!(self.reach, Reach::Unicast(_));
@@ -135,6 +153,9 @@ impl Voice {
                 self.form.pseudo_header = PseudoHeader::Included;
             }
             (Some(PseudoHeader::Included | PseudoHeader::Absent) | None, _) => {}
+        }
+        if let Some(auth) = &self.form.hmac {
+            self.proofs.accept(auth, &heard, wall())?;
         }
         if let Some(sequence) = heard.sequence {
             self.sequences.heard(sequence)?;
@@ -195,13 +216,13 @@ impl Driver {
 
     /// Sends an advertisement to the group or to every peer.
     pub(super) fn advertise(&mut self, at: usize, priority: u8) {
-        let now = self.now();
+        let (now, wall) = (self.now(), self.wall);
         let unit = &mut self.units[at];
         unit.counters.adverts_sent += 1;
         unit.counters.resignations_sent += u64::from(priority == 0);
         let (port, source) = (unit.port, unit.source);
         let mut failure = None;
-        for (receiver, ttl, bytes) in unit.voice.datagrams(source, priority) {
+        for (receiver, ttl, bytes) in unit.voice.datagrams(source, priority, wall) {
             if let Err(error) = self.ports.send(port, source, receiver, ttl, &bytes) {
                 failure = Some(format!("to {receiver}: {error}"));
             }
@@ -272,9 +293,10 @@ impl Driver {
             .skip_check_adv_addr
             .then(|| unit.core.master().map(|master| master.address))
             .flatten();
+        let checksum = unit.config.checksum;
         match unit
             .voice
-            .hear(&datagram, unit.source, trusted, unit.config.checksum)
+            .hear(&datagram, unit.source, trusted, checksum, self.wall)
         {
             Ok(heard) => {
                 unit.counters.adverts_received += 1;
@@ -283,6 +305,7 @@ impl Driver {
                     .core
                     .heard(now, heard.from, heard.priority, heard.interval);
                 self.stirred |= !actions.is_empty();
+                self.tell_proof(at, &heard);
                 let actions = self.yield_later(at, actions);
                 self.carry(at, actions).await;
                 if self.units[at].core.in_conflict(now) && heard.priority != 0 {

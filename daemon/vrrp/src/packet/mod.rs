@@ -1,11 +1,12 @@
 //! Advertisements as bytes: written, and checked when they come in.
 //!
 //! Version 2 (`v2`) speaks IPv4, version 3 (`v3`) IPv4 and IPv6; `ah` is the authentication header around
-//! version 2. A packet is either a valid [`Heard`] for the instance that asked, or a [`Refused`] that changes
+//! version 2, `hmac` the trailer behind either. A packet is either a valid [`Heard`] for the instance that asked, or a [`Refused`] that changes
 //! nothing but a counter.
 
 mod ah;
 mod checksum;
+pub mod hmac;
 mod refused;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ mod v3;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::keepalived::{Authentication, Version};
+use config::keepalived::{AuthHmac, Authentication, Version};
 
 pub use ah::{Sequences, wrap};
 pub use checksum::PseudoHeader;
@@ -45,6 +46,8 @@ pub struct Form {
     pub interval: Duration,
     /// How version 2 authenticates.
     pub authentication: Option<Authentication>,
+    /// Keys of the trailer.
+    pub hmac: Option<AuthHmac>,
     /// The addresses, in order.
     pub addresses: Vec<IpAddr>,
     /// What the checksum of version 3 over IPv4 covers.
@@ -82,6 +85,8 @@ pub struct Heard {
     pub interval: Duration,
     /// The sequence number of its authentication header.
     pub sequence: Option<u32>,
+    /// The sequence number of its trailer (`auth_hmac`).
+    pub stamp: Option<u64>,
     /// What its checksum covers, if that is another thing than ours covers.
     pub other_checksum: Option<PseudoHeader>,
 }
@@ -201,10 +206,23 @@ impl<'a> Datagram<'a> {
         if version_type & 0x0f != 1 {
             return Err(Refused::Type(version_type & 0x0f));
         }
-        let (said, address_bytes) = match form.version {
-            Version::V2 => (v2::check(self.payload, form)?, v2::ADDRESS_BYTES),
-            Version::V3 => (v3::check(self, form)?, v3::address_bytes(self.source)),
+        let (payload, stamp) = match &form.hmac {
+            None => (self.payload, None),
+            Some(auth) => hmac::open(self.payload, auth, (form.version, form.vrid), self.source)?,
         };
+        let plain = Self { payload, ..*self };
+        let checked = match form.version {
+            Version::V2 => v2::check(payload, form).map(|said| (said, v2::ADDRESS_BYTES)),
+            Version::V3 => {
+                v3::check(&plain, form).map(|said| (said, v3::address_bytes(self.source)))
+            }
+        };
+        let (said, address_bytes) = checked.map_err(|refused| match refused {
+            Refused::Length { found, wanted } if found == wanted + hmac::TRAILER_BYTES => {
+                Refused::UnwantedTrailer
+            }
+            other => other,
+        })?;
         if trusted != Some(self.source) {
             check_addresses(form, said.addresses.chunks_exact(address_bytes))?;
         }
@@ -213,6 +231,7 @@ impl<'a> Datagram<'a> {
             priority: said.priority,
             interval: said.interval,
             sequence,
+            stamp,
             other_checksum: said.other_checksum,
         })
     }

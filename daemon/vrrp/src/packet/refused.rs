@@ -1,6 +1,7 @@
 //! Why an advertisement counts for nothing.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Why a packet counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +89,37 @@ pub enum Refused {
         /// The highest that was heard from its sender.
         last: u32,
     },
+    /// No trailer where `auth_hmac` wants one.
+    #[error("no trailer of auth_hmac: its sender has no key")]
+    NoTrailer,
+    /// A trailer where none is wanted.
+    #[error("a trailer of auth_hmac, wanted none")]
+    UnwantedTrailer,
+    /// A trailer of another layout.
+    #[error("malformed trailer of auth_hmac")]
+    MalformedTrailer,
+    /// A key that we do not have.
+    #[error("key {0} of its auth_hmac is none of ours")]
+    UnknownKey(u8),
+    /// The trailer's digest does not fit.
+    #[error("wrong digest for key {0} of auth_hmac: another key, or changed on its way")]
+    InvalidHmac(u8),
+    /// A time that is too far from ours.
+    #[error(
+        "its time is {:.3} s {} ours, and time_window is {} s: sent before, or a clock is wrong",
+        ahead_ms.unsigned_abs() as f64 / 1e3,
+        if *ahead_ms < 0 { "behind" } else { "ahead of" },
+        window.as_secs_f64()
+    )]
+    Stale {
+        /// How far the sender's clock is ahead of ours, in milliseconds.
+        ahead_ms: i64,
+        /// `time_window`.
+        window: Duration,
+    },
+    /// A sequence number of `auth_hmac` that was used before.
+    #[error("the sequence number of its auth_hmac is not above the sender's last one: sent before")]
+    Repeated,
     /// Another advertisement interval.
     #[error("advertisement interval {found} s, ours is {wanted} s")]
     Interval {
@@ -124,14 +156,18 @@ impl Refused {
             Self::NotLinkLocal(_) => "source",
             Self::Version { .. } => "version",
             Self::Type(_) => "type",
-            Self::Length { .. } => "length",
+            Self::Length { .. } | Self::UnwantedTrailer => "length",
             Self::Checksum => "checksum",
             Self::AuthenticationType { .. }
             | Self::Password
             | Self::Header { .. }
             | Self::MalformedHeader
             | Self::Digest => "authentication",
-            Self::Replay { .. } => "replay",
+            Self::Replay { .. } | Self::Repeated => "replay",
+            Self::NoTrailer => "missing-trailer",
+            Self::MalformedTrailer | Self::InvalidHmac(_) => "invalid-hmac",
+            Self::UnknownKey(_) => "unknown-key",
+            Self::Stale { .. } => "stale",
             Self::Interval { .. } | Self::NoInterval => "interval",
             Self::AddressCount { .. } => "address-count",
             Self::AddressList(_) => "address-list",

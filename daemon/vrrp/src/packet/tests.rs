@@ -38,6 +38,7 @@ fn form(version: Version, interval_ms: u64, addresses: &[&str]) -> Form {
         vrid: 50,
         interval: Duration::from_millis(interval_ms),
         authentication: None,
+        hmac: None,
         addresses: addresses.iter().map(|text| address(text)).collect(),
         pseudo_header: PseudoHeader::Included,
     }

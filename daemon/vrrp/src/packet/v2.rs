@@ -9,7 +9,7 @@ use super::checksum::Sum;
 use super::{Form, HEADER_BYTES, MAX_ADDRESSES, Refused, Said};
 
 /// Bytes of the authentication data at the end.
-const AUTHENTICATION_BYTES: usize = 8;
+pub(super) const AUTHENTICATION_BYTES: usize = 8;
 /// Bytes of an address.
 pub(super) const ADDRESS_BYTES: usize = 4;
 /// Version 2, type 1 (advertisement).

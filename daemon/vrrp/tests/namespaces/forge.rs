@@ -1,10 +1,12 @@
 //! Packets that must not count, sent from a third node: as a process of its own, in that node's namespace.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use config::keepalived::{Authentication, Version};
+use sys::batch::Batch;
 use sys::packet::{Travel, VrrpSocket};
 use tandem_vrrp::packet::{Form, PseudoHeader, TTL, encode};
 
@@ -33,6 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         let socket = |travel| VrrpSocket::open("eth0", index, travel).expect("a raw socket");
         match arguments.first().map(String::as_str) {
             Some("ipv6") => ipv6(&socket(Travel::Ipv6)),
+            Some("replay") => replay(&socket(Travel::Ipv4), &socket(Travel::Ipv4Ah)).await,
             Some("burst") => burst(&socket(Travel::Ipv4)).await,
             _ => slow(&socket(Travel::Ipv4)).await,
         }
@@ -46,6 +49,7 @@ fn right() -> Form {
         vrid: 50,
         interval: Duration::from_secs(1),
         authentication: Some(Authentication::Pass(*b"passwd\0\0")),
+        hmac: None,
         addresses: vec![VIP.parse().expect("an address")],
         pseudo_header: PseudoHeader::Included,
     }
@@ -119,6 +123,32 @@ async fn burst(socket: &VrrpSocket) {
         }
         if sent == BURST {
             return;
+        }
+    }
+}
+
+/// Records whole datagrams of a master, then sends them again, with its source address, for eight seconds.
+async fn replay(ears: &VrrpSocket, mouth: &VrrpSocket) {
+    const RECORDED: usize = 4;
+    const ROUNDS: usize = 160;
+    ears.join(GROUP.into()).expect("a group");
+    let mut recorded = Vec::new();
+    let mut batch = Batch::default();
+    while recorded.len() < RECORDED {
+        let arrived = poll_fn(|context| ears.poll_receive(context, &mut batch)).await;
+        for at in 0..arrived.expect("datagrams") {
+            let datagram = batch.datagram(at).map(|(_, bytes)| bytes.to_vec());
+            recorded.extend(datagram);
+        }
+    }
+    println!("RECORDED");
+    let mut tick = tokio::time::interval(SLOW);
+    for _ in 0..ROUNDS {
+        tick.tick().await;
+        for datagram in &recorded {
+            let source = Ipv4Addr::new(datagram[12], datagram[13], datagram[14], datagram[15]);
+            let sent = mouth.send(source.into(), GROUP.into(), TTL, datagram);
+            assert!(sent.is_ok(), "{sent:?}");
         }
     }
 }

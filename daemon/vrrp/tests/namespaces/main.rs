@@ -11,7 +11,9 @@ mod conflict;
 mod forge;
 mod groups;
 mod handover;
+mod hmac;
 mod lab;
+mod lapse;
 mod notify;
 mod odd;
 mod release;
@@ -115,6 +117,8 @@ fn main() -> ExitCode {
         .chain(&addresses::SCENARIOS)
         .chain(&beside::SCENARIOS)
         .chain(&groups::SCENARIOS)
+        .chain(&hmac::SCENARIOS)
+        .chain(&lapse::SCENARIOS)
         .chain(&odd::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)

@@ -80,6 +80,7 @@ impl World {
                 } else {
                     Duration::ZERO
                 },
+                timer_expired_backup: None,
                 down_timer_adverts: 3,
                 last_word: true,
                 answers_lower: true,

@@ -35,6 +35,7 @@ impl Node {
             starts_active: true,
             nopreempt: false,
             preempt_delay: Duration::ZERO,
+            timer_expired_backup: None,
             down_timer_adverts: 3,
             last_word: true,
             answers_lower: true,

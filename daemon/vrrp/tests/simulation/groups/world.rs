@@ -56,6 +56,7 @@ fn rules(random: &mut Random, version: Version, interval: Duration, priority: u8
             true => interval * random.pick(&[1, 2, 5]),
             false => Duration::ZERO,
         },
+        timer_expired_backup: None,
         down_timer_adverts: 3,
         last_word: true,
         answers_lower: true,
