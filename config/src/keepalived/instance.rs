@@ -270,7 +270,7 @@ pub(super) fn instance(
         garp_master_refresh: pending.garp_master_refresh,
         garp_master_refresh_repeat: pending.garp_master_refresh_repeat,
         addressing,
-        notify: pending.notify,
+        notify: pending.notify.into(),
         smtp_alert: pending.smtp_alert,
         places: Places::of(body(statement)),
         span: statement.span(),

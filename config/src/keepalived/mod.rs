@@ -19,6 +19,7 @@ mod names;
 mod notify;
 mod parser;
 mod places;
+mod rare;
 mod reader;
 mod routes;
 mod rules;

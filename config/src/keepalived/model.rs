@@ -9,6 +9,7 @@ use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Stati
 use super::hmac::AuthHmac;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
+pub use super::rare::Rare;
 pub use super::tracks::*;
 use crate::source::{Span, Word};
 
@@ -332,7 +333,7 @@ pub struct VrrpInstance {
     /// Announcements, routes, rules, and the virtual MAC.
     pub addressing: Addressing,
     /// `notify*` and `pre_release`.
-    pub notify: Notify,
+    pub notify: Rare<Notify>,
     /// `smtp_alert`.
     pub smtp_alert: bool,
     /// Where its keywords stand, for the proofs of `-c`; empty behind a channel between processes.

@@ -1,9 +1,11 @@
 //! Who is told of changes: commands, FIFOs and mail, of instances, of sync groups, and of all.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rare::Usual;
 use super::tree::Statement;
 use super::values::{Complaints, command_words, parse_seconds, switch, text};
 use crate::diagnostic::DiagnosticKind;
@@ -54,6 +56,13 @@ pub struct Notify {
     pub priority_changes: Option<bool>,
     /// `pre_release`.
     pub pre_release: Option<PreRelease>,
+}
+
+impl Usual for Notify {
+    fn usual() -> &'static Self {
+        static USUAL: LazyLock<Notify> = LazyLock::new(Notify::default);
+        &USUAL
+    }
 }
 
 /// `notify_fifo` or `vrrp_notify_fifo`, with its script.

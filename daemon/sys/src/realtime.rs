@@ -32,6 +32,12 @@ pub fn schedule() -> io::Result<()> {
     }
 }
 
+/// Lets memory go again that [`lock_memory`] keeps.
+pub fn unlock_memory() {
+    // SAFETY: changes no memory, only its residence.
+    unsafe { libc::munlockall() };
+}
+
 /// Keeps the process in memory: all of it for good if that is unlimited, else what is there now.
 pub fn lock_memory() -> io::Result<()> {
     let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK)?;

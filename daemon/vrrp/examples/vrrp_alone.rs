@@ -172,7 +172,8 @@ pub(crate) fn setup(words: &[String]) -> Setup {
                 timeout: Duration::from_millis(700),
             }),
             ..Notify::default()
-        },
+        }
+        .into(),
         smtp_alert: has("mail"),
         places: Default::default(),
         span: Span::default(),

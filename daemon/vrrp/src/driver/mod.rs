@@ -21,6 +21,7 @@ mod routes;
 mod scripts;
 mod statics;
 mod tell;
+mod tidy;
 mod timers;
 mod tracked;
 mod unit;
@@ -129,6 +130,8 @@ struct Driver {
     generation: u64,
     messages: mpsc::Sender<Message>,
     refresh_at: Option<Moment>,
+    /// When memory is given back.
+    tidy_at: Option<Moment>,
     refreshed_at: Moment,
 }
 
@@ -142,9 +145,6 @@ struct Inbox {
 pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
     if let Err(error) = sys::realtime::schedule() {
         tracing::debug!("vrrp: no real-time priority: {error}");
-    }
-    if let Err(error) = sys::realtime::lock_memory() {
-        tracing::debug!("vrrp: memory is not locked: {error}");
     }
     let (messages, message_inbox) = mpsc::channel(INBOX_MESSAGES);
     let (changed, change_inbox) = mpsc::channel(1);
@@ -164,7 +164,8 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     let mut driver = Driver {
         setup: Setup {
             config: Default::default(),
-            ..setup.clone()
+            node: String::new(),
+            ..setup
         },
         started: Instant::now(),
         wall: authentication::wall,
@@ -200,6 +201,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         generation: 0,
         messages,
         refresh_at: None,
+        tidy_at: None,
         refreshed_at: Moment::ZERO,
     };
     if let Some(control) = control {
@@ -243,6 +245,9 @@ impl Driver {
             return ExitCode::FAILURE;
         }
         self.apply(setup, reload::FIRST).await;
+        if let Err(error) = sys::realtime::lock_memory() {
+            tracing::debug!("vrrp: memory is not locked: {error}");
+        }
         self.supervisor.send(&FromChild::Ready);
         let mut batch = Batch::default();
         let reason = loop {

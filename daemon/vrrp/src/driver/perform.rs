@@ -11,6 +11,7 @@ impl Driver {
     /// Performs a core's decisions in their order.
     pub(super) async fn perform(&mut self, at: usize, actions: Vec<Action>) {
         self.stirred = true;
+        self.plan_tidying(&actions);
         let mut all = self.put_off(at);
         all.extend(actions);
         for action in all {

@@ -16,7 +16,7 @@ const DELETED: &str = "it is gone from the configuration";
 
 impl Driver {
     /// Takes a configuration, the first one as well.
-    pub(super) async fn apply(&mut self, setup: Setup, cause: &str) {
+    pub(super) async fn apply(&mut self, mut setup: Setup, cause: &str) {
         let now = self.now();
         // First what goes: an address that moves to another instance must be free.
         let mut at = 0;
@@ -37,21 +37,25 @@ impl Driver {
             self.units.remove(at);
         }
         self.take_scripts(&setup);
-        let mut kept = std::mem::take(&mut self.units);
+        self.links.configure(&setup.config);
+        // From here on each instance has its definition, and nobody else.
+        let instances = std::mem::take(&mut setup.config.instances);
+        let units = Vec::with_capacity(instances.len());
+        let mut kept = std::mem::replace(&mut self.units, units);
         let (mut fresh, mut changed) = (Vec::new(), Vec::new());
-        for (at, config) in setup.config.instances.iter().enumerate() {
+        for (at, config) in instances.into_iter().enumerate() {
             let known = kept
                 .iter()
                 .position(|unit| unit.name() == config.name.as_str());
             self.units.push(match known {
                 Some(found) => {
                     let mut unit = kept.swap_remove(found);
-                    changed.push((at, unit.follow(now, config.clone(), &setup.config.global)));
+                    changed.push((at, unit.follow(now, config, &setup.config.global)));
                     unit
                 }
                 None => {
                     fresh.push(at);
-                    Unit::new(config.clone(), &setup.config.global)
+                    Unit::new(config, &setup.config.global)
                 }
             });
         }
@@ -59,7 +63,6 @@ impl Driver {
         self.watched.follow(&setup.config);
         self.setup = setup;
         self.announcer.configure(&self.setup.config);
-        self.links.configure(&self.setup.config);
         self.collect_virtual_addresses();
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
@@ -78,6 +81,7 @@ impl Driver {
             self.follow_routes(at, &old.addressing).await;
         }
         self.refresh(cause).await;
+        self.tidy_later();
         if self.setup.config.global.notify.states_on_reload && cause != FIRST {
             self.write_states();
         }

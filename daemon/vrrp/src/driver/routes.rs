@@ -63,8 +63,7 @@ impl Driver {
     /// Hears of removed routes and rules, if the configuration has any.
     pub(super) fn watch_routes(&mut self) {
         let statics = &self.setup.config.statics;
-        let all = self.setup.config.instances.iter();
-        let mut addressings = all.map(|instance| &instance.addressing);
+        let mut addressings = self.units.iter().map(|unit| &unit.config.addressing);
         let any = !statics.routes.is_empty()
             || !statics.rules.is_empty()
             || addressings.any(|one| !one.routes.is_empty() || !one.rules.is_empty());

@@ -73,6 +73,7 @@ impl Driver {
             self.proxy.deadline(),
             self.watched.deadline(),
             self.refresh_at,
+            self.tidy_at,
             delay,
             self.announcer.deadline(),
             self.release_deadline(),
@@ -145,6 +146,7 @@ impl Driver {
             }
         }
         self.turn_notifications();
+        self.tidy();
     }
 
     /// Runs the units that are due. Whatever waits in the sockets is heard before the first silence counts.
