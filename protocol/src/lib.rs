@@ -9,6 +9,7 @@ pub mod explain;
 pub mod operation;
 pub mod patterns;
 pub mod process;
+pub mod protocol_stats;
 pub mod render;
 pub mod snapshot;
 pub mod stat_fields;

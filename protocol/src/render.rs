@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::snapshot::Snapshot;
-use crate::stat_fields::{FIELDS, Field, Kind, Row, Value};
+use crate::stat_fields::{FIELDS, Field, Kind, MODULE_FIELDS, Row, Value, all_fields};
 
 /// Which lines of `show stat` are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -84,16 +84,25 @@ pub fn stat_csv(snapshot: &Snapshot, filter: StatFilter<'_>) -> String {
         out.push_str(field.name);
         out.push(',');
     }
-    // The mark after which HAProxy's modules append their columns; we have none.
-    out.push_str("-,\n");
-    for row in rows(snapshot, filter) {
-        for field in FIELDS {
-            if let Some(value) = field.value(&row) {
+    // The mark after which HAProxy's modules append their columns.
+    out.push_str("-,");
+    for field in MODULE_FIELDS {
+        out.push_str(field.name);
+        out.push(',');
+    }
+    out.push('\n');
+    let mut write = |fields: &[Field], row: &Row<'_>, end| {
+        for field in fields {
+            if let Some(value) = field.value(row) {
                 out.push_str(&csv(&value));
             }
             out.push(',');
         }
-        out.push_str("-,\n");
+        out.push_str(end);
+    };
+    for row in rows(snapshot, filter) {
+        write(FIELDS, &row, "-,");
+        write(MODULE_FIELDS, &row, "\n");
     }
     out
 }
@@ -128,16 +137,14 @@ pub fn stat_typed(snapshot: &Snapshot, filter: StatFilter<'_>, described: bool) 
 }
 
 fn present<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (usize, &'static Field, Value)> + 'a {
-    FIELDS
-        .iter()
+    all_fields()
         .enumerate()
         .filter_map(move |(position, field)| Some((position, field, field.value(row)?)))
 }
 
 /// `show stat desc`: which columns there are.
 pub fn stat_described() -> String {
-    FIELDS
-        .iter()
+    all_fields()
         .enumerate()
         .map(|(position, field)| format!("{position}.{}:\"{}\"\n", field.name, field.description))
         .collect()

@@ -1,5 +1,6 @@
 //! One picture of a node: every renderer (CSV, JSON, HTML, dashboard) reads this and nothing else.
 
+pub use crate::protocol_stats::ProtocolStats;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Operation, ServerAdmin};
@@ -253,6 +254,8 @@ pub struct FrontendStats {
     pub denied_sessions: u64,
     /// Internal errors.
     pub internal_errors: u64,
+    /// Of TLS and HTTP/2.
+    pub protocols: ProtocolStats,
 }
 
 /// A server's operational state, before the words.
@@ -565,6 +568,8 @@ pub struct BackendStats {
     pub times: Times,
     /// Internal errors.
     pub internal_errors: u64,
+    /// Of TLS and HTTP/2, on connections to its servers.
+    pub protocols: ProtocolStats,
 }
 
 #[cfg(test)]

@@ -147,9 +147,14 @@ impl Field {
     }
 }
 
+/// All columns, those of modules last.
+pub fn all_fields() -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().chain(MODULE_FIELDS)
+}
+
 /// The column of a name.
 pub fn field(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.name == name)
+    all_fields().find(|field| field.name == name)
 }
 
 fn num(number: impl Into<u64>) -> Option<Value> {
@@ -168,6 +173,15 @@ fn limit(number: u64) -> Option<Value> {
 /// What only an HTTP proxy has.
 fn http(proxy: &ProxySnapshot, number: u64) -> Option<Value> {
     proxy.http.then_some(Value::Number(number))
+}
+
+/// What of an HTTP proxy's all is not HTTP/2.
+fn http1(proxy: &ProxySnapshot, all: u64, http2: u64) -> Option<Value> {
+    num(if proxy.http {
+        all.saturating_sub(http2)
+    } else {
+        0
+    })
 }
 
 fn seconds(milliseconds: u64) -> Option<Value> {
@@ -231,9 +245,9 @@ fn mode_of<T>(proxy: &ProxySnapshot, _: &T) -> Option<Value> {
 }
 
 macro_rules! fields {
-    ($( $name:literal $tags:literal $kind:ident $description:literal: $frontend:expr, $server:expr, $backend:expr; )*) => {
-        /// All columns by position.
-        pub static FIELDS: &[Field] = &[$(Field {
+    ($(#[$about:meta])* $table:ident: $( $name:literal $tags:literal $kind:ident $description:literal: $frontend:expr, $server:expr, $backend:expr; )*) => {
+        $(#[$about])*
+        pub static $table: &[Field] = &[$(Field {
             name: $name, tags: $tags, kind: Kind::$kind, description: $description,
             frontend: $frontend, server: $server, backend: $backend,
         },)*];
@@ -242,6 +256,8 @@ macro_rules! fields {
 
 #[rustfmt::skip]
 fields! {
+    /// All columns by position, up to the mark after which HAProxy's modules append theirs.
+    FIELDS:
     "pxname" "KNS" Str "name of the proxy": name, name, name;
     "svname" "KNS" Str "FRONTEND, BACKEND or the server's name": |_, _| text("FRONTEND"), |_, s| text(&s.name), |_, _| text("BACKEND");
     "qcur" "MGP" U32 "requests in the queue": none, |_, s| num(s.queue.current), |_, b| num(b.queue.current);
@@ -360,6 +376,37 @@ fields! {
     "reqbout" "MCP" U64 "request bytes sent": none, none, none;
     "resbin" "MCP" U64 "answer bytes received": none, none, none;
     "resbout" "MCP" U64 "answer bytes sent": none, none, none;
+}
+
+#[rustfmt::skip]
+fields! {
+    /// The columns of modules, behind the mark. What is counted for each piece of data is not counted: open streams, and bytes of
+    /// HTTP/1 alone.
+    MODULE_FIELDS:
+    "ssl_sess" "MCP" U64 "TLS handshakes that began a session": |_, f| num(f.protocols.tls_sessions), none, |_, b| num(b.protocols.tls_sessions);
+    "ssl_reused_sess" "MCP" U64 "TLS handshakes that resumed a session": |_, f| num(f.protocols.tls_resumed), none, |_, b| num(b.protocols.tls_resumed);
+    "ssl_failed_handshake" "MCP" U64 "TLS handshakes that failed": |_, f| num(f.protocols.tls_failed), none, |_, b| num(b.protocols.tls_failed);
+    "h2_headers_rcvd" "MCP" U64 "HEADERS frames received": |_, f| num(f.protocols.http2_headers_received), none, |_, b| num(b.protocols.http2_headers_received);
+    "h2_data_rcvd" "MCP" U64 "DATA frames received": |_, f| num(f.protocols.http2_data_received), none, |_, b| num(b.protocols.http2_data_received);
+    "h2_settings_rcvd" "MCP" U64 "SETTINGS frames received": |_, f| num(f.protocols.http2_settings_received), none, |_, b| num(b.protocols.http2_settings_received);
+    "h2_rst_stream_rcvd" "MCP" U64 "RST_STREAM frames received": |_, f| num(f.protocols.http2_resets_received), none, |_, b| num(b.protocols.http2_resets_received);
+    "h2_goaway_rcvd" "MCP" U64 "GOAWAY frames received": |_, f| num(f.protocols.http2_goaways_received), none, |_, b| num(b.protocols.http2_goaways_received);
+    "h2_detected_conn_protocol_errors" "MCP" U64 "HTTP/2 connections that broke the rules": |_, f| num(f.protocols.http2_connection_errors), none, |_, b| num(b.protocols.http2_connection_errors);
+    "h2_detected_strm_protocol_errors" "MCP" U64 "HTTP/2 streams that broke the rules": |_, f| num(f.protocols.http2_stream_errors), none, |_, b| num(b.protocols.http2_stream_errors);
+    "h2_rst_stream_resp" "MCP" U64 "RST_STREAM frames sent": |_, f| num(f.protocols.http2_resets_sent), none, |_, b| num(b.protocols.http2_resets_sent);
+    "h2_goaway_resp" "MCP" U64 "GOAWAY frames sent": |_, f| num(f.protocols.http2_goaways_sent), none, |_, b| num(b.protocols.http2_goaways_sent);
+    "h2_open_connections" "MGP" U64 "HTTP/2 connections": |_, f| num(f.protocols.http2_connections), none, |_, b| num(b.protocols.http2_connections);
+    "h2_backend_open_streams" "MGP" U64 "HTTP/2 streams": none, none, none;
+    "h2_total_connections" "MCP" U64 "HTTP/2 connections since the start": |_, f| num(f.protocols.http2_connections_total), none, |_, b| num(b.protocols.http2_connections_total);
+    "h2_backend_total_streams" "MCP" U64 "HTTP/2 streams since the start": |_, f| num(f.protocols.http2_streams_total), none, |_, b| num(b.protocols.http2_streams_total);
+    "h1_open_connections" "MGP" U64 "HTTP/1 connections": |p, f| http1(p, f.sessions.current, f.protocols.http2_connections), none, none;
+    "h1_open_streams" "MGP" U64 "HTTP/1 streams": none, none, none;
+    "h1_total_connections" "MCP" U64 "HTTP/1 connections since the start": |p, f| http1(p, f.sessions_total, f.protocols.http2_connections_total + f.protocols.tls_failed), none, |p, b| http1(p, b.connects, b.protocols.http2_connections_total);
+    "h1_total_streams" "MCP" U64 "HTTP/1 requests since the start": |p, f| http1(p, f.requests_total, f.protocols.http2_streams_total), none, |p, b| http1(p, b.requests_total, b.protocols.http2_streams_total);
+    "h1_bytes_in" "MCP" U64 "bytes received by HTTP/1": none, none, none;
+    "h1_bytes_out" "MCP" U64 "bytes sent by HTTP/1": none, none, none;
+    "h1_spliced_bytes_in" "MCP" U64 "spliced bytes received by HTTP/1": none, none, none;
+    "h1_spliced_bytes_out" "MCP" U64 "spliced bytes sent by HTTP/1": none, none, none;
 }
 
 #[cfg(test)]

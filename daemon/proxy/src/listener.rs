@@ -396,13 +396,17 @@ async fn handshake(
     };
     match outcome {
         Ok(stream) => {
+            let kind = stream.get_ref().1.handshake_kind();
+            c.front.frontend.counters.protocols.shook_hands(kind);
             c.session.tls = Some(Arc::new(crate::tls::info(stream.get_ref().1)));
             let (socket, connection) = stream.into_inner();
             c.client = Stream::TlsServer(Box::new(TlsStream::new(socket, connection)));
             Some(Box::new(c))
         }
         Err(error) => {
-            c.front.frontend.counters.request_errors.increment();
+            let counters = &c.front.frontend.counters;
+            counters.request_errors.increment();
+            counters.protocols.tls_failed.increment();
             let silent = c.front.dontlognull
                 && matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::TimedOut);
             if !silent {

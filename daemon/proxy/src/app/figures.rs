@@ -113,6 +113,10 @@ pub(super) fn inherit(shared: &Shared, mut told: WorkerSnapshot, maxima: bool) {
             most(&counters.sessions, stats.sessions);
             add_responses(&counters.responses, stats.responses);
             add(frontend_counters(counters), frontend_totals(stats));
+            add(
+                counters.protocols.totals().into(),
+                stats.protocols.totals().into(),
+            );
         }
         let Some(backend) = shared.backend(&proxy.name) else {
             continue;
@@ -123,6 +127,10 @@ pub(super) fn inherit(shared: &Shared, mut told: WorkerSnapshot, maxima: bool) {
             most(&counters.queue, stats.queue);
             add_responses(&counters.responses, stats.responses);
             add(backend_counters(counters), backend_totals(stats));
+            add(
+                counters.protocols.totals().into(),
+                stats.protocols.totals().into(),
+            );
         }
         let servers: HashMap<&str, &crate::state::Server> = backend
             .servers
@@ -166,10 +174,14 @@ pub(super) fn difference(mut now: WorkerSnapshot, mut then: WorkerSnapshot) -> W
         };
         if let (Some(now), Some(then)) = (&mut now.frontend, then_frontend) {
             subtract_responses(&mut now.responses, then.responses);
+            let (own, earlier) = (&mut now.protocols, &mut then.protocols);
+            subtract(own.totals().into(), earlier.totals().into());
             subtract(frontend_totals(now), frontend_totals(then));
         }
         if let (Some(now), Some(then)) = (&mut now.backend, then_backend) {
             subtract_responses(&mut now.responses, then.responses);
+            let (own, earlier) = (&mut now.protocols, &mut then.protocols);
+            subtract(own.totals().into(), earlier.totals().into());
             subtract(backend_totals(now), backend_totals(then));
         }
         let mut before: HashMap<String, &mut ServerStats> = then_servers

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{Flood, PREFACE, Wire};
 use crate::app::Clock;
 use crate::net::{Buffer, Stream};
+use crate::state::ProtocolCounters;
 
 /// Frames without any work that a peer may send at once, and in a second. What we write and what it asks for gives credit again.
 const IDLE_BURST: i64 = 1_000;
@@ -31,8 +33,10 @@ const MAX_CUT: usize = 64;
 /// Longest payload that is looked at.
 const MAX_PAYLOAD: usize = 32;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// RFC 9113 7.
 const PROTOCOL_ERROR: [u8; 4] = 1u32.to_be_bytes();
@@ -41,6 +45,9 @@ const PROTOCOL_ERROR: [u8; 4] = 1u32.to_be_bytes();
 #[derive(Debug)]
 pub struct Watch {
     clock: Clock,
+    counters: Arc<ProtocolCounters>,
+    /// Whether the peer is a server.
+    is_server: bool,
     idle_credit: Cell<i64>,
     reset_credit: Cell<i64>,
     refilled_us: Cell<u64>,
@@ -157,10 +164,21 @@ impl Frames {
     }
 }
 
+/// It counts among those that are open.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.counters.http2_connections.leave();
+    }
+}
+
 impl Watch {
-    fn new(clock: Clock) -> Self {
+    fn new(clock: Clock, counters: Arc<ProtocolCounters>, is_server: bool) -> Self {
+        counters.http2_connections.enter();
+        counters.http2_connections_total.increment();
         Self {
             clock,
+            counters,
+            is_server,
             idle_credit: Cell::new(IDLE_BURST),
             reset_credit: Cell::new(RESET_BURST),
             refilled_us: Cell::new(clock.now_us()),
@@ -255,17 +273,29 @@ impl Watch {
             stream,
         } = frame;
         let is_ack = flags & 1 != 0;
+        let counters = &*self.counters;
+        match kind {
+            DATA => counters.http2_data_received.increment(),
+            HEADERS => counters.http2_headers_received.increment(),
+            RST_STREAM => counters.http2_resets_received.increment(),
+            SETTINGS => counters.http2_settings_received.increment(),
+            GOAWAY => counters.http2_goaways_received.increment(),
+            _ => {}
+        }
         let credit = match kind {
             // DATA with something in it (or the end of a stream), HEADERS, and acknowledgements of our settings.
-            0 if length > 0 || is_ack => return,
+            DATA if length > 0 || is_ack => return,
             HEADERS => {
                 if stream > self.last_stream.get() {
                     self.last_stream.set(stream);
                     self.heads.set(self.heads.get() + 1);
+                    if !self.is_server {
+                        counters.http2_streams_total.increment();
+                    }
                 }
                 return;
             }
-            4 if is_ack => return,
+            SETTINGS if is_ack => return,
             RST_STREAM => {
                 self.cut(stream);
                 &self.reset_credit
@@ -319,13 +349,17 @@ pub struct Transport {
     outgoing: Frames,
     is_shut: bool,
     drained: u64,
-    is_server: bool,
 }
 
 impl Transport {
     /// A client's connection; `before` is what was already read from it.
-    pub fn new(stream: Stream, before: Buffer, clock: Clock) -> (Self, Rc<Watch>) {
-        let watch = Rc::new(Watch::new(clock));
+    pub fn new(
+        stream: Stream,
+        before: Buffer,
+        clock: Clock,
+        counters: Arc<ProtocolCounters>,
+    ) -> (Self, Rc<Watch>) {
+        let watch = Rc::new(Watch::new(clock, counters, false));
         let transport = Self {
             wire: Rc::new(Wire::new(stream)),
             before,
@@ -334,7 +368,6 @@ impl Transport {
             outgoing: Frames::behind(0),
             is_shut: false,
             drained: 0,
-            is_server: false,
         };
         (transport, watch)
     }
@@ -345,13 +378,22 @@ impl Transport {
     }
 
     /// A server's connection. Each request that it gets and each byte that it sends gives it credit.
-    pub fn to_server(stream: Stream, clock: Clock) -> (Self, Rc<Watch>) {
-        let (mut transport, watch) = Self::new(stream, Buffer::default(), clock);
-        transport.is_server = true;
-        transport.incoming = Frames::behind(0);
-        transport.outgoing = Frames::behind(PREFACE.len() as u32);
-        // A server's connection ends with no last words to wait for.
-        transport.drained = MAX_DRAINED;
+    pub fn to_server(
+        stream: Stream,
+        clock: Clock,
+        counters: Arc<ProtocolCounters>,
+    ) -> (Self, Rc<Watch>) {
+        let watch = Rc::new(Watch::new(clock, counters, true));
+        let transport = Self {
+            wire: Rc::new(Wire::new(stream)),
+            before: Buffer::default(),
+            watch: Rc::clone(&watch),
+            incoming: Frames::behind(0),
+            outgoing: Frames::behind(PREFACE.len() as u32),
+            is_shut: false,
+            // A server's connection ends with no last words to wait for.
+            drained: MAX_DRAINED,
+        };
         (transport, watch)
     }
 
@@ -359,17 +401,28 @@ impl Transport {
     fn wrote(&mut self, bytes: &[u8]) {
         let watch = &self.watch;
         watch.written.set(watch.written.get() + bytes.len() as u64);
-        let is_server = self.is_server;
+        let is_server = watch.is_server;
         self.outgoing
             .feed(bytes, |frame, payload| match frame.kind {
-                HEADERS if is_server => watch.finished(),
+                HEADERS if is_server => {
+                    watch.counters.http2_streams_total.increment();
+                    watch.finished();
+                }
                 RST_STREAM => {
+                    watch.counters.http2_resets_sent.increment();
                     watch.cut(frame.stream);
                     if payload.starts_with(&PROTOCOL_ERROR) {
+                        watch.counters.http2_stream_errors.increment();
                         watch.refuse(frame.stream);
                     }
                 }
                 GOAWAY => {
+                    let counters = &*watch.counters;
+                    counters.http2_goaways_sent.increment();
+                    // RFC 9113 6.8: the last stream, then the reason, of which 0 is none.
+                    if !matches!(payload.get(4..8), Some([0, 0, 0, 0]) | None) {
+                        counters.http2_connection_errors.increment();
+                    }
                     watch.ended();
                     watch.last_words.set(LastWords::of(payload));
                 }
@@ -399,7 +452,7 @@ impl AsyncRead for Transport {
             ready!(this.wire.poll_read(context, space))?;
         }
         let (watch, bytes) = (&this.watch, &space.filled()[old..]);
-        if this.is_server {
+        if watch.is_server {
             watch.written.set(watch.written.get() + bytes.len() as u64);
         }
         this.incoming.feed(bytes, |frame, _| watch.frame(frame));

@@ -129,7 +129,8 @@ async fn begin(c: Connection) -> Option<(Box<Driver>, Waker)> {
     let mut timer = Timer::new();
     let clock = app.shared.clock;
     session.is_http2 = true;
-    let (transport, watch) = Transport::new(client, input, clock);
+    let counters = Arc::clone(&front.frontend.counters.protocols);
+    let (transport, watch) = Transport::new(client, input, clock, counters);
     let wire = transport.wire();
     entry.set_stage(SessionStage::Request);
     let now_us = clock.now_us();

@@ -215,7 +215,14 @@ pub async fn connect(
         stream = match &connector.tls {
             None => Stream::Tcp(tcp),
             Some((tls, name)) => {
-                let (socket, connection) = tls.connect(name.clone(), tcp).await?.into_inner();
+                let connected = tls.connect(name.clone(), tcp).await;
+                if let Some(protocols) = server.protocols.get() {
+                    match &connected {
+                        Ok(stream) => protocols.shook_hands(stream.get_ref().1.handshake_kind()),
+                        Err(_) => protocols.tls_failed.increment(),
+                    }
+                }
+                let (socket, connection) = connected?.into_inner();
                 Stream::TlsClient(Box::new(TlsStream::new(socket, connection)))
             }
         };

@@ -109,7 +109,8 @@ pub async fn open_shared(
     let address = connection.address;
     let stream = std::mem::replace(&mut connection.stream, Stream::Taken);
     let is_secure = matches!(stream, Stream::TlsClient(_));
-    let (transport, watch) = Transport::to_server(stream, clock);
+    let counters = server.protocols.get().map(Arc::clone).unwrap_or_default();
+    let (transport, watch) = Transport::to_server(stream, clock, counters);
     let (requests, mut connection) = settings
         .client_builder()
         .handshake::<_, Bytes>(transport)

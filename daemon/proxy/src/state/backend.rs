@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+use super::protocols::ProtocolCounters;
 use super::server::{Server, Usability};
 
 /// Index of a backend in the runtime's list.
@@ -66,6 +67,11 @@ impl Backend {
         servers: Vec<Arc<Server>>,
     ) -> Self {
         let has_ramps = servers.iter().any(|server| server.config.minconn.is_some());
+        let counters = BackendCounters::default();
+        for server in &servers {
+            // It belongs to one backend.
+            let _ = server.protocols.set(Arc::clone(&counters.protocols));
+        }
         Self {
             fullconn: std::sync::atomic::AtomicU32::new(0),
             served: AtomicU64::new(0),
@@ -80,7 +86,7 @@ impl Backend {
             dynamic_cookies: AtomicBool::new(false),
             dynamic_cookie_key: ArcSwapOption::empty(),
             wake: tokio::sync::Notify::new(),
-            counters: BackendCounters::default(),
+            counters,
             availability: Mutex::default(),
         }
     }
@@ -194,4 +200,5 @@ pub struct BackendCounters {
     pub connect_time: Average,
     pub response_time: Average,
     pub total_time: Average,
+    pub protocols: Arc<ProtocolCounters>,
 }

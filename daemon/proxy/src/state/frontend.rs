@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
+use std::sync::Arc;
+
 use super::counters::{Counter, MaxGauge, RateMeter, ResponseCounters};
+use super::protocols::ProtocolCounters;
 
 /// Index of a frontend in the runtime's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,4 +57,5 @@ pub struct FrontendCounters {
     pub intercepted: Counter,
     pub internal_errors: Counter,
     pub responses: ResponseCounters,
+    pub protocols: Arc<ProtocolCounters>,
 }

@@ -6,6 +6,7 @@
 mod backend;
 mod counters;
 mod frontend;
+mod protocols;
 mod server;
 
 pub use backend::{Availability, Backend, BackendCounters, BackendId};
@@ -13,6 +14,7 @@ pub use counters::{
     Average, Counter, MaxGauge, RateMeter, ResponseCounters, add, set_sole_writer, subtract,
 };
 pub use frontend::{Frontend, FrontendCounters, FrontendId};
+pub use protocols::ProtocolCounters;
 pub use server::{
     AgentHealth, CHECK_WORDS, Health, Server, ServerCounters, ServerId, Usability, check_word,
 };

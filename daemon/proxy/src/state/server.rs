@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use config::haproxy::{InitState, ServerConfig};
@@ -12,6 +12,7 @@ use protocol::snapshot::{AdminCause, Operational};
 
 use super::backend::BackendId;
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+use super::protocols::ProtocolCounters;
 
 /// Index of a server in its backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +140,8 @@ pub struct Server {
     ramp_began_ms: AtomicU64,
     /// Figures.
     pub counters: ServerCounters,
+    /// TLS and HTTP/2 of its backend.
+    pub protocols: OnceLock<Arc<ProtocolCounters>>,
     /// Grows when its sessions are to be shut down; a session compares with the value at its start.
     pub shutdown_generation: AtomicU64,
     /// Whether the last shutdown came of an active server that is up again.
@@ -261,6 +264,7 @@ impl Server {
             ramp: AtomicU32::new(FULL_SPEED),
             ramp_began_ms: AtomicU64::new(0),
             counters: ServerCounters::default(),
+            protocols: OnceLock::new(),
             shutdown_generation: AtomicU64::new(0),
             shut_by_active: AtomicBool::new(false),
             shutdown: tokio::sync::Notify::new(),

@@ -161,6 +161,7 @@ fn frontend_stats(
         denied_connections: counters.denied_connections.value(),
         denied_sessions: counters.denied_sessions.value(),
         internal_errors: counters.internal_errors.value(),
+        protocols: counters.protocols.snapshot(),
     }
 }
 
@@ -398,6 +399,7 @@ fn backend_stats(proxy: &ProxyConfig, backend: &Backend, now_ms: u64) -> Backend
             &counters.total_time,
         ),
         internal_errors: counters.internal_errors.value(),
+        protocols: counters.protocols.snapshot(),
     }
 }
 
@@ -470,6 +472,7 @@ fn clear_frontend(frontend: &Frontend) {
     ] {
         counter.clear();
     }
+    counters.protocols.clear();
     counters.responses.clear();
 }
 
@@ -510,6 +513,7 @@ fn clear_backend(backend: &Backend, all: bool) {
     ] {
         counter.clear();
     }
+    counters.protocols.clear();
     counters.responses.clear();
 }
 
