@@ -447,7 +447,7 @@ mod tests {
         let snapshot = tests_support::snapshot();
         let text = stat_csv(&snapshot, StatFilter::default());
         let counts: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(counts, [120, 120, 120, 120, 120], "{text}");
+        assert_eq!(counts, [144, 144, 144, 144, 144], "{text}");
         assert!(text.starts_with("# pxname,svname,"));
         assert!(
             text.lines()

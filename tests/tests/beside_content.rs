@@ -175,8 +175,8 @@ const CONDITIONS: &[&str] = &[
 ];
 
 fn both(what: &str, front: &str, back: &str, clients: &Clients, differences: &mut Differences) {
-    // A busy machine may make two pieces of one: only what differs twice is a difference.
-    for is_last in [false, true] {
+    // A busy machine may make two pieces of one, and a short time long: only what differs three times is a difference.
+    for is_last in [false, false, true] {
         match serve(front, back, clients) {
             Ok([theirs, ours]) if theirs == ours => return,
             Ok([theirs, ours]) if is_last => {
@@ -311,7 +311,7 @@ fn samples_of_first_bytes_are_captured_alike() -> Outcome {
     let front = format!(
         "{WAIT} tcp-request content capture req.ssl_sni len 20\n tcp-request content capture req.payload(0,3) len 10\n \
          tcp-request content set-var(txn.version) req.ssl_ver\n tcp-request content set-var(txn.alpn) req.ssl_alpn\n \
-         log-format \"%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %ts %hr %[capture.req.hdr(0)] %[var(txn.version)] %[var(txn.alpn)]\"\n"
+         log-format \"%ci:%cp [%t] %ft %b/%s %ts %hr %[capture.req.hdr(0)] %[var(txn.version)] %[var(txn.alpn)]\"\n"
     );
     let mut clients = clients();
     // Waiting for a sample that cannot come any more is left to haproxy.
