@@ -163,6 +163,31 @@ fn a_virtual_mac_has_the_number_of_its_router() {
     let (severity, _, message) = complaint("use_vmac a-name-that-is-too-long");
     assert_eq!(severity, Severity::Error);
     assert!(message.contains("up to 15 bytes"), "{message}");
-    let (severity, kind, _) = complaint("no_accept");
-    assert_eq!((severity, kind), (Severity::Warning, Kind::NotSupportedYet));
+}
+
+#[test]
+fn who_does_not_own_the_addresses_may_have_packets_to_them_dropped() {
+    let accepts = |more: &str| {
+        let config = read(&body(more)).keepalived.expect("a configuration");
+        config.instances[0].addressing.accept
+    };
+    assert!(accepts("accept") && accepts("no_accept\naccept"));
+    assert!(!accepts("no_accept") && !accepts("accept\nno_accept"));
+    assert!(accepts("no_accept\npriority 255"));
+    // Each as keepalived 2.2.7 did it.
+    for (strict, expected) in [
+        ("strict_mode", false),
+        ("strict_mode\naccept", false),
+        ("strict_mode\nversion 3", false),
+        ("strict_mode\nversion 3\naccept", true),
+        ("strict_mode\nversion 3\nno_accept", false),
+    ] {
+        assert_eq!(accepts(strict), expected, "{strict}");
+    }
+    let (severity, _, message) = complaint("strict_mode\npriority 100");
+    assert_eq!(severity, Severity::Warning);
+    assert!(
+        message.contains("nothing on this node answers there"),
+        "{message}"
+    );
 }

@@ -123,7 +123,7 @@ fn authentication_belongs_to_version_2() {
     );
     for (rest, why) in [
         ("version 3", "version 3 has no authentication"),
-        ("strict_mode", "strict_mode does not allow it"),
+        ("strict_mode\nno_accept", "strict_mode does not allow it"),
     ] {
         assert_eq!(check(&block("AH", rest), &[why]).authentication, None);
     }
@@ -221,7 +221,7 @@ fn a_master_without_a_priority_is_the_owner() {
 
 #[test]
 fn strict_mode_corrects_what_the_rfcs_do_not_allow() {
-    let lines = |more: &str| format!("strict_mode\n{VIP}\n{more}");
+    let lines = |more: &str| format!("strict_mode\nno_accept\n{VIP}\n{more}");
     let state = |more: &str, complaints: &[&str]| check(&lines(more), complaints).state;
     let follows = "the state follows the priority";
     assert_eq!(
@@ -241,11 +241,11 @@ fn strict_mode_corrects_what_the_rfcs_do_not_allow() {
         &["does nothing with 'strict_mode'"],
     );
     assert_eq!(delayed.preempt_delay, Duration::ZERO);
-    let global = check_with("vrrp_strict", VIP, &[]);
+    let global = check_with("vrrp_strict", &format!("no_accept\n{VIP}"), &[]);
     assert!(global.strict);
     assert!(!check_with("vrrp_strict", &format!("strict_mode off\n{VIP}"), &[]).strict);
     check(
-        "strict_mode\nvirtual_ipaddress { 2001:db8::1 }",
+        "strict_mode\nno_accept\nvirtual_ipaddress { 2001:db8::1 }",
         &["the first virtual address must be link-local"],
     );
     check("virtual_ipaddress { 2001:db8::1 }", &[]);

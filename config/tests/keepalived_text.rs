@@ -253,7 +253,7 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("track_script { nope }", &["4 UnknownName"]);
     check_instance("use_ipvlan", &["4 NotSupportedYet"]);
     check_instance("use_vmac", &[]);
-    check_instance("no_accept", &["~4 NotSupportedYet"]);
+    check_instance("no_accept", &[]);
     check_instance("lvs_sync_daemon_interface eth1", &["~4 NotSupportedYet"]);
     check_instance("virtual_router_id 0", &["4 InvalidValue"]);
     assert_eq!(instance("priority 300").priority, 100);

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{GlobalDefs, VirtualAddress};
+use super::model::{GlobalDefs, Version, VirtualAddress};
 use super::parser::{MAX_GARP_SECONDS, body, entries};
 use super::routes::Route;
 use super::rules::Rule;
 use super::tree::Statement;
 use super::values::{Complaints, count, parse_seconds, seconds, switch};
 use super::words::MAX_INTERFACE_NAME_BYTES;
-use crate::diagnostic::DiagnosticKind;
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::{Span, Word};
 
 /// `garp_extra_if [all] SECONDS`: announcements again and again on interfaces that send no advertisements.
@@ -45,7 +45,7 @@ pub struct Addressing {
     pub promote_secondaries: bool,
     /// `use_vmac`.
     pub vmac: Option<Vmac>,
-    /// `accept`, the default, or `no_accept`.
+    /// `accept`, the default, or `no_accept`, the default of strict mode. Who owns the addresses accepts.
     pub accept: bool,
     /// `garp_lower_prio_delay`; `garp_master_delay` by default.
     pub lower_prio_delay: Duration,
@@ -144,7 +144,8 @@ pub(super) struct Pending {
     pub(super) routes: Vec<Route>,
     pub(super) rules: Vec<Rule>,
     pub(super) promote_secondaries: bool,
-    pub(super) no_accept: Option<Span>,
+    /// `accept` or `no_accept`, whichever was written last.
+    pub(super) accept: Option<(bool, Span)>,
     pub(super) lower_prio_delay: Option<Duration>,
     pub(super) lower_prio_repeat: Option<u32>,
     pub(super) extra_interfaces: Option<ExtraInterfaces>,
@@ -181,18 +182,12 @@ impl Pending {
             }
             Some(vmac)
         });
-        if let (Some(span), false) = (self.no_accept, about.owner) {
-            // It needs a packet filter; the addresses answer all the same.
-            let message = "'no_accept' is not supported yet and is ignored: packets to the virtual addresses are accepted \
-                           here; drop them with a rule of nftables if they must not be";
-            complaints.warning(DiagnosticKind::NotSupportedYet, span, message);
-        }
         Addressing {
             routes: self.routes,
             rules: self.rules,
             promote_secondaries: self.promote_secondaries,
             vmac,
-            accept: self.no_accept.is_none() || about.owner,
+            accept: accepts(self.accept, about, complaints),
             lower_prio_delay: self.lower_prio_delay.unwrap_or(about.garp_delay),
             lower_prio_repeat: self.lower_prio_repeat.unwrap_or(about.garp_repeat),
             extra_interfaces: self.extra_interfaces.filter(|extra| !extra.every.is_zero()),
@@ -206,9 +201,38 @@ pub(super) struct About<'a> {
     pub(super) virtual_router_id: u8,
     pub(super) ipv6: bool,
     pub(super) owner: bool,
+    pub(super) strict: bool,
+    pub(super) version: Version,
+    pub(super) span: Span,
     pub(super) unicast: bool,
     pub(super) garp_delay: Duration,
     pub(super) garp_repeat: u32,
+}
+
+/// Whether packets to the virtual addresses are taken, as keepalived decides it.
+fn accepts(
+    written: Option<(bool, Span)>,
+    about: &About<'_>,
+    complaints: &mut Complaints<'_>,
+) -> bool {
+    let strict = match (written, about.version) {
+        (Some((true, span)), Version::V2) if about.strict => {
+            let message = "'accept' does nothing with strict_mode in version 2 (RFC 3768)";
+            complaints.warning(DiagnosticKind::Pointless, span, message);
+            true
+        }
+        (Some((accept, _)), _) => return accept || about.owner,
+        (None, _) => about.strict,
+    };
+    if strict && !about.owner {
+        let message = "strict_mode drops packets to the virtual addresses ('no_accept'): nothing on this node answers there";
+        let diagnostic = Diagnostic::warning(DiagnosticKind::Pointless, about.span, message);
+        complaints.help(
+            diagnostic,
+            "leave strict_mode out, or write 'accept' with version 3",
+        );
+    }
+    !strict || about.owner
 }
 
 /// `use_vmac`'s words; either may be missing.

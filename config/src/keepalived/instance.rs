@@ -89,7 +89,7 @@ const LVS: &str = "it belongs to LVS";
 /// Keywords, sorted.
 #[rustfmt::skip]
 pub(super) const KEYWORDS: Table<Pending> = &[
-    ("accept", Do(|p, _, _| p.addressing.no_accept = None)),
+    ("accept", Do(|p, statement, _| p.addressing.accept = Some((true, statement.span())))),
     ("advert_int", Do(|p, statement, complaints| advertisement::advert_int(&mut p.advertising, statement, complaints))),
     ("auth_hmac", Do(|p, statement, complaints| hmac::auth_hmac(&mut p.advertising.hmac, statement, complaints))),
     ("authentication", Do(|p, statement, complaints| advertisement::authentication(&mut p.advertising, statement, complaints))),
@@ -113,7 +113,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("mcast_dst_ip", Do(|p, statement, complaints| advertisement::group(&mut p.advertising, statement, complaints))),
     ("mcast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
     ("native_ipv6", Do(|p, statement, complaints| advertisement::native_ipv6(&mut p.advertising, statement, complaints))),
-    ("no_accept", Do(|p, statement, _| p.addressing.no_accept = Some(statement.span()))),
+    ("no_accept", Do(|p, statement, _| p.addressing.accept = Some((false, statement.span())))),
     ("nopreempt", Do(|p, statement, _| p.nopreempt = Some(statement.span()))),
     ("notify", Do(notify)),
     ("notify_backup", Do(notify)),
@@ -230,6 +230,9 @@ pub(super) fn instance(
             .first()
             .is_some_and(|entry| entry.address.is_ipv6()),
         owner: priority == OWNER_PRIORITY,
+        strict: advertised.strict,
+        version: advertised.version,
+        span: name.span,
         unicast: !advertised.unicast_peers.is_empty(),
         garp_delay: pending.garp_master_delay,
         garp_repeat: pending.garp_master_repeat,

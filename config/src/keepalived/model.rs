@@ -101,6 +101,8 @@ pub struct GlobalDefs {
     pub strict: bool,
     /// `vrrp_startup_delay`, 0 by default.
     pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`, 0 by default: the same, counted from the system's boot.
+    pub delay_after_boot: Duration,
     /// `vrrp_version`, 2 by default; instances with IPv6 addresses speak version 3 whatever it says.
     pub vrrp_version: Version,
     /// `vrrp_down_timer_adverts`, 3 by default.
@@ -137,6 +139,7 @@ impl Default for GlobalDefs {
             skip_check_adv_addr: false,
             strict: false,
             startup_delay: Duration::ZERO,
+            delay_after_boot: Duration::ZERO,
             vrrp_version: Version::V2,
             down_timer_adverts: 3,
             higher_prio_send_advert: true,

@@ -138,7 +138,8 @@ const TOP: Table<Text> = &[
 
 const TUNING: &str = "tuning of keepalived's own processes";
 const MONITORING: &str = "watch the daemon by its own sockets";
-const FILTER: &str = "no packet filter is set up";
+const FILTER: &str =
+    "where 'no_accept' needs a packet filter it is the table tandem-vrrp of nftables";
 
 /// Keywords of `global_defs`, sorted.
 #[rustfmt::skip]
@@ -232,6 +233,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
     ("vrrp_check_unicast_src", Do(|_, _, _| {})),
     ("vrrp_cpu_affinity", Warn(TUNING)),
+    ("vrrp_delay_after_boot", Do(|g, statement, complaints| { g.delay_after_boot = seconds(statement, MAX_STARTUP_SECONDS, complaints).unwrap_or(g.delay_after_boot); })),
     ("vrrp_down_timer_adverts", Do(|g, statement, complaints| g.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(g.down_timer_adverts))),
     ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
     ("vrrp_garp_interval", Do(|g, statement, complaints| g.announcing.garp_interval = interval(statement, complaints))),
@@ -264,11 +266,13 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_rx_bufs_multiplier", Warn(TUNING)),
     ("vrrp_rx_bufs_policy", Warn(TUNING)),
     ("vrrp_skip_check_adv_addr", Do(|g, statement, complaints| g.skip_check_adv_addr = switch(statement, complaints).unwrap_or(g.skip_check_adv_addr))),
-    ("vrrp_startup_delay", Do(|g, statement, complaints| { const MAX_SECONDS: u32 = 1_000_000; g.startup_delay = seconds(statement, MAX_SECONDS, complaints).unwrap_or(g.startup_delay); })),
+    ("vrrp_startup_delay", Do(|g, statement, complaints| { g.startup_delay = seconds(statement, MAX_STARTUP_SECONDS, complaints).unwrap_or(g.startup_delay); })),
     ("vrrp_strict", Do(|g, statement, complaints| g.strict = switch(statement, complaints).unwrap_or(g.strict))),
     ("vrrp_version", Do(|g, statement, complaints| g.vrrp_version = version(statement, complaints).unwrap_or(g.vrrp_version))),
 ];
 
+/// Longest delay of the start in seconds.
+const MAX_STARTUP_SECONDS: u32 = 1_000_000;
 /// Longest delay between bursts in seconds.
 pub(super) const MAX_GARP_SECONDS: u32 = 86_400;
 

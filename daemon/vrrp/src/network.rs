@@ -1,6 +1,7 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
 mod culprit;
+mod filter;
 mod lifetime;
 mod routes;
 mod vmac;
@@ -106,6 +107,8 @@ pub(crate) struct Network {
     tasks: Vec<JoinHandle<()>>,
     changed: mpsc::Sender<()>,
     watches_routes: bool,
+    /// Addresses whose packets are dropped.
+    pub filter: filter::Filter,
     /// Who removed what.
     pub removals: Removals,
     /// As of the last refresh.
@@ -147,6 +150,7 @@ impl Network {
             tasks,
             changed,
             watches_routes: false,
+            filter: filter::Filter::default(),
             removals,
             view: View::new(),
         })

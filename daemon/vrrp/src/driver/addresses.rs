@@ -17,6 +17,7 @@ const RESTORE_SPACING: Duration = Duration::from_secs(1);
 impl Driver {
     /// Puts an instance's addresses on this node.
     pub(super) async fn add_addresses(&mut self, at: usize) {
+        self.filter();
         let mut failures = Vec::new();
         let mut troubles = Vec::new();
         for (device, entry) in self.units[at].movable() {
@@ -48,6 +49,7 @@ impl Driver {
                 failures.push(error);
             }
         }
+        self.filter();
         let name = self.units[at].name().to_owned();
         for error in failures {
             self.network_failed(&name, "an address, route or rule is still here", &error);

@@ -64,6 +64,27 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
         && one.1.prefix_length == other.1.prefix_length
 }
 
+/// What `ip addr` shows of an address beyond its network: the kernel changes none of it while the address is there.
+fn looks(entry: &Entry) -> config::keepalived::VirtualAddress {
+    config::keepalived::VirtualAddress {
+        device: None,
+        no_track: false,
+        span: config::Span::default(),
+        ..entry.1.clone()
+    }
+}
+
+/// Those that stay, and look otherwise: before and now.
+fn changed(all: &[Entry], before: &[Entry]) -> Vec<(Entry, Entry)> {
+    let old = |entry: &Entry| before.iter().find(|old| is_same(entry, old)).cloned();
+    let pairs = all
+        .iter()
+        .filter_map(|entry| Some((old(entry)?, entry.clone())));
+    pairs
+        .filter(|(old, new)| looks(old) != looks(new))
+        .collect()
+}
+
 /// Those of one that are not among the others.
 fn without(all: &[Entry], others: &[Entry]) -> Vec<Entry> {
     let is_other = |entry: &&Entry| !others.iter().any(|other| is_same(entry, other));
@@ -112,6 +133,8 @@ impl Driver {
         if !self.units[at].core.is_active() {
             return;
         }
+        self.filter();
+        let mut has_changed = false;
         let mut failures = Vec::new();
         let owned = self.units[at].owned.clone();
         let is_owned = |entry: &&Entry| owned.contains(&entry.1.address);
@@ -149,6 +172,24 @@ impl Driver {
                     .map(|error| ("a virtual address is still here", error)),
             );
         }
+        for (old, new) in changed(&entries, before) {
+            if is_owned(&&new) {
+                continue;
+            }
+            // Off and on again at once: connections outlive it.
+            let _promoting = Promoting::begin(&old.0);
+            let mut outcome = self.network.remove(&old.0, &old.1).await;
+            if outcome.is_ok() {
+                outcome = self.network.add(&new.0, &new.1).await;
+                if outcome.is_err() {
+                    // The kernel wants no such address; the old one is better than none.
+                    let _ = self.network.add(&old.0, &old.1).await;
+                }
+            }
+            let change = "a virtual address is not as configured";
+            failures.extend(outcome.err().map(|error| (change, error)));
+            has_changed = true;
+        }
         let stays =
             |owned: &std::net::IpAddr| entries.iter().any(|(_, entry)| entry.address == *owned);
         self.units[at].owned.retain(stays);
@@ -156,7 +197,7 @@ impl Driver {
         for (change, error) in failures {
             self.network_failed(&name, change, &error);
         }
-        if !added.is_empty() {
+        if !added.is_empty() || has_changed {
             self.announce(at, Burst::Full);
         }
     }

@@ -34,7 +34,7 @@ impl Driver {
     /// Weighs what every instance tracks. `cause` says what changed, for those that leave FAULT by it.
     pub(super) async fn judge_all(&mut self, cause: &str) {
         let now = self.now();
-        let starting = self.starting && now < self.setup.config.global.startup_delay;
+        let starting = self.starting && now < self.begins_at();
         let mut standings = Vec::with_capacity(self.units.len());
         let mut priorities = Vec::with_capacity(self.units.len());
         for at in 0..self.units.len() {

@@ -7,6 +7,7 @@ mod addresses;
 mod announce;
 mod authentication;
 mod difference;
+mod filter;
 mod judge;
 mod keep;
 mod links;
@@ -85,7 +86,11 @@ struct Driver {
     started: Instant,
     /// The time of day, for `auth_hmac` alone.
     wall: fn() -> Wall,
-    /// `vrrp_startup_delay` runs.
+    /// Why the packet filter of `no_accept` is not there.
+    filter_failed: Option<String>,
+    /// How long the system ran before us.
+    uptime: Duration,
+    /// `vrrp_startup_delay` or `vrrp_delay_after_boot` runs.
     starting: bool,
     units: Vec<Unit>,
     /// When each unit wants to run: looked through at every wake, so it lies together.
@@ -169,7 +174,12 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         },
         started: Instant::now(),
         wall: authentication::wall,
-        starting: !setup.config.global.startup_delay.is_zero(),
+        filter_failed: None,
+        starting: {
+            let global = &setup.config.global;
+            !(global.startup_delay + global.delay_after_boot).is_zero()
+        },
+        uptime: uptime(),
         units: Vec::new(),
         due: Vec::new(),
         vrids: Vec::new(),
@@ -232,9 +242,24 @@ fn watch_signals(messages: mpsc::Sender<Message>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// How long the system runs; for ever where that cannot be told.
+fn uptime() -> Duration {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text.split(' ').next().and_then(|text| text.parse().ok());
+    let told = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    told.unwrap_or(Duration::MAX)
+}
+
 impl Driver {
     fn now(&self) -> Moment {
         self.started.elapsed()
+    }
+
+    /// When instances may begin.
+    fn begins_at(&self) -> Moment {
+        let global = &self.setup.config.global;
+        let after_boot = global.delay_after_boot.saturating_sub(self.uptime);
+        global.startup_delay.max(after_boot)
     }
 
     async fn live(mut self, setup: Setup, mut inbox: Inbox, alarm: Alarm) -> ExitCode {
@@ -301,6 +326,7 @@ impl Driver {
         self.keep_statics().await;
         self.settle_links();
         self.judge_all(cause).await;
+        self.filter();
         self.restore_addresses().await;
     }
 

@@ -59,9 +59,7 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let delay = self
-            .starting
-            .then_some(self.setup.config.global.startup_delay);
+        let delay = self.starting.then(|| self.begins_at());
         let units = self.due.iter().copied().min();
         let scripts = self.scripts.iter().filter_map(Script::deadline);
         let notifications = self
@@ -135,7 +133,7 @@ impl Driver {
         if self.proxy.elapsed(now) {
             self.judge_all("the proxy is dead").await;
         }
-        if self.starting && now >= self.setup.config.global.startup_delay {
+        if self.starting && now >= self.begins_at() {
             self.starting = false;
             self.judge_all("vrrp_startup_delay is over").await;
         }

@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         match arguments.first().map(String::as_str) {
             Some("ipv6") => ipv6(&socket(Travel::Ipv6)),
             Some("replay") => replay(&socket(Travel::Ipv4), &socket(Travel::Ipv4Ah)).await,
+            Some("lower") => lower(&socket(Travel::Ipv4)).await,
             Some("burst") => burst(&socket(Travel::Ipv4)).await,
             _ => slow(&socket(Travel::Ipv4)).await,
         }
@@ -124,6 +125,21 @@ async fn burst(socket: &VrrpSocket) {
         if sent == BURST {
             return;
         }
+    }
+}
+
+/// Says a lower priority in version 3, five times a second for a second.
+async fn lower(socket: &VrrpSocket) {
+    let form = Form {
+        version: Version::V3,
+        interval: Duration::from_millis(100),
+        authentication: None,
+        ..right()
+    };
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..5 {
+        tick.tick().await;
+        assert!(send(socket, TTL, &say(&form, 50)));
     }
 }
 

@@ -18,6 +18,7 @@ mod notify;
 mod odd;
 mod release;
 mod reload;
+mod words;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -123,6 +124,7 @@ fn main() -> ExitCode {
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
+        .chain(&words::SCENARIOS)
         .filter(is_wanted)
         .map(run)
         .collect();
