@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::vrrp::{InstanceSnapshot, PeerSeen, VrrpState};
+use crate::vrrp::{BfdSnapshot, InstanceSnapshot, PeerSeen, VrrpState};
 
 impl InstanceSnapshot {
     /// Why the state was entered: which packet, timer, tracked item or operator. Empty before the first change.
@@ -83,6 +83,40 @@ impl InstanceSnapshot {
     }
 }
 
+impl BfdSnapshot {
+    /// State, reason, times, what the neighbour last said, and the counters, in one line.
+    pub fn text(&self, now_ms: u64) -> String {
+        let milliseconds = |microseconds: u64| match microseconds % 1_000 {
+            0 => format!("{} ms", microseconds / 1_000),
+            rest => format!("{}.{rest:03} ms", microseconds / 1_000),
+        };
+        let mut text = format!(
+            "{}: {} ({}); speaks every {}, detection time {}",
+            self.name,
+            self.detail,
+            ago(now_ms.saturating_sub(self.since_ms)),
+            milliseconds(self.transmit_interval_us),
+            milliseconds(self.detection_time_us),
+        );
+        if let Some(heard_ms) = self.heard_ms {
+            let state = match self.remote_state.as_str() {
+                "" => "something",
+                state => state,
+            };
+            let (diagnostic, when) = (&self.remote_diagnostic, ago(heard_ms));
+            text.push_str(&format!("; it last said {state} ({diagnostic}) {when}"));
+        }
+        text.push_str(&format!(
+            "; up {} times, down {} times; {} sent, {} heard",
+            self.ups, self.downs, self.sent, self.received
+        ));
+        for (reason, count) in &self.refused {
+            text.push_str(&format!(", {count} refused ({reason})"));
+        }
+        text
+    }
+}
+
 /// `300 ms ago`, `12 s ago`, `3 h ago`.
 pub fn ago(age_ms: u64) -> String {
     const SECOND: u64 = 1_000;
@@ -139,6 +173,7 @@ mod tests {
                 to: VrrpState::Master,
                 reason: "no advertisement from anybody for 3.61 s".to_owned(),
             }],
+            bfd: Vec::new(),
             counters: VrrpCounters::default(),
         }
     }

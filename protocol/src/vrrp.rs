@@ -139,8 +139,55 @@ pub struct InstanceSnapshot {
     pub conflict: bool,
     /// Latest last; at most [`MAX_TRANSITIONS`].
     pub transitions: Vec<Transition>,
+    /// The BFD sessions that it or its sync group tracks.
+    pub bfd: Vec<BfdSnapshot>,
     /// Counted packets.
     pub counters: VrrpCounters,
+}
+
+/// All that is to be known about a BFD session (`bfd_instance`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BfdSnapshot {
+    /// Its name.
+    pub name: String,
+    /// The neighbour's address.
+    pub neighbor: String,
+    /// Our address; empty if the kernel chooses.
+    pub source: String,
+    /// `AdminDown`, `Down`, `Init` or `Up`.
+    pub state: String,
+    /// Whether it counts as up for those who track it: it is Up, or its neighbour took it down on purpose (RFC 5882 3.2).
+    pub up: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// State and why: which packet, which timer, and what keeps it from working.
+    pub detail: String,
+    /// Why it left Up last, as the neighbour is told.
+    pub diagnostic: String,
+    /// The neighbour's state as it said last; empty while nothing is known of it.
+    pub remote_state: String,
+    /// The neighbour's diagnostic as it said last; empty before its first packet.
+    pub remote_diagnostic: String,
+    /// Milliseconds since its last valid packet.
+    pub heard_ms: Option<u64>,
+    /// Our number for the session.
+    pub discriminator: u32,
+    /// The neighbour's; 0 while nothing is known of it.
+    pub remote_discriminator: u32,
+    /// Longest pause between two packets of ours, in microseconds.
+    pub transmit_interval_us: u64,
+    /// Longest silence of the neighbour that is no failure, in microseconds.
+    pub detection_time_us: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Valid packets heard.
+    pub received: u64,
+    /// Times that it came up.
+    pub ups: u64,
+    /// Times that it left Up.
+    pub downs: u64,
+    /// Refused packets by reason, sorted.
+    pub refused: Vec<(String, u64)>,
 }
 
 /// Asked of the vrrp process by the control process.

@@ -4,16 +4,22 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::model::BfdInstance;
-use super::parser::Action::{Do, Warn};
+use super::parser::Action::Do;
 use super::parser::{Table, Text, block, body};
 use super::track::{MAX_WEIGHT, own_weight};
 use super::tree::Statement;
-use super::values::{Complaints, address, integer, parse_seconds};
-use crate::diagnostic::DiagnosticKind;
+use super::values::{Complaints, address, parse_seconds};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
 
-/// Longest interval in milliseconds.
-const MAX_MILLISECONDS: u32 = 1_000_000;
+/// Longest interval in milliseconds: what the packet's 32 bits of microseconds hold.
+const MAX_MILLISECONDS: u32 = 4_294_967;
+/// Shortest `min_rx` and `min_tx` in milliseconds.
+const MIN_MILLISECONDS: u32 = 1;
+/// Shortest `idle_tx` in milliseconds (RFC 5880 section 6.8.3).
+const MIN_IDLE_MILLISECONDS: u32 = 1_000;
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest name in characters.
+const MAX_NAME: usize = 31;
 
 /// A session while its lines are read.
 pub(super) struct Pending {
@@ -28,24 +34,27 @@ pub(super) struct Pending {
     max_hops: u8,
     weight: i32,
     reverse: bool,
+    /// `checker` and `vrrp`: who is told of changes; nobody named means both.
+    checker: bool,
+    vrrp: bool,
 }
 
 /// Keywords, sorted.
 #[rustfmt::skip]
 pub(super) const KEYWORDS: Table<Pending> = &[
-    ("checker", Warn("sessions are for instances and sync groups")),
-    ("hoplimit", Do(|b, statement, complaints| b.ttl = octet(statement, 1, complaints).or(b.ttl))),
-    ("idle_tx", Do(|b, statement, complaints| b.idle_tx = milliseconds(statement, complaints).unwrap_or(b.idle_tx))),
-    ("max_hops", Do(|b, statement, complaints| b.max_hops = octet(statement, 0, complaints).unwrap_or(b.max_hops))),
-    ("min_rx", Do(|b, statement, complaints| b.min_rx = milliseconds(statement, complaints).unwrap_or(b.min_rx))),
-    ("min_tx", Do(|b, statement, complaints| b.min_tx = milliseconds(statement, complaints).unwrap_or(b.min_tx))),
-    ("multiplier", Do(|b, statement, complaints| b.multiplier = octet(statement, 1, complaints).unwrap_or(b.multiplier))),
+    ("checker", Do(|b, _, _| b.checker = true)),
+    ("hoplimit", Do(|b, statement, complaints| b.ttl = number(statement, 1..=255, complaints).or(b.ttl))),
+    ("idle_tx", Do(|b, statement, complaints| b.idle_tx = milliseconds(statement, MIN_IDLE_MILLISECONDS, complaints).unwrap_or(b.idle_tx))),
+    ("max_hops", Do(|b, statement, complaints| b.max_hops = max_hops(statement, complaints).unwrap_or(b.max_hops))),
+    ("min_rx", Do(|b, statement, complaints| b.min_rx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.min_rx))),
+    ("min_tx", Do(|b, statement, complaints| b.min_tx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.min_tx))),
+    ("multiplier", Do(|b, statement, complaints| b.multiplier = number(statement, 1..=255, complaints).unwrap_or(b.multiplier))),
     ("neighbor_ip", Do(|b, statement, complaints| b.neighbor = ip(statement, complaints).or(b.neighbor))),
     ("neighbour_ip", Do(|b, statement, complaints| b.neighbor = ip(statement, complaints).or(b.neighbor))),
     ("passive", Do(|b, _, _| b.passive = true)),
     ("source_ip", Do(|b, statement, complaints| b.source = ip(statement, complaints).or(b.source))),
-    ("ttl", Do(|b, statement, complaints| b.ttl = octet(statement, 1, complaints).or(b.ttl))),
-    ("vrrp", Do(|_, _, _| {})),
+    ("ttl", Do(|b, statement, complaints| b.ttl = number(statement, 1..=255, complaints).or(b.ttl))),
+    ("vrrp", Do(|b, _, _| b.vrrp = true)),
     ("weight", Do(|b, statement, complaints| { if let Some(found) = own_weight(statement, MAX_WEIGHT, complaints) { (b.weight, b.reverse) = found; } })),
 ];
 
@@ -62,6 +71,13 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         );
         return complaints.warning(DiagnosticKind::Duplicate, name.span, message);
     }
+    if name.text.chars().count() > MAX_NAME {
+        let message = format!(
+            "bfd_instance '{}': keepalived ignores names of more than {MAX_NAME} characters",
+            name.text
+        );
+        complaints.warning(DiagnosticKind::InvalidValue, name.span, message);
+    }
     let mut pending = Pending {
         neighbor: None,
         source: None,
@@ -74,6 +90,8 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         max_hops: 0,
         weight: 0,
         reverse: false,
+        checker: false,
+        vrrp: false,
     };
     block(
         &mut pending,
@@ -96,8 +114,36 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         );
         return complaints.error(DiagnosticKind::InvalidValue, name.span, message);
     }
-    let message = "'bfd_instance' is not supported yet";
-    complaints.error(DiagnosticKind::NotSupportedYet, statement.span(), message);
+    let mut others = text.config.bfd_instances.iter();
+    if let Some(other) = others.find(|other| other.neighbor == neighbor) {
+        // As keepalived: without discriminators yet, packets are told apart by their sender alone.
+        let message = format!(
+            "bfd_instance '{}' has the neighbor {neighbor} of '{}' (line {}): it is ignored",
+            name.text, other.name.text, other.span.line
+        );
+        let diagnostic = Diagnostic::warning(DiagnosticKind::Duplicate, name.span, message);
+        let help = format!(
+            "track '{}' instead: a session may be tracked by many",
+            other.name.text
+        );
+        return complaints.help(diagnostic, help);
+    }
+    let tells_vrrp = pending.vrrp || !pending.checker;
+    if !tells_vrrp {
+        let message = format!(
+            "bfd_instance '{}' is for checkers alone ('checker'), which are not supported yet: the session runs, \
+             and nobody is told of it",
+            name.text
+        );
+        let diagnostic = Diagnostic::warning(DiagnosticKind::NotSupportedYet, name.span, message);
+        complaints.help(
+            diagnostic,
+            "without 'checker', or with 'vrrp' as well, instances may track it",
+        );
+    }
+    let ttl = pending
+        .ttl
+        .unwrap_or(if neighbor.is_ipv4() { 255 } else { 64 });
     text.config.bfd_instances.push(BfdInstance {
         name,
         neighbor,
@@ -107,12 +153,11 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         idle_tx: pending.idle_tx,
         multiplier: pending.multiplier,
         passive: pending.passive,
-        ttl: pending
-            .ttl
-            .unwrap_or(if neighbor.is_ipv4() { 255 } else { 64 }),
+        ttl,
         max_hops: pending.max_hops,
         weight: pending.weight,
         reverse: pending.reverse,
+        tells_vrrp,
         span: statement.span(),
     });
 }
@@ -125,17 +170,53 @@ fn ip(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<IpAddr> 
     found
 }
 
-fn octet(statement: &Statement, least: i64, complaints: &mut Complaints<'_>) -> Option<u8> {
-    integer(statement, least..=255, complaints).and_then(|value| u8::try_from(value).ok())
+/// A number within a range; beyond it the one before stays, as in keepalived.
+fn number(
+    statement: &Statement,
+    range: std::ops::RangeInclusive<u8>,
+    complaints: &mut Complaints<'_>,
+) -> Option<u8> {
+    let found = statement.text(1).parse::<u8>().ok();
+    let found = found.filter(|value| range.contains(value));
+    if found.is_none() {
+        let wanted = format!("a number from {} to {}", range.start(), range.end());
+        ignored(statement, &wanted, complaints);
+    }
+    found
 }
 
-/// Milliseconds with a fraction.
-fn milliseconds(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<Duration> {
-    let value = parse_seconds(statement.text(1), MAX_MILLISECONDS)
-        .map(|thousandfold| thousandfold / 1_000)
-        .filter(|value| !value.is_zero());
-    if value.is_none() {
-        complaints.wrong(statement, &format!("milliseconds up to {MAX_MILLISECONDS}"));
+/// keepalived takes -1 for 255, too.
+fn max_hops(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<u8> {
+    match statement.text(1) {
+        "-1" => Some(u8::MAX),
+        _ => number(statement, 0..=255, complaints),
     }
-    value
+}
+
+/// Milliseconds with a fraction; beyond the range the ones before stay, as in keepalived.
+fn milliseconds(
+    statement: &Statement,
+    least: u32,
+    complaints: &mut Complaints<'_>,
+) -> Option<Duration> {
+    let found = parse_seconds(statement.text(1), MAX_MILLISECONDS)
+        .map(|thousandfold| thousandfold / 1_000)
+        .filter(|value| *value >= Duration::from_millis(least.into()));
+    if found.is_none() {
+        let wanted = format!("milliseconds from {least} to {MAX_MILLISECONDS}");
+        ignored(statement, &wanted, complaints);
+    }
+    found
+}
+
+fn ignored(statement: &Statement, wanted: &str, complaints: &mut Complaints<'_>) {
+    let Some(word) = statement.words.get(1) else {
+        return complaints.missing(statement, wanted);
+    };
+    let message = format!(
+        "'{}' expects {wanted}, found '{}': it is ignored, as keepalived ignores it",
+        statement.name(),
+        word.text
+    );
+    complaints.warning(DiagnosticKind::InvalidValue, word.span, message);
 }

@@ -78,6 +78,7 @@ impl PendingTracks {
         let files = files.map(|one| (one.name.as_str(), one.weight, one.reverse));
         let processes = config.track_processes.iter();
         let processes = processes.map(|one| (one.name.as_str(), one.weight, one.reverse));
+        let own = without_checkers(self.bfds, config, complaints);
         let bfds = config.bfd_instances.iter();
         let bfds = bfds.map(|one| (one.name.as_str(), one.weight, one.reverse));
         Tracks {
@@ -85,7 +86,7 @@ impl PendingTracks {
             interfaces: by_name("interface", self.interfaces, complaints),
             files: look_up("file", self.files, files.collect(), complaints),
             processes: look_up("process", self.processes, processes.collect(), complaints),
-            bfds: look_up("bfd", self.bfds, bfds.collect(), complaints),
+            bfds: look_up("bfd", own, bfds.collect(), complaints),
             backends: by_name("backend", self.backends, complaints),
         }
     }
@@ -173,6 +174,28 @@ pub(super) fn weight(
 fn twice(kind: &str, name: &Word, complaints: &mut Complaints<'_>) {
     let message = format!("{kind} '{}' is tracked twice", name.text);
     complaints.warning(DiagnosticKind::Duplicate, name.span, message);
+}
+
+/// Sessions that tell checkers alone are none that may be tracked: keepalived ignores such an entry, too.
+fn without_checkers(
+    named: Vec<Named>,
+    config: &KeepalivedConfig,
+    complaints: &mut Complaints<'_>,
+) -> Vec<Named> {
+    let mut is_told = |one: &Named| {
+        let mut bfds = config.bfd_instances.iter();
+        let found = bfds.find(|bfd| bfd.name.text == one.name.text);
+        let told = found.is_none_or(|bfd| bfd.tells_vrrp);
+        if !told {
+            let message = format!(
+                "track_bfd '{}' is ignored: the session is for checkers alone ('checker')",
+                one.name.text
+            );
+            complaints.warning(DiagnosticKind::Pointless, one.name.span, message);
+        }
+        told
+    };
+    named.into_iter().filter(|one| is_told(one)).collect()
 }
 
 fn look_up(

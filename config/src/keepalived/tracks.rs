@@ -150,12 +150,14 @@ pub struct BfdInstance {
     pub passive: bool,
     /// `ttl` or `hoplimit`: 255 by default, 64 for IPv6.
     pub ttl: u8,
-    /// `max_hops`: how much less than 255 the TTL of what is heard may be; 255 does not look.
+    /// `max_hops`: how much less than `ttl` the TTL of what is heard may be; 255 does not look.
     pub max_hops: u8,
     /// `weight`, 0 by default.
     pub weight: i32,
     /// `weight … reverse`: see [`Tracked::reverse`].
     pub reverse: bool,
+    /// Instances and sync groups are told of its changes: `vrrp`, or `checker` is not written.
+    pub tells_vrrp: bool,
     /// The block's first line.
     pub span: Span,
 }

@@ -124,6 +124,7 @@ mod tests {
             held: false,
             conflict: false,
             transitions: Vec::new(),
+            bfd: Vec::new(),
             counters: VrrpCounters {
                 became_master: 3,
                 refused: vec![("ttl".to_owned(), 7)],

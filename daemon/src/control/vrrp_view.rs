@@ -115,6 +115,9 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
         packets.push_str(&format!(", {count} refused ({reason})"));
     }
     say("adverts", &packets);
+    for session in &instance.bfd {
+        say("bfd", &session.text(now_ms));
+    }
     // The latest first; the last of all is told above.
     for transition in instance.transitions.iter().rev().skip(1) {
         say(
@@ -172,7 +175,7 @@ fn entry(out: &mut String, word: &str, told: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::vrrp::{PeerSeen, Transition, VrrpCounters, VrrpState};
+    use protocol::vrrp::{BfdSnapshot, PeerSeen, Transition, VrrpCounters, VrrpState};
 
     #[test]
     fn an_instance_is_told_within_80_columns() {
@@ -220,6 +223,28 @@ mod tests {
                     reason: "no advertisement from 10.0.0.2 for 3.61 s".to_owned(),
                 },
             ],
+            bfd: vec![BfdSnapshot {
+                name: "gw".to_owned(),
+                neighbor: "10.0.0.254".to_owned(),
+                source: "10.0.0.1".to_owned(),
+                state: "Up".to_owned(),
+                up: true,
+                since_ms: 1_000,
+                detail: "Up: 10.0.0.254 said Init: both hear each other".to_owned(),
+                diagnostic: "no diagnostic".to_owned(),
+                remote_state: "Up".to_owned(),
+                remote_diagnostic: "control detection time expired".to_owned(),
+                heard_ms: Some(7),
+                discriminator: 0x57db_f2ed,
+                remote_discriminator: 0xb410_0c4c,
+                transmit_interval_us: 50_000,
+                detection_time_us: 250_000,
+                sent: 12,
+                received: 11,
+                ups: 1,
+                downs: 0,
+                refused: vec![("ttl".to_owned(), 3)],
+            }],
             counters: VrrpCounters {
                 refused: vec![("authentication".to_owned(), 4)],
                 ..VrrpCounters::default()
@@ -244,6 +269,10 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
   proof       none
   heard       10.0.0.2 said priority 90 300 ms ago
   adverts     0 sent, 0 heard, 4 refused (authentication)
+  bfd         gw: Up: 10.0.0.254 said Init: both hear each other (60 s ago);
+              speaks every 50 ms, detection time 250 ms; it last said Up
+              (control detection time expired) 7 ms ago; up 1 times, down 0
+              times; 12 sent, 11 heard, 3 refused (ttl)
   before      1970-01-01T00:00:00.500Z INIT -> BACKUP: started
 ";
         assert_eq!(text, expected);

@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod batch;
 pub mod channel;
 pub mod confine;
+pub mod datagram;
 pub mod memory;
 pub mod neighbour;
 pub mod packet;

@@ -1,9 +1,10 @@
 //! The vrrp process: virtual routers on this node, their addresses, and what they watch.
 //!
-//! [`core`] is the protocol without sockets or clocks. [`packet`] turns advertisements into bytes and back.
+//! [`core`] is the protocol without sockets or clocks; [`bfd`] is another one, of sessions that instances track. [`packet`] turns advertisements into bytes and back.
 //! The driver performs what the core decides: it owns the sockets, netlink, the timers, and the channels to
 //! the supervisor (which runs scripts for us) and to the control process (which shows and steers us).
 
+pub mod bfd;
 mod cleanup;
 pub mod core;
 mod driver;

@@ -158,6 +158,10 @@ fn instance_lines<'a>(
         ]));
         lines.extend(wrapped.map(|text| Line::raw(format!("      {text}"))));
     }
+    for session in &instance.bfd {
+        let text = printable(&format!(" bfd {}", session.text(app.now_ms)));
+        lines.extend(words::wrap(&text, width, 4).into_iter().map(Line::raw));
+    }
     if let Some(master) = &instance.master {
         let text = printable(&format!(
             " master {} priority {}, heard {}",

@@ -201,6 +201,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
                 .to_owned(),
             },
         ],
+        bfd: Vec::new(),
         counters: VrrpCounters {
             adverts_sent: if master { 190 } else { 0 },
             adverts_received: if master { 0 } else { 190 },

@@ -27,6 +27,7 @@ pub fn prove(config: &KeepalivedConfig, host: Option<&Host>) -> Diagnostics {
         }
     }
     addresses(config, &mut found);
+    super::bfd::prove(config, host, &mut found);
     found
 }
 

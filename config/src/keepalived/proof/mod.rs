@@ -4,6 +4,7 @@
 //! Everything here is pure: what is known of this host comes in as a value.
 
 mod alone;
+mod bfd;
 mod election;
 mod keys;
 mod pair;

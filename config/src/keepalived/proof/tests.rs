@@ -403,3 +403,76 @@ fn the_table_fits_80_columns() {
     );
     assert_eq!(proof.scenarios[0].interval, Duration::from_secs(1));
 }
+
+/// A session and an instance that tracks it.
+#[track_caller]
+fn session(session: &str, instance: &str, expected: &[&str]) {
+    let text = format!(
+        "bfd_instance gw {{\nneighbor_ip 10.0.0.254\n{session}\n}}\nvrrp_instance VI {{\ninterface eth0\nvirtual_router_id 51\n\
+         virtual_ipaddress {{\n10.0.0.100/24\n}}\n{instance}\n}}\n"
+    );
+    let loaded = read("k.conf", &text);
+    let found = told(&prove(keepalived(&loaded), None));
+    assert_eq!(found.len(), expected.len(), "{text}: {found:#?}");
+    for (one, expected) in found.iter().zip(expected) {
+        assert!(one.contains(expected), "{text}: {one}");
+    }
+}
+
+#[test]
+fn sessions_are_proved() {
+    session("", "track_bfd {\ngw\n}", &[]);
+    session("", "track_bfd {\ngw weight -20\n}", &[]);
+    session(
+        "",
+        "",
+        &["1: bfd_instance 'gw' is tracked by nobody: it runs for its neighbor alone"],
+    );
+    session("checker", "", &[]);
+    session(
+        "source_ip 10.0.0.254",
+        "track_bfd {\ngw\n}",
+        &["1: bfd_instance 'gw' is its own neighbor"],
+    );
+    session(
+        "neighbor_ip fe80::1",
+        "track_bfd {\ngw\n}",
+        &["1: bfd_instance 'gw': the link-local neighbor fe80::1 is reached through"],
+    );
+    session(
+        "neighbor_ip fe80::1\nsource_ip fe80::2",
+        "track_bfd {\ngw\n}",
+        &[],
+    );
+    session(
+        "",
+        "priority 254\ntrack_bfd {\ngw weight 5\n}",
+        &["13: weight +5 of bfd gw can never change the priority: it stays 254"],
+    );
+    session(
+        "weight -5",
+        "priority 1\ntrack_bfd {\ngw\n}",
+        &["13: weight -5 of bfd gw can never change the priority: it stays 1"],
+    );
+    session(
+        "",
+        "unicast_peer {\n10.0.0.254\n}\ntrack_bfd {\ngw\n}",
+        &[
+            "15: 'VI' tracks bfd gw without a weight, and its neighbor 10.0.0.254 is the instance's own peer",
+        ],
+    );
+}
+
+#[test]
+fn a_source_address_of_a_session_has_to_be_here() {
+    let text = "bfd_instance gw {\nneighbor_ip 10.0.0.254\nsource_ip 10.0.0.7\n}\nvrrp_instance VI {\ninterface eth0\n\
+                virtual_router_id 51\nvirtual_ipaddress {\n10.0.0.100/24\n}\ntrack_bfd {\ngw\n}\n}\n";
+    let loaded = read("k.conf", text);
+    let mut host = Host::default();
+    host.add_address("eth0", "10.0.0.1".parse().expect("an address"), 24);
+    let found = told(&prove(keepalived(&loaded), Some(&host)));
+    let expected = "1: bfd_instance 'gw': source_ip 10.0.0.7 is not on this host: the session stays Down until it is";
+    assert_eq!(found, [expected]);
+    host.add_address("eth0", "10.0.0.7".parse().expect("an address"), 24);
+    assert_eq!(told(&prove(keepalived(&loaded), Some(&host))), [""; 0]);
+}

@@ -72,6 +72,7 @@ pub(super) fn tracked(config: &KeepalivedConfig, instance: &VrrpInstance) -> Vec
         scripts(config, instance, tracks, &mut all);
         interfaces(instance, tracks, &mut all);
         processes(config, instance, tracks, &mut all);
+        bfds(config, instance, tracks, &mut all);
         backends(tracks, &mut all);
     }
     all
@@ -140,6 +141,29 @@ fn processes(
             reverse: entry.reverse,
             noticed: process.terminate_delay + COUNT_INTERVAL,
             span: instance.places.find(&format!("track_process {name}")),
+        });
+    }
+}
+
+/// A session fails when nothing was heard for the detection time; the neighbour is taken to be configured alike.
+fn bfds(
+    config: &KeepalivedConfig,
+    instance: &VrrpInstance,
+    tracks: &Tracks,
+    all: &mut Vec<Tracked>,
+) {
+    for entry in &tracks.bfds {
+        let Some(session) = config.bfd_instances.get(entry.item) else {
+            continue;
+        };
+        let name = session.name.as_str();
+        all.push(Tracked {
+            name: format!("bfd {name}"),
+            weight: entry.weight,
+            vital: false,
+            reverse: entry.reverse,
+            noticed: session.min_rx.max(session.min_tx) * u32::from(session.multiplier),
+            span: instance.places.find(&format!("track_bfd {name}")),
         });
     }
 }

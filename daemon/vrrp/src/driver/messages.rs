@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use protocol::operation::Operation;
 use protocol::process::{ProxyHealth, Role, ScriptOutcome, ToChild};
-use protocol::vrrp::{VrrpAsk, VrrpRequest, VrrpTell};
+use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpRequest, VrrpTell};
 use protocol::{EventKind, EventSeverity, Refusal};
 use sys::channel::{Channel, Receiver};
 use tokio::sync::mpsc;
@@ -180,11 +180,14 @@ impl Driver {
         let id = request.id;
         match request.ask {
             VrrpAsk::Show => {
+                let sessions = self.show_bfd().await;
                 let now = self.now();
-                let instances = self
-                    .units
-                    .iter()
-                    .map(|unit| unit.snapshot(now, &self.network))
+                let units = self.units.iter().enumerate();
+                let instances = units
+                    .map(|(at, unit)| InstanceSnapshot {
+                        bfd: self.tracked_bfd(at, &sessions),
+                        ..unit.snapshot(now, &self.network)
+                    })
                     .collect();
                 self.tell(&VrrpTell::Instances { id, instances });
             }

@@ -6,6 +6,7 @@
 mod addresses;
 mod announce;
 mod authentication;
+mod bfd;
 mod difference;
 mod filter;
 mod judge;
@@ -20,6 +21,7 @@ mod release;
 mod reload;
 mod routes;
 mod scripts;
+mod sessions;
 mod statics;
 mod tell;
 mod tidy;
@@ -51,6 +53,7 @@ use crate::network::{Network, NetworkError};
 use crate::packet::hmac::Wall;
 
 use announce::Announcer;
+use bfd::Bfd;
 use judge::SyncGroup;
 use links::Links;
 use messages::{Message, read_supervisor};
@@ -110,6 +113,7 @@ struct Driver {
     groups: Vec<SyncGroup>,
     scripts: Vec<Script>,
     watched: Watched,
+    bfd: Bfd,
     /// Commands that tell of changes, by instance and group.
     notifications: HashMap<String, Notifications>,
     /// Changes told so far.
@@ -144,6 +148,7 @@ struct Driver {
 struct Inbox {
     messages: mpsc::Receiver<Message>,
     changes: mpsc::Receiver<()>,
+    sessions: mpsc::Receiver<sessions::Told>,
 }
 
 /// See [`crate::run`].
@@ -153,6 +158,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     }
     let (messages, message_inbox) = mpsc::channel(INBOX_MESSAGES);
     let (changed, change_inbox) = mpsc::channel(1);
+    let (told, told_inbox) = mpsc::channel(bfd::TOLD);
     let outbox = Outbox::new("supervisor", supervisor.sender);
     tokio::spawn(read_supervisor(supervisor.receiver, messages.clone()));
     let opened =
@@ -191,6 +197,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         groups: Vec::new(),
         scripts: Vec::new(),
         watched: Watched::default(),
+        bfd: Bfd::new(told),
         notifications: HashMap::new(),
         notified: 0,
         releases: Vec::new(),
@@ -220,6 +227,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
     let inbox = Inbox {
         messages: message_inbox,
         changes: change_inbox,
+        sessions: told_inbox,
     };
     driver.live(setup, inbox, alarm).await
 }
@@ -297,6 +305,7 @@ impl Driver {
                     self.plan_all();
                 }
                 Some(()) = inbox.changes.recv() => self.plan_refresh(),
+                Some(told) = inbox.sessions.recv() => self.bfd_told(told).await,
                 (port, count) = self.ports.receive(&mut batch) => {
                     self.arrived(port, count, &mut batch).await;
                     self.doze(count);
@@ -351,6 +360,7 @@ impl Driver {
             }
         }
         self.stop_groups(reason);
+        self.end_bfd(reason).await;
         self.sweep_addresses().await;
         let statics = std::mem::take(&mut self.statics);
         self.remove_statics(&statics).await;

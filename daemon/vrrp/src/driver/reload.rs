@@ -61,6 +61,7 @@ impl Driver {
         }
         self.take_groups(&setup.config.sync_groups);
         self.watched.follow(&setup.config);
+        self.follow_bfd(&setup.config.bfd_instances).await;
         self.setup = setup;
         self.announcer.configure(&self.setup.config);
         self.collect_virtual_addresses();

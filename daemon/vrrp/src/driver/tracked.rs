@@ -1,4 +1,4 @@
-//! What instances and sync groups track, as it is now: links, scripts, files, processes, backends.
+//! What instances and sync groups track, as it is now: links, scripts, files, processes, BFD sessions, backends.
 
 use std::collections::HashMap;
 
@@ -193,6 +193,16 @@ impl Driver {
             let report = report.map(|(_, track)| track.report());
             let report = report.unwrap_or_else(|| unknown("nothing was counted yet"));
             let name = format!("process {name}");
+            add(name, report, tracked.weight, tracked.reverse, false);
+        }
+        for tracked in &tracks.bfds {
+            let Some(session) = config.bfd_instances.get(tracked.item) else {
+                continue;
+            };
+            let name = session.name.as_str();
+            let report = self.bfd.report(name);
+            let report = report.unwrap_or_else(|| unknown("not started yet"));
+            let name = format!("bfd {name}");
             add(name, report, tracked.weight, tracked.reverse, false);
         }
         for tracked in &tracks.backends {

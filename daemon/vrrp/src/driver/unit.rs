@@ -272,7 +272,7 @@ impl Unit {
         Some(format!("{from}: {refused}{more}"))
     }
 
-    /// All that is to be known about it.
+    /// All that is to be known about it but its BFD sessions.
     pub(super) fn snapshot(&self, now: Moment, network: &Network) -> InstanceSnapshot {
         let seen = |peer: &Peer| PeerSeen {
             address: peer.address.to_string(),
@@ -315,6 +315,7 @@ impl Unit {
             held: self.core.is_held(),
             conflict: self.core.in_conflict(now),
             transitions: self.history.iter().cloned().collect(),
+            bfd: Vec::new(),
             counters,
         }
     }

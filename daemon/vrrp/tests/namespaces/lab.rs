@@ -135,8 +135,19 @@ impl Lab {
         self.keepalived_with(name, &file)
     }
 
-    /// Starts keepalived with a configuration file.
+    /// Starts keepalived's VRRP with a configuration file.
     pub(crate) fn keepalived_with(&self, name: &str, configuration: &std::path::Path) -> Node {
+        self.keepalived_of(name, configuration, &["-P"])
+    }
+
+    /// Starts keepalived's VRRP and BFD with a configuration file.
+    pub(crate) fn keepalived_bfd(&self, name: &str, configuration: &std::path::Path) -> Node {
+        let file = self.folder.join(format!("{name}.bfd.pid"));
+        let _ = std::fs::remove_file(&file);
+        self.keepalived_of(name, configuration, &["-b", &file.to_string_lossy()])
+    }
+
+    fn keepalived_of(&self, name: &str, configuration: &std::path::Path, words: &[&str]) -> Node {
         let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));
         // Of a killed one: it would be taken for alive until its parent has reaped it.
         for kind in ["pid", "vrrp.pid"] {
@@ -144,9 +155,10 @@ impl Lab {
         }
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.space(name)]);
-        command.args(["keepalived", "-n", "-l", "-D", "-P", "-f"]);
+        command.args(["keepalived", "-n", "-l", "-D", "-f"]);
         command
             .arg(configuration)
+            .args(words)
             .arg("-p")
             .arg(file("pid"))
             .arg("-r")

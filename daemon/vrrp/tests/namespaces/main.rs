@@ -7,6 +7,7 @@ mod addresses;
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
 mod beside;
+mod bfd;
 mod conflict;
 mod forge;
 mod groups;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(&addresses::SCENARIOS)
         .chain(&beside::SCENARIOS)
+        .chain(&bfd::SCENARIOS)
         .chain(&groups::SCENARIOS)
         .chain(&hmac::SCENARIOS)
         .chain(&lapse::SCENARIOS)
