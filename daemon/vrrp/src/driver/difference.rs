@@ -1,61 +1,92 @@
 //! What a new definition changes of an instance that goes on: its addresses, one by one.
 
-use std::time::Duration;
-
-use config::keepalived::{InitialState, VrrpInstance};
+use config::Word;
+use config::keepalived::{Addressing, VirtualAddress, VrrpInstance};
 
 use super::Driver;
 use super::unit::Entry;
 use crate::core::{Burst, OWNER};
 
-/// Whether two definitions are one virtual router, on the wire and on this node. All that [`essence`] leaves out may change
-/// while it keeps its state: a reload that changes a password or an interval must not cost the address.
-pub(super) fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
-    one.is_ipv6() == other.is_ipv6() && essence(one) == essence(other)
+/// A line for each field: what must be so for two definitions to be one virtual router, on the wire and on this node. What
+/// [`follows`] may change while the instance keeps its state: a reload that changes a password or an interval must not cost
+/// the address. All else begins the instance anew. A field without a line does not compile.
+macro_rules! one_router {
+    ($($field:ident => $rule:ident,)*) => {
+        /// Whether two definitions are one virtual router.
+        pub(super) fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
+            let VrrpInstance { $($field),* } = one;
+            $($rule($field, &other.$field))&&*
+        }
+    };
 }
 
-fn essence(instance: &VrrpInstance) -> VrrpInstance {
-    let mut plain = instance.clone();
-    plain.name.span = config::Span::default();
-    plain.span = config::Span::default();
-    // Who owns the addresses does not elect.
-    if plain.priority != OWNER {
-        plain.priority = 0;
-    }
-    plain.state = InitialState::Backup;
-    plain.advert_int = Duration::ZERO;
-    plain.authentication = None;
-    plain.auth_hmac = None;
-    plain.virtual_addresses.clear();
-    plain.excluded_addresses.clear();
-    plain.group = None;
-    plain.unicast_peers.clear();
-    plain.peer_ttls.clear();
-    plain.unicast_ttl = 0;
-    plain.unicast_fault_no_peer = false;
-    plain.skip_check_adv_addr = false;
-    plain.checksum = Default::default();
-    plain.nopreempt = false;
-    plain.preempt_delay = Duration::ZERO;
-    plain.timer_expired_backup = None;
-    plain.tracks = Default::default();
-    plain.track_src_ip = false;
-    plain.down_timer_adverts = 0;
-    plain.higher_prio_send_advert = false;
-    plain.lower_prio_no_advert = false;
-    plain.dont_track_primary = false;
-    plain.garp_master_delay = Duration::ZERO;
-    plain.garp_master_repeat = 0;
-    plain.garp_master_refresh = Duration::ZERO;
-    plain.garp_master_refresh_repeat = 0;
-    plain.addressing = config::keepalived::Addressing {
-        vmac: plain.addressing.vmac,
-        ..Default::default()
-    };
-    plain.notify = Default::default();
-    plain.smtp_alert = false;
-    plain.places = Default::default();
-    plain
+one_router! {
+    addressing => same_vmac,
+    advert_int => follows,
+    auth_hmac => follows,
+    authentication => follows,
+    checksum => follows,
+    dont_track_primary => follows,
+    down_timer_adverts => follows,
+    excluded_addresses => follows,
+    garp_master_delay => follows,
+    garp_master_refresh => follows,
+    garp_master_refresh_repeat => follows,
+    garp_master_repeat => follows,
+    group => follows,
+    higher_prio_send_advert => follows,
+    interface => unchanged,
+    lower_prio_no_advert => follows,
+    name => same_name,
+    nopreempt => follows,
+    notify => follows,
+    peer_ttls => follows,
+    places => follows,
+    preempt_delay => follows,
+    priority => same_ownership,
+    skip_check_adv_addr => follows,
+    smtp_alert => follows,
+    source_address => unchanged,
+    span => follows,
+    state => follows,
+    strict => unchanged,
+    timer_expired_backup => follows,
+    track_src_ip => follows,
+    tracks => follows,
+    unicast_fault_no_peer => follows,
+    unicast_peers => follows,
+    unicast_ttl => follows,
+    version => unchanged,
+    virtual_addresses => same_family,
+    virtual_router_id => unchanged,
+}
+
+fn follows<T>(_: &T, _: &T) -> bool {
+    true
+}
+
+fn unchanged<T: PartialEq>(one: &T, other: &T) -> bool {
+    one == other
+}
+
+fn same_name(one: &Word, other: &Word) -> bool {
+    one.text == other.text
+}
+
+/// The owner does not elect.
+fn same_ownership(one: &u8, other: &u8) -> bool {
+    (*one == OWNER) == (*other == OWNER)
+}
+
+/// As [`VrrpInstance::is_ipv6`]; the addresses themselves follow.
+fn same_family(one: &[VirtualAddress], other: &[VirtualAddress]) -> bool {
+    let is_ipv6 = |all: &[VirtualAddress]| all.first().is_some_and(|one| one.address.is_ipv6());
+    is_ipv6(one) == is_ipv6(other)
+}
+
+/// Another interface, or another address on the wire; routes, rules and announcements follow.
+fn same_vmac(one: &Addressing, other: &Addressing) -> bool {
+    one.vmac == other.vmac
 }
 
 fn is_same(one: &Entry, other: &Entry) -> bool {
