@@ -20,7 +20,10 @@ pub const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 /// Most descriptors of one frame.
 pub const MAX_DESCRIPTORS: usize = 200;
 const HEADER_BYTES: usize = 5;
+/// Most bytes that are read at a time.
 const READ_BYTES: usize = 64 << 10;
+/// Bytes that are read while it is not known how many come: most frames are short, and memory that was touched stays.
+const FIRST_READ_BYTES: usize = 4 << 10;
 
 /// Both ends of a new channel, close-on-exec, for [`Channel::new`] here or in a child.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -133,7 +136,8 @@ impl Receiver {
                 return Ok(Some(frame));
             }
             let mut ready = self.descriptor.readable().await?;
-            let outcome = ready.try_io(|descriptor| receive_some(descriptor.as_raw_fd()));
+            let wanted = self.wanted();
+            let outcome = ready.try_io(|descriptor| receive_some(descriptor.as_raw_fd(), wanted));
             match outcome {
                 Ok(Ok((bytes, _))) if bytes.is_empty() => return Ok(None),
                 Ok(Ok((bytes, descriptors))) => {
@@ -148,6 +152,14 @@ impl Receiver {
                 Err(_would_block) => {}
             }
         }
+    }
+
+    /// Bytes to read next: what is missing of a frame that has begun.
+    fn wanted(&self) -> usize {
+        let length = self.bytes.first_chunk::<HEADER_BYTES>();
+        let length = length.map_or(0, |[a, b, c, d, _]| u32::from_le_bytes([*a, *b, *c, *d]));
+        let missing = (length as usize).saturating_sub(self.bytes.len());
+        missing.clamp(FIRST_READ_BYTES, READ_BYTES)
     }
 
     fn take_frame(&mut self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
@@ -174,12 +186,15 @@ impl Receiver {
         }
         let payload = self.bytes[HEADER_BYTES..HEADER_BYTES + length].to_vec();
         self.bytes.drain(..HEADER_BYTES + length);
+        if self.bytes.is_empty() && self.bytes.capacity() > READ_BYTES {
+            self.bytes = Vec::new();
+        }
         Ok(Some((payload, self.descriptors.drain(..count).collect())))
     }
 }
 
-fn receive_some(descriptor: RawFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut bytes = vec![0; READ_BYTES];
+fn receive_some(descriptor: RawFd, wanted: usize) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; wanted];
     let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
     let mut received = Vec::new();
     let count = {

@@ -43,6 +43,8 @@ impl Peers {
         peer.best = peer.best.max(priority);
         peer.heard_at = now;
         peer.adverts += 1;
+        // Mostly there is one alone.
+        self.0.reserve_exact(1);
         self.0.insert(0, peer);
         self.0.truncate(MAX_PEERS);
     }

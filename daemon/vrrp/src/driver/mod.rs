@@ -153,6 +153,7 @@ struct Inbox {
 
 /// See [`crate::run`].
 pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
+    sys::memory::keep_little();
     if let Err(error) = sys::realtime::schedule() {
         tracing::debug!("vrrp: no real-time priority: {error}");
     }

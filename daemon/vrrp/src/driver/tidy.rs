@@ -1,11 +1,12 @@
-//! Tidying up: memory that only a start or a change needed is given back, and what is used from then on stays in memory.
+//! Tidying up: memory that only a start, a change or a question needed is given back, and what is used from then on stays in
+//! memory. Two processes of a pair would else hold megabytes of code that they ran once.
 
 use std::time::Duration;
 
 use super::Driver;
 use crate::core::Action;
 
-/// Quiet time after a start or a change.
+/// Quiet time before it.
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Driver {
@@ -17,7 +18,7 @@ impl Driver {
         }
     }
 
-    /// Tidies up when nothing has changed for a while.
+    /// Tidies up when nothing has changed and nobody has asked for a while.
     pub(super) fn tidy_later(&mut self) {
         self.tidy_at = Some(self.now() + QUIET);
         self.stirred = true;
