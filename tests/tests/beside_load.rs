@@ -260,14 +260,13 @@ fn load_leads_to_the_same_servers() -> Outcome {
     differences.none()
 }
 
-/// `hash-balance-factor`: requests of one key fill their own server first, then others, none beyond its share. Which other
-/// server is next is each program's own choice.
+/// `hash-balance-factor`: requests of one key fill their own server first, then others, each as far as its share of all goes.
 #[test]
 fn a_popular_key_is_spread_within_the_bound() -> Outcome {
     require!("haproxy", "tandemd");
     const REQUESTS: usize = 24;
     const FACTORS: [usize; 4] = [101, 125, 150, 300];
-    let weights = [3, 1, 4];
+    let weights = [3, 1, 4, 1];
     let (ports, shared) = servers(weights.len())?;
     let mut text = String::from("frontend f\n bind {in}\n");
     let mut backends = String::new();
@@ -302,23 +301,10 @@ fn a_popular_key_is_spread_within_the_bound() -> Outcome {
             base += REQUESTS;
         }
         differences.compare(
-            &format!("{factor}: the key's own server"),
-            &orders[0][0],
-            &orders[1][0],
+            &format!("{factor}: the order of servers"),
+            orders[0].join(" "),
+            orders[1].join(" "),
         );
-        let sum: usize = weights.iter().sum();
-        let mut loads = vec![0; weights.len()];
-        for (held, server) in orders[1].iter().enumerate() {
-            let server: usize = server.parse().unwrap_or_default();
-            loads[server] += 1;
-            let most = ((held + 1) * weights[server] * factor).div_ceil(sum * 100);
-            if loads[server] > most {
-                differences.note(&format!(
-                    "{factor}: server {server} has {} of at most {most}: {:?}",
-                    loads[server], orders[1]
-                ));
-            }
-        }
     }
     differences.none()
 }

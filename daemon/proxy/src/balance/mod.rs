@@ -441,9 +441,14 @@ impl Bound {
         if self.factor == 0 {
             return true;
         }
-        let weight = u64::from(weights.get(server.id.0 as usize).copied().unwrap_or(0));
-        let share = self.requests * weight * self.factor;
-        let places = share.div_ceil((self.total_weight * 100).max(1));
+        let id = server.id.0 as usize;
+        let before: u64 = weights.iter().take(id).copied().map(u64::from).sum();
+        let own = u64::from(weights.get(id).copied().unwrap_or(0));
+        // All places together, shared out along the list of servers: what one loses by rounding, the next gains. HAProxy 2.6 was
+        // seen to do so, and to leave one place to each.
+        let all = (self.requests * self.factor).div_ceil(100);
+        let up_to = |weight: u64| all * weight / self.total_weight.max(1);
+        let places = (up_to(before + own) - up_to(before)).max(1);
         server.counters.sessions.current() < places
     }
 }
