@@ -24,6 +24,7 @@ const ALGORITHMS: [&str; 12] = [
 
 /// `balance ALGORITHM [ARGUMENTS]`.
 pub(super) fn balance(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
+    draft.balance_seen = true;
     let Some(word) = args.next_option() else {
         // HAProxy takes `balance` alone as round robin.
         draft.config.balance = Balance::RoundRobin;

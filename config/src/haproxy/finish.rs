@@ -22,6 +22,7 @@ pub(super) fn finish(config: &mut HaproxyConfig, drafts: Vec<Draft>, cx: &mut Co
         .map(|config| config.name.text.clone())
         .collect();
     for mut draft in drafts {
+        super::dispatch::settle(&mut draft, cx);
         number_servers(&mut draft, cx);
         drop_what_needs_http(&mut draft, &http_backends, cx);
         check_checks(&draft, cx);

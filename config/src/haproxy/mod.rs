@@ -15,6 +15,7 @@ mod check_model;
 mod checks;
 mod condition;
 mod cookie;
+mod dispatch;
 mod errors;
 mod finish;
 mod global;

@@ -943,6 +943,8 @@ pub struct ServerConfig {
     pub cookie: Option<String>,
     /// `backup`.
     pub backup: bool,
+    /// That of `dispatch` or `option transparent`, which logs and statistics do not show as a server.
+    pub nameless: bool,
     /// `disabled`: starts in maintenance.
     pub disabled: bool,
     /// `slowstart`.
@@ -1151,6 +1153,8 @@ pub struct ProxyConfig {
     pub use_backends: Vec<UseBackend>,
     /// `default_backend`.
     pub default_backend: Option<Word>,
+    /// `option transparent`: the server is the client's own destination.
+    pub transparent: bool,
     /// `balance`; round robin by default.
     pub balance: Balance,
     /// `hash-type`'s method.

@@ -91,7 +91,7 @@ const OPTIONS: &[(&str, Where, Action)] = &[
     ("tcp-smart-connect", D | B, Accepted("the system's own way of acknowledging is used")),
     ("tcpka", D | F | B, Do(tcpka)),
     ("tcplog", D | F | B, Do(tcplog)),
-    ("transparent", D | B, NotYet),
+    ("transparent", D | B, Flag(|p| &mut p.transparent)),
     ("use-small-buffers", D | B, Accepted(COPYING)),
 ];
 

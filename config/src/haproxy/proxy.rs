@@ -6,7 +6,9 @@ use super::args::{Args, Context, Unit};
 use super::log::{LogEntry, log_entry};
 use super::model::*;
 use super::server::ServerOptions;
-use super::{balance, bind, checks, cookie, errors, life, options, rules, server, source, stats};
+use super::{
+    balance, bind, checks, cookie, dispatch, errors, life, options, rules, server, source, stats,
+};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::{Span, Word};
 
@@ -51,6 +53,10 @@ pub(super) struct Draft {
     pub(super) file_name: String,
     /// There is a `bind` line, be it a wrong one.
     pub(super) bind_seen: bool,
+    /// `balance` was written, here or in the `defaults` section.
+    pub(super) balance_seen: bool,
+    /// `dispatch`: its address.
+    pub(super) dispatch: Option<Word>,
 }
 
 impl Draft {
@@ -67,6 +73,8 @@ impl Draft {
             stats_inherited: false,
             file_name: String::new(),
             bind_seen: false,
+            balance_seen: false,
+            dispatch: None,
         }
     }
 
@@ -84,6 +92,7 @@ impl Draft {
         self.check = defaults.check.clone();
         self.check.inherited();
         self.stats_inherited = true;
+        self.balance_seen = defaults.balance_seen;
         if self.section == Section::Defaults {
             return;
         }
@@ -115,6 +124,7 @@ impl Draft {
         if !config.kind.is_backend() {
             config.load_state = LoadState::None;
             config.state_file = None;
+            config.transparent = false;
             config.balance = bare.balance;
             config.accept_invalid_response = false;
             config.drop_request_trailers = false;
@@ -210,6 +220,7 @@ fn empty_proxy(kind: ProxyKind, name: Word, span: Span) -> ProxyConfig {
         redirects: Vec::new(),
         use_backends: Vec::new(),
         default_backend: None,
+        transparent: false,
         balance: Balance::RoundRobin,
         hash_method: HashMethod::MapBased,
         hash_function: HashFunction::Sdbm,
@@ -300,7 +311,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("default_backend", D | F, Do(|d, args, cx| { d.config.default_backend = Some(args.value(cx, "the name of a backend")?.clone()); args.end(cx) })),
     ("description", F | B, Do(description)),
     ("disabled", D | F | B, Do(|d, args, cx| { d.config.disabled = true; args.end(cx) })),
-    ("dispatch", B, NotYet),
+    ("dispatch", B, Do(dispatch::dispatch)),
     ("dynamic-cookie-key", D | B, Do(|d, args, cx| { d.config.dynamic_cookie_key = Some(args.value(cx, "a key")?.text.clone()); args.end(cx) })),
     ("email-alert", D | F | B, NotYet),
     ("enabled", D | F | B, Do(|d, args, cx| { d.config.disabled = false; args.end(cx) })),
@@ -383,7 +394,7 @@ const KEYWORDS: &[(&str, Where, Action)] = &[
     ("tcp-request", N | F | B, Do(rules::tcp_request)),
     ("tcp-response", N | B, NotYet),
     ("timeout", D | F | B, Do(timeout)),
-    ("transparent", D | B, NotYet),
+    ("transparent", D | B, Do(dispatch::transparent)),
     ("unique-id-format", D | F, Do(rules::unique_id_format)),
     ("unique-id-header", D | F, Do(rules::unique_id_header)),
     ("use-fcgi-app", B, NotYet),

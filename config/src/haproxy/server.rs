@@ -13,7 +13,7 @@ use super::model::{
 use super::proxy::Draft;
 use super::{resolvers, source};
 use crate::diagnostic::DiagnosticKind;
-use crate::source::Word;
+use crate::source::{Span, Word};
 
 /// All options of a server, as a `default-server` line or the server's own leave them.
 #[derive(Clone, Debug)]
@@ -322,6 +322,31 @@ fn one_server(
     let address = server_address(address_word, "server", cx);
     let mut options = draft.server_options.clone();
     read_options(&mut options, args, cx)?;
+    assemble(draft, name, span, (address_word, address), options, cx)
+}
+
+/// The server that `dispatch` or `option transparent` means: it has no line, no options and no name of its own.
+pub(super) fn nameless(draft: &mut Draft, address: &Word, cx: &mut Context<'_>) -> Option<()> {
+    let name = Word::new("<NOSRV>", address.span);
+    let found = server_address(address, "dispatch", cx);
+    let options = ServerOptions::default();
+    let server = assemble(draft, name, address.span, (address, found), options, cx)?;
+    draft.config.servers.push(ServerConfig {
+        nameless: true,
+        ..server
+    });
+    Some(())
+}
+
+/// A server of what is known of it.
+fn assemble(
+    draft: &mut Draft,
+    name: Word,
+    span: Span,
+    (address_word, address): (&Word, Option<ServerAddress>),
+    mut options: ServerOptions,
+    cx: &mut Context<'_>,
+) -> Option<ServerConfig> {
     // `ssl-server-verify none` in `global` makes it the default.
     options.tls.verify_none |= cx.servers_unverified && !options.verify_written;
     if (options.ssl || options.check && options.check_config.tls)
@@ -389,6 +414,7 @@ fn one_server(
         socks4: options.socks4,
         proto: options.proto,
         pool: options.pool,
+        nameless: false,
         span,
     })
 }

@@ -38,6 +38,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
                     backend
                         .servers
                         .iter()
+                        .filter(|server| !server.config.nameless)
                         .map(|server| server_stats(shared, server, now_ms))
                         .collect()
                 }),
@@ -337,20 +338,29 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
 
 fn backend_stats(proxy: &ProxyConfig, backend: &Backend, now_ms: u64) -> BackendStats {
     let counters = &backend.counters;
-    let (active, backup) = backend.usable_by_kind();
+    // A nameless server is the only one, and none that is shown.
+    let is_nameless = backend.servers.iter().any(|server| server.config.nameless);
+    let (active, backup) = match is_nameless {
+        true => (0, 0),
+        false => backend.usable_by_kind(),
+    };
     let availability = backend.availability();
     let is_up = backend.is_available() || backend.servers.is_empty();
     // Backups count only when no other server is usable.
     let weight = backend
         .servers
         .iter()
-        .filter(|server| server.usability() == Usability::Up)
+        .filter(|server| server.usability() == Usability::Up && !server.config.nameless)
         .filter(|server| server.config.backup == (active == 0))
         .map(|server| server.shown_weight())
         .sum();
     BackendStats {
         status: if is_up { "UP" } else { "DOWN" }.to_owned(),
-        algorithm: algorithm(&proxy.balance).to_owned(),
+        algorithm: match is_nameless {
+            true => "none",
+            false => algorithm(&proxy.balance),
+        }
+        .to_owned(),
         cookie: proxy
             .cookie
             .as_ref()
@@ -360,7 +370,10 @@ fn backend_stats(proxy: &ProxyConfig, backend: &Backend, now_ms: u64) -> Backend
         sessions: counters.sessions.snapshot(),
         session_limit: u64::from(proxy.fullconn.unwrap_or(0)),
         sessions_total: counters.sessions_total.value(),
-        chosen_total: counters.chosen_total.value(),
+        chosen_total: match is_nameless {
+            true => 0,
+            false => counters.chosen_total.value(),
+        },
         rate: limited(&counters.rate, now_ms),
         bytes_in: counters.bytes_in.value(),
         bytes_out: counters.bytes_out.value(),
