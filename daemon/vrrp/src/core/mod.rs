@@ -356,6 +356,10 @@ impl Instance {
     }
 
     fn heard_in_backup(&mut self, now: Moment, from: IpAddr, priority: u8, interval: Duration) {
+        if priority == RESIGN && self.master.is_some_and(|master| master != from) {
+            // Our master is another one: who yields to it has nothing to hand over.
+            return;
+        }
         if priority == RESIGN {
             // RFC 3768 6.4.2: wait the skew time, and never longer than we would have waited anyway.
             let soon = now + self.skew();

@@ -333,6 +333,21 @@ fn a_resignation_is_answered_soon_even_if_another_answer_has_just_left() {
     assert_eq!(words, [(ms(60_100), Action::Advertise(100))]);
 }
 
+/// The simulation found it: the last word of who had given its addresses away set a third router on.
+#[test]
+fn a_resignation_of_who_is_not_the_master_changes_nothing() {
+    let mut instance = backup(rules(100));
+    instance.heard(ms(1000), HIGH, 150, SECOND);
+    let due = instance.deadline();
+    instance.heard(ms(1100), LOW, 0, SECOND);
+    assert_eq!(instance.deadline(), due);
+    instance.heard(ms(1200), HIGH, 0, SECOND);
+    assert_eq!(
+        instance.deadline(),
+        Some(ms(1200) + Duration::from_secs(156) / 256)
+    );
+}
+
 #[test]
 fn a_flood_of_resignations_is_not_answered_by_a_flood() {
     let mut instance = active();

@@ -5,7 +5,7 @@ use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
 use super::unit::Unit;
-use crate::core::group::{Followed, Group, failover};
+use crate::core::group::{Entered, Followed, Group, failover};
 use crate::core::tracking::{Standing, weigh};
 use crate::core::{Action, Instance};
 
@@ -95,7 +95,7 @@ impl Driver {
     }
 
     /// The sync group of a unit.
-    fn group_of(&self, at: usize) -> Option<usize> {
+    pub(super) fn group_of(&self, at: usize) -> Option<usize> {
         self.groups
             .iter()
             .position(|group| group.config.members.contains(&at))
@@ -113,7 +113,11 @@ impl Driver {
             Some(group) => self.settle(group, vec![(at, actions)]).await,
             // What was put off must not be done because nothing else is.
             None if actions.is_empty() => self.plan(at),
-            None => self.perform(at, actions).await,
+            None => {
+                if let Some((batch, _)) = self.yield_later(vec![(at, actions)], None) {
+                    self.perform_all(batch).await;
+                }
+            }
         }
     }
 
@@ -127,9 +131,23 @@ impl Driver {
             .settle(now, &mut members(&mut self.units, positions));
         let followed = actions.into_iter();
         batch.extend(followed.map(|(member, actions)| (positions[member], actions)));
+        let Some((batch, entered)) = self.yield_later(batch, entered) else {
+            return;
+        };
         self.perform_all(batch).await;
-        let Some(entered) = entered else { return };
-        let config = self.groups[group].config.clone();
+        if let Some(entered) = entered {
+            let name = self.groups[group].core.name().to_owned();
+            self.tell_group(&name, &entered);
+        }
+    }
+
+    /// Tells that a sync group changed.
+    pub(super) fn tell_group(&mut self, name: &str, entered: &Entered) {
+        let mut groups = self.groups.iter();
+        let Some(found) = groups.find(|group| group.core.name() == name) else {
+            return;
+        };
+        let config = found.config.clone();
         let change = format!("{} -> {}", entered.from, entered.to);
         let (severity, kind) = (EventSeverity::Notice, EventKind::VrrpTransition);
         let (name, reason) = (config.name.as_str(), &entered.reason);

@@ -13,6 +13,7 @@ use protocol::{EventKind, EventSeverity};
 use super::Driver;
 use super::scripts::milliseconds;
 use crate::Setup;
+use crate::core::group::Entered;
 use crate::core::{Action, Moment};
 
 /// What comes when the commands have ended, or their time is over.
@@ -28,11 +29,18 @@ pub(super) enum Afterwards {
         instance: String,
         force: bool,
     },
-    /// A preempted instance lets its addresses go.
-    Yield {
-        instance: String,
-        actions: Vec<Action>,
-    },
+    /// A preempted instance lets its addresses go, and with it all of its sync group.
+    Yield(Yielding),
+}
+
+/// Decisions of several cores, by unit.
+pub(super) type Batch = Vec<(usize, Vec<Action>)>;
+
+/// What preempted instances are to do, and what is then told of their sync group.
+pub(super) struct Yielding {
+    /// By name.
+    batch: Vec<(String, Vec<Action>)>,
+    group: Option<(String, Entered)>,
 }
 
 /// Commands that run.
@@ -51,6 +59,22 @@ impl Release {
             after,
         }
     }
+}
+
+/// Why one of these is preempted; an operator's failover is none.
+fn preempted(batch: &Batch) -> Option<String> {
+    let actions = || batch.iter().flat_map(|(_, actions)| actions);
+    if actions().any(|action| matches!(action, Action::FailoverEnded(_))) {
+        return None;
+    }
+    actions().find_map(|action| match action {
+        Action::Enter {
+            from: VrrpState::Master,
+            to: VrrpState::Backup,
+            reason,
+        } => Some(reason.clone()),
+        _ => None,
+    })
 }
 
 impl Driver {
@@ -159,10 +183,16 @@ impl Driver {
                     instance,
                     force,
                 } => self.fail_over(generation, id, instance, force).await,
-                Afterwards::Yield { instance, actions } => {
-                    let mut units = self.units.iter();
-                    if let Some(at) = units.position(|unit| unit.name() == instance) {
-                        self.perform(at, actions).await;
+                Afterwards::Yield(Yielding { batch, group }) => {
+                    let position =
+                        |name: &str| self.units.iter().position(|unit| unit.name() == name);
+                    let batch = batch.into_iter();
+                    let batch =
+                        batch.filter_map(|(name, actions)| Some((position(&name)?, actions)));
+                    let batch = batch.collect();
+                    self.perform_all(batch).await;
+                    if let Some((name, entered)) = group {
+                        self.tell_group(&name, &entered);
                     }
                 }
             }
@@ -170,40 +200,50 @@ impl Driver {
         None
     }
 
-    /// What a preempted unit is to do: nothing yet if its command runs first.
-    pub(super) fn yield_later(&mut self, at: usize, actions: Vec<Action>) -> Vec<Action> {
-        let preempted = actions.iter().find_map(|action| match action {
-            Action::Enter {
-                from: VrrpState::Master,
-                to: VrrpState::Backup,
-                reason,
-            } => Some(reason.clone()),
-            _ => None,
-        });
-        let is_asked = |action: &Action| matches!(action, Action::FailoverEnded(_));
-        let (Some(reason), false) = (preempted, actions.iter().any(is_asked)) else {
-            return actions;
+    /// What preempted units are to do: nothing yet if a command of theirs runs first. A sync group waits as one.
+    pub(super) fn yield_later(
+        &mut self,
+        batch: Batch,
+        group: Option<Entered>,
+    ) -> Option<(Batch, Option<Entered>)> {
+        let Some(reason) = preempted(&batch) else {
+            return Some((batch, group));
         };
-        let unit = &self.units[at];
-        let most = unit.config.advert_int / 2;
-        let after = Afterwards::Yield {
-            instance: unit.name().to_owned(),
-            actions,
+        let has_hook = |at: usize| self.units[at].config.notify.pre_release.is_some();
+        let Some(first) = batch.iter().map(|(at, _)| *at).find(|at| has_hook(*at)) else {
+            return Some((batch, group));
         };
-        match self.release([at].into_iter(), Some(most), &reason, after) {
-            Some(Afterwards::Yield { actions, .. }) => actions,
-            _ => Vec::new(),
-        }
+        let units: Vec<_> = batch.iter().map(|(at, _)| *at).collect();
+        let intervals = units.iter().map(|at| self.units[*at].config.advert_int);
+        let most = intervals.min().map(|interval| interval / 2);
+        let group_name = self
+            .group_of(first)
+            .map(|group| self.groups[group].core.name().to_owned());
+        let name = |(at, actions): (usize, _)| (self.units[at].name().to_owned(), actions);
+        let yielding = Yielding {
+            batch: batch.into_iter().map(name).collect(),
+            group: group_name.zip(group),
+        };
+        self.release(
+            units.into_iter(),
+            most,
+            &reason,
+            Afterwards::Yield(yielding),
+        );
+        None
     }
 
     /// What a unit has put off until its command ends: it comes before anything else that the unit does.
     pub(super) fn put_off(&mut self, at: usize) -> Vec<Action> {
         let name = self.units[at].name();
-        let is_its = |release: &Release| matches!(&release.after, Afterwards::Yield { instance, .. } if instance == name);
-        let found = self.releases.iter().position(is_its);
-        match found.map(|found| self.releases.remove(found).after) {
-            Some(Afterwards::Yield { actions, .. }) => actions,
-            _ => Vec::new(),
+        for release in &mut self.releases {
+            let Afterwards::Yield(yielding) = &mut release.after else {
+                continue;
+            };
+            if let Some(found) = yielding.batch.iter().position(|(own, _)| own == name) {
+                return yielding.batch.swap_remove(found).1;
+            }
         }
+        Vec::new()
     }
 }

@@ -306,7 +306,6 @@ impl Driver {
                     .heard(now, heard.from, heard.priority, heard.interval);
                 self.stirred |= !actions.is_empty();
                 self.tell_proof(at, &heard);
-                let actions = self.yield_later(at, actions);
                 self.carry(at, actions).await;
                 if self.units[at].core.in_conflict(now) && heard.priority != 0 {
                     let reason = format!("{} has priority {}", heard.from, heard.priority);

@@ -80,6 +80,36 @@ impl Lab {
         lab
     }
 
+    /// A second network, 10.230.138.0/24, on `eth1` of all; the ends at its bridge are `wa`, `wb` and `wc`.
+    pub(crate) fn add_link(&self) {
+        let switch = self.space("sw");
+        run(&format!("ip -n {switch} link add br1 type bridge"));
+        run(&format!("ip -n {switch} link set br1 up"));
+        for (name, last) in [("a", 1), ("b", 2), ("c", 9)] {
+            let space = self.space(name);
+            run(&format!(
+                "ip -n {switch} link add w{name} type veth peer name eth1 netns {space}"
+            ));
+            run(&format!("ip -n {switch} link set w{name} master br1 up"));
+            run(&format!(
+                "ip -n {space} addr add 10.230.138.{last}/24 dev eth1"
+            ));
+            run(&format!("ip -n {space} link set eth1 up"));
+        }
+    }
+
+    /// Sends packets that must not count, from the client's namespace; see `forge`.
+    pub(crate) fn forge(&self, words: &[&str]) {
+        let own = std::env::current_exe().expect("this program");
+        let forger = Command::new("ip")
+            .args(["netns", "exec", &self.space("c")])
+            .arg(own)
+            .arg("forge")
+            .args(words)
+            .status();
+        assert!(forger.is_ok_and(|status| status.success()), "{words:?}");
+    }
+
     /// The namespace of a node.
     pub(crate) fn space(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -549,13 +549,7 @@ fn forged() {
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
     forget(&mut a);
     forget(&mut b);
-    let own = std::env::current_exe().expect("this program");
-    let forger = Command::new("ip")
-        .args(["netns", "exec", &lab.space("c")])
-        .arg(own)
-        .arg("forge")
-        .status();
-    assert!(forger.is_ok_and(|status| status.success()));
+    lab.forge(&[]);
     assert_eq!(
         (a.count("->"), b.count("->")),
         (0, 0),
@@ -580,13 +574,7 @@ fn burst() {
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
     forget(&mut a);
     forget(&mut b);
-    let own = std::env::current_exe().expect("this program");
-    let forger = Command::new("ip")
-        .args(["netns", "exec", &lab.space("c")])
-        .arg(own)
-        .args(["forge", "burst"])
-        .status();
-    assert!(forger.is_ok_and(|status| status.success()));
+    lab.forge(&["burst"]);
     for node in [&mut a, &mut b] {
         node.tell("show");
         node.hears("SHOW", SOON);

@@ -1,6 +1,5 @@
 //! Owners, wrong packets over IPv6, and instances without anybody to speak to.
 
-use std::process::Command;
 use std::time::Duration;
 
 use crate::lab::{Lab, Node, stays, wait};
@@ -101,13 +100,7 @@ fn wrong() {
         lab.ip("a", "-6 -o addr show").contains("2001:db8::100/")
     });
     forget(&mut a);
-    let own = std::env::current_exe().expect("this program");
-    let forger = Command::new("ip")
-        .args(["netns", "exec", &lab.space("c")])
-        .arg(own)
-        .args(["forge", "ipv6"])
-        .status();
-    assert!(forger.is_ok_and(|status| status.success()));
+    lab.forge(&["ipv6"]);
     a.tell("show");
     a.hears(
         "refused: [(\"address-count\", 5), (\"checksum\", 5), (\"length\", 10), (\"source\", 5), (\"ttl\", 5)]",
