@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::lab::{Lab, VIP, wait};
-use crate::{A, B, ELECTION, SOON};
+use crate::lab::{Lab, VIP, stays, wait};
+use crate::{A, B, ELECTION, MASTER_DOWN, SOON};
 
 /// Questions of a client, until it has asked so many.
 const QUESTIONS: u32 = 500;
@@ -96,4 +96,39 @@ pub(crate) fn to_keepalived() {
     wait("keepalived is master alone", SOON, || {
         lab.has("b") && !lab.has("a")
     });
+}
+
+pub(crate) fn told() {
+    let lab = Lab::new();
+    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
+    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
+    b.tell("failover");
+    b.hears("DONE Err(Unsafe(\"R1: this node is not master", SOON);
+    a.tell("failover");
+    let took = a.hears("DONE Ok(\"R1: 10.230.137.2 (priority 99) took over", SOON);
+    println!("  failover: {took:?}");
+    stays("the addresses are with b", MASTER_DOWN * 2, || {
+        lab.has("b") && !lab.has("a")
+    });
+    a.forget();
+    a.tell("failback");
+    a.hears("DONE Ok(\"R1: taken from 10.230.137.2", SOON);
+    wait("a is master again", SOON, || lab.has("a") && !lab.has("b"));
+}
+
+pub(crate) fn alone() {
+    let lab = Lab::new();
+    let mut a = lab.ours("a", A);
+    wait("a is master", ELECTION, || lab.has("a"));
+    a.forget();
+    a.tell("failover");
+    wait(
+        "the outcome, and the address never leaves",
+        MASTER_DOWN,
+        || {
+            assert!(lab.has("a"));
+            a.count("DONE Err(Unsafe(\"R1: nobody took over") > 0
+        },
+    );
+    assert_eq!(a.count("MASTER -> "), 0, "it is master all the time");
 }

@@ -10,9 +10,11 @@ mod beside;
 mod bfd;
 mod conflict;
 mod forge;
+mod forged;
 mod groups;
 mod handover;
 mod hmac;
+mod keepalived;
 mod lab;
 mod lapse;
 mod notify;
@@ -37,7 +39,7 @@ const SOON: Duration = Duration::from_secs(2);
 const A: &str = "priority=100 state=MASTER pass=passwd";
 const B: &str = "priority=99 pass=passwd";
 
-const SCENARIOS: [(&str, fn()); 20] = [
+const SCENARIOS: [(&str, fn()); 17] = [
     ("a_backup_that_was_frozen_hears_its_master_first", frozen),
     ("a_control_process_is_replaced", control),
     (
@@ -50,13 +52,13 @@ const SCENARIOS: [(&str, fn()); 20] = [
     ),
     (
         "a_failover_goes_to_the_peer_and_a_failback_returns",
-        failover,
+        handover::told,
     ),
     (
         "a_failover_to_keepalived_costs_a_client_no_answer",
         handover::to_keepalived,
     ),
-    ("a_failover_without_a_peer_moves_nothing", failover_alone),
+    ("a_failover_without_a_peer_moves_nothing", handover::alone),
     ("a_fault_of_a_script_moves_the_addresses", script),
     (
         "a_healed_network_has_one_master_and_its_clients_know",
@@ -72,14 +74,14 @@ const SCENARIOS: [(&str, fn()); 20] = [
     ("a_reload_leaves_what_did_not_change", reload),
     ("a_second_master_is_told_and_has_to_yield", conflict::told),
     ("an_address_that_somebody_removes_is_put_back", removed),
-    ("forged_advertisements_silence_nobody", forged),
-    ("keepalived_follows_ours", keepalived_backup),
-    ("ours_follows_keepalived", keepalived_master),
-    ("unicast_works_with_keepalived", unicast),
+    ("forged_advertisements_silence_nobody", forged::slowly),
 ];
 
 /// These want the machine for themselves: a flood keeps it busy, and the processes under test have real-time priority.
-const ALONE: [(&str, fn()); 1] = [("a_burst_of_malformed_packets_changes_nothing", burst)];
+const ALONE: [(&str, fn()); 1] = [(
+    "a_burst_of_malformed_packets_changes_nothing",
+    forged::burst,
+)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -122,6 +124,7 @@ fn main() -> ExitCode {
         .chain(&groups::SCENARIOS)
         .chain(&hmac::SCENARIOS)
         .chain(&lapse::SCENARIOS)
+        .chain(&keepalived::SCENARIOS)
         .chain(&odd::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
@@ -182,105 +185,6 @@ fn killed() {
         !lab.has("a") && !lab.has("b"),
         "a stop leaves no address behind"
     );
-}
-
-fn keepalived_backup() {
-    if !has_keepalived() {
-        return;
-    }
-    let lab = Lab::new();
-    let (mut a, _b) = (lab.ours("a", A), lab.keepalived("b", "BACKUP", 99, ""));
-    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    a.signal("KILL");
-    let took = wait("keepalived took over", MASTER_DOWN, || lab.has("b"));
-    println!("  kill -9 of ours to keepalived's takeover: {took:?}");
-    let a = lab.ours("a", A);
-    wait("a is master again", ELECTION, || {
-        lab.has("a") && !lab.has("b")
-    });
-    assert_eq!(a.stop(), Some(0));
-    let took = wait("keepalived took over", SKEW, || lab.has("b"));
-    println!("  SIGTERM of ours to keepalived's takeover: {took:?}");
-    assert!(!lab.has("a"));
-}
-
-fn keepalived_master() {
-    if !has_keepalived() {
-        return;
-    }
-    let lab = Lab::new();
-    let (mut a, b) = (lab.keepalived("a", "MASTER", 100, ""), lab.ours("b", B));
-    wait("keepalived is master", ELECTION, || {
-        lab.has("a") && !lab.has("b")
-    });
-    b.forget();
-    a.signal("KILL");
-    let took = b.hears("BACKUP -> MASTER", MASTER_DOWN);
-    println!("  kill -9 of keepalived to takeover: {took:?}");
-    let mut a = lab.keepalived("a", "MASTER", 100, "");
-    wait("keepalived is master again", ELECTION, || {
-        lab.has("a") && !lab.has("b")
-    });
-    b.forget();
-    a.signal("TERM");
-    let took = b.hears("BACKUP -> MASTER", SKEW);
-    println!("  SIGTERM of keepalived to takeover: {took:?}");
-    assert!(lab.has("b") && !lab.has("a"));
-}
-
-fn unicast() {
-    if !has_keepalived() {
-        return;
-    }
-    let lab = Lab::new();
-    let more = "unicast_src_ip 10.230.137.2\n unicast_peer {\n 10.230.137.1\n }";
-    let a = lab.ours("a", &format!("{A} source=10.230.137.1 peers=10.230.137.2"));
-    let _b = lab.keepalived("b", "BACKUP", 99, more);
-    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    stays("one master", MASTER_DOWN, || lab.has("a") && !lab.has("b"));
-    a.stop();
-    wait("keepalived took over", SKEW, || {
-        lab.has("b") && !lab.has("a")
-    });
-    let _a = lab.ours("a", &format!("{A} source=10.230.137.1 peers=10.230.137.2"));
-    wait("a is master again", ELECTION, || {
-        lab.has("a") && !lab.has("b")
-    });
-}
-
-fn failover() {
-    let lab = Lab::new();
-    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
-    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    b.tell("failover");
-    b.hears("DONE Err(Unsafe(\"R1: this node is not master", SOON);
-    a.tell("failover");
-    let took = a.hears("DONE Ok(\"R1: 10.230.137.2 (priority 99) took over", SOON);
-    println!("  failover: {took:?}");
-    stays("the addresses are with b", MASTER_DOWN * 2, || {
-        lab.has("b") && !lab.has("a")
-    });
-    a.forget();
-    a.tell("failback");
-    a.hears("DONE Ok(\"R1: taken from 10.230.137.2", SOON);
-    wait("a is master again", SOON, || lab.has("a") && !lab.has("b"));
-}
-
-fn failover_alone() {
-    let lab = Lab::new();
-    let mut a = lab.ours("a", A);
-    wait("a is master", ELECTION, || lab.has("a"));
-    a.forget();
-    a.tell("failover");
-    wait(
-        "the outcome, and the address never leaves",
-        MASTER_DOWN,
-        || {
-            assert!(lab.has("a"));
-            a.count("DONE Err(Unsafe(\"R1: nobody took over") > 0
-        },
-    );
-    assert_eq!(a.count("MASTER -> "), 0, "it is master all the time");
 }
 
 fn script() {
@@ -541,63 +445,4 @@ fn removed() {
         a.hears("put back: 10.230.137.100", SOON);
         assert!(lab.has("a"));
     }
-}
-
-fn forged() {
-    let lab = Lab::new();
-    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
-    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    forget(&mut a);
-    forget(&mut b);
-    lab.forge(&[]);
-    assert_eq!(
-        (a.count("->"), b.count("->")),
-        (0, 0),
-        "nobody changed its state"
-    );
-    assert!(lab.has("a") && !lab.has("b"));
-    assert_eq!(
-        a.count("EVENT Warning VrrpPacketRefused"),
-        3,
-        "one report for each reason"
-    );
-    a.tell("show");
-    a.hears(
-        "refused: [(\"authentication\", 120), (\"checksum\", 120), (\"interval\", 120)]",
-        SOON,
-    );
-}
-
-fn burst() {
-    let lab = Lab::new();
-    let (mut a, mut b) = (lab.ours("a", A), lab.ours("b", B));
-    wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
-    forget(&mut a);
-    forget(&mut b);
-    lab.forge(&["burst"]);
-    for node in [&mut a, &mut b] {
-        node.tell("show");
-        node.hears("SHOW", SOON);
-        let text = node.text();
-        for reason in [
-            "address-count",
-            "address-list",
-            "authentication",
-            "checksum",
-            "interval",
-            "length",
-            "ttl",
-            "version",
-        ] {
-            assert!(
-                text.contains(&format!("(\"{reason}\", ")),
-                "{reason}\n{text}"
-            );
-        }
-        assert_eq!(node.count("->"), 0, "nobody changed its state\n{text}");
-        let told = node.count("EVENT Warning VrrpPacketRefused");
-        assert!((8..=16).contains(&told), "{told} reports\n{text}");
-    }
-    stays("a alone is master", SOON, || lab.has("a") && !lab.has("b"));
-    assert_eq!((a.count("->"), b.count("->")), (0, 0));
 }
