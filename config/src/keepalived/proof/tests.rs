@@ -476,3 +476,50 @@ fn a_source_address_of_a_session_has_to_be_here() {
     host.add_address("eth0", "10.0.0.7".parse().expect("an address"), 24);
     assert_eq!(told(&prove(keepalived(&loaded), Some(&host))), [""; 0]);
 }
+
+#[test]
+fn other_members_of_a_group_and_files_have_rows() {
+    let text = |priority: u8| {
+        let instance = |name: &str, dev: &str, id: u8, track: &str| {
+            format!(
+                "vrrp_instance {name} {{\ninterface {dev}\nvirtual_router_id {id}\npriority {priority}\n\
+                 virtual_ipaddress {{\n10.0.{id}.100/24\n}}\n{track}\n}}\n"
+            )
+        };
+        format!(
+            "track_file off {{\nfile /run/off\nweight 0\n}}\ntrack_file sum {{\nfile /run/sum\n}}\n{}{}\
+             vrrp_sync_group G {{\ngroup {{\nONE\nTWO\n}}\n}}\n",
+            instance("ONE", "eth0", 1, "track_file {\noff\nsum\n}"),
+            instance("TWO", "eth1", 2, "track_interface {\neth2\n}")
+        )
+    };
+    let proof = Two {
+        own: read("own", &text(150)),
+        peer: read("peer", &text(100)),
+    }
+    .prove();
+    let [one, two] = &proof.scenarios[..] else {
+        panic!("{:#?}", proof.scenarios);
+    };
+    let failures = |scenario: &Scenario| {
+        let rows = scenario.rows.iter();
+        let rows = rows.filter(|row| row.failure.ends_with("fails on lb1"));
+        rows.map(|row| row.failure.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        failures(one),
+        [
+            "file off fails on lb1",
+            "interface eth1 (TWO) fails on lb1",
+            "interface eth2 (TWO) fails on lb1"
+        ]
+    );
+    assert_eq!(
+        failures(two),
+        [
+            "interface eth2 fails on lb1",
+            "interface eth0 (ONE) fails on lb1",
+            "file off (ONE) fails on lb1"
+        ]
+    );
+}

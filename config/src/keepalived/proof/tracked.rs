@@ -12,6 +12,9 @@ const PROXY_GRACE: Duration = Duration::from_millis(500);
 /// Pause between two counts of processes.
 const COUNT_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Pause between two looks at a file.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What a tracked item does to its instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -59,7 +62,8 @@ impl Tracked {
     }
 }
 
-/// All that an instance and its sync group track but its own interface. Files are left out: they hold any number.
+/// All that an instance and its sync group track but its own interface, and what puts the other members of the group in FAULT.
+/// Files with a weight are left out: they hold any number.
 pub(super) fn tracked(config: &KeepalivedConfig, instance: &VrrpInstance) -> Vec<Tracked> {
     let mut all = Vec::new();
     let is_member = |at: &usize| {
@@ -74,8 +78,69 @@ pub(super) fn tracked(config: &KeepalivedConfig, instance: &VrrpInstance) -> Vec
         processes(config, instance, tracks, &mut all);
         bfds(config, instance, tracks, &mut all);
         backends(tracks, &mut all);
+        files(config, instance, tracks, &mut all);
+    }
+    let groups = config.sync_groups.iter();
+    for group in groups.filter(|group| group.members.iter().any(is_member)) {
+        let others = group.members.iter().filter(|at| !is_member(at));
+        for other in others.filter_map(|at| config.instances.get(*at)) {
+            member(config, other, &mut all);
+        }
     }
     all
+}
+
+/// What puts another member of the sync group in FAULT, and so all of it; its weights are its own.
+fn member(config: &KeepalivedConfig, other: &VrrpInstance, all: &mut Vec<Tracked>) {
+    let mut own = Vec::new();
+    if !other.dont_track_primary {
+        own.push(Tracked {
+            name: format!("interface {}", other.interface),
+            weight: 0,
+            vital: true,
+            reverse: false,
+            noticed: Duration::ZERO,
+            span: None,
+        });
+    }
+    scripts(config, other, &other.tracks, &mut own);
+    interfaces(other, &other.tracks, &mut own);
+    processes(config, other, &other.tracks, &mut own);
+    backends(&other.tracks, &mut own);
+    files(config, other, &other.tracks, &mut own);
+    for mut item in own {
+        let name = format!("{} ({})", item.name, other.name.as_str());
+        let is_known = all
+            .iter()
+            .any(|known| (known.name == item.name && !known.is_weighted()) || known.name == name);
+        if !is_known && !item.is_weighted() {
+            item.name = name;
+            all.push(item);
+        }
+    }
+}
+
+/// Files whose content means FAULT: any number but 0.
+fn files(
+    config: &KeepalivedConfig,
+    instance: &VrrpInstance,
+    tracks: &Tracks,
+    all: &mut Vec<Tracked>,
+) {
+    for entry in tracks.files.iter().filter(|entry| entry.weight == 0) {
+        let Some(file) = config.track_files.get(entry.item) else {
+            continue;
+        };
+        let name = file.name.as_str();
+        all.push(Tracked {
+            name: format!("file {name}"),
+            weight: 0,
+            vital: false,
+            reverse: entry.reverse,
+            noticed: LOOK_INTERVAL,
+            span: instance.places.find(&format!("track_file {name}")),
+        });
+    }
 }
 
 fn scripts(
