@@ -29,6 +29,14 @@ pub(in crate::control) enum MailError {
         /// Why.
         error: std::io::Error,
     },
+    /// Each answer came in time, and all together did not.
+    #[error("{server}: the mail has not gone within {limit:?}")]
+    Late {
+        /// The server.
+        server: String,
+        /// What it had.
+        limit: Duration,
+    },
     /// The server says no.
     #[error("{server} answers to {command}: {reply}")]
     Refused {

@@ -19,6 +19,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use dialogue::{Class, Dialogue, MailError, REPLY_LIMIT};
 
+/// How long a mail may take in all: a server that answers each command just in time must not keep it under way for ever.
+const MAIL_LIMIT: Duration = Duration::from_secs(120);
 /// Refused recipients that an event names.
 const MAX_TOLD_RECIPIENTS: usize = 8;
 
@@ -78,7 +80,7 @@ pub(super) async fn send(setup: &MailSetup, subject: &str, body: &str) -> Result
     /// Of the one configured server.
     static TOLD: Told = Told(Mutex::new(None));
     let text = message::message(setup, subject, body, SystemTime::now());
-    let mut sent = deliver(setup, &text).await?;
+    let mut sent = deliver_within(setup, &text, MAIL_LIMIT).await?;
     if !TOLD.is_news(&server(setup), sent.unencrypted.is_some()) {
         sent.unencrypted = None;
     }
@@ -100,6 +102,16 @@ impl Told {
 
 fn server(setup: &MailSetup) -> String {
     format!("{}:{}", setup.server.0, setup.server.1)
+}
+
+async fn deliver_within(setup: &MailSetup, text: &str, limit: Duration) -> Result<Sent, MailError> {
+    let delivered = tokio::time::timeout(limit, deliver(setup, text)).await;
+    delivered.unwrap_or_else(|_| {
+        Err(MailError::Late {
+            server: server(setup),
+            limit,
+        })
+    })
 }
 
 async fn deliver(setup: &MailSetup, text: &str) -> Result<Sent, MailError> {

@@ -349,3 +349,27 @@ fn missing_encryption_is_told_once_until_it_is_back() {
     let news = mails.map(|(server, unencrypted)| told.is_news(server, unencrypted));
     assert_eq!(news, [true, false, false, true, true]);
 }
+
+#[tokio::test]
+async fn a_mail_that_takes_too_long_in_all_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    // It is never late with an answer, and never done.
+    let dribbling = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        while stream.write_all(b"220-wait\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let limit = Duration::from_millis(300);
+    let error = deliver_within(&setup(port), "text", limit)
+        .await
+        .expect_err("given up");
+    assert!(
+        error
+            .to_string()
+            .ends_with("the mail has not gone within 300ms"),
+        "{error}"
+    );
+    dribbling.await.expect("it sees the end");
+}
