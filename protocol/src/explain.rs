@@ -152,6 +152,7 @@ mod tests {
             effective_priority: 100,
             shares: Vec::new(),
             advert_interval_ms: 1000,
+            master_interval_ms: None,
             nopreempt: false,
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.100/24".to_owned()],

@@ -117,6 +117,8 @@ pub struct InstanceSnapshot {
     pub shares: Vec<Share>,
     /// Advertisement interval in milliseconds.
     pub advert_interval_ms: u64,
+    /// The interval of the master in milliseconds, where it is not our own and we follow it (version 3).
+    pub master_interval_ms: Option<u64>,
     /// `nopreempt`.
     pub nopreempt: bool,
     /// `preempt_delay` in milliseconds.

@@ -113,6 +113,7 @@ mod tests {
             effective_priority: 95,
             shares: Vec::new(),
             advert_interval_ms: 1_000,
+            master_interval_ms: None,
             nopreempt: false,
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.1/24".to_owned()],

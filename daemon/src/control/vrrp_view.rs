@@ -70,10 +70,14 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
     say(
         "router",
         &format!(
-            "vrid {} on {}, every {} ms{}, speaks from {}",
+            "vrid {} on {}, every {} ms{}{}, speaks from {}",
             instance.vrid,
             instance.interface,
             instance.advert_interval_ms,
+            match instance.master_interval_ms {
+                Some(interval) => format!(" (the master every {interval} ms)"),
+                None => String::new(),
+            },
             if instance.nopreempt {
                 ", nopreempt"
             } else {
@@ -194,6 +198,7 @@ mod tests {
                 detail: "exit status 1, 3 of 3 failures".to_owned(),
             }],
             advert_interval_ms: 1000,
+            master_interval_ms: None,
             nopreempt: false,
             preempt_delay_ms: 0,
             addresses: vec!["10.0.0.100/24".to_owned()],

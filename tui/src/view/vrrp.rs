@@ -206,8 +206,12 @@ fn instance_lines<'a>(
     } else {
         ""
     };
+    let master = match instance.master_interval_ms {
+        Some(interval) => format!(" (master {interval} ms)"),
+        None => String::new(),
+    };
     lines.push(Line::raw(cut(format!(
-        " adverts out {} in {}, every {} ms{preempt}",
+        " adverts out {} in {}, every {} ms{master}{preempt}",
         counters.adverts_sent, counters.adverts_received, instance.advert_interval_ms
     ))));
     lines.push(Line::raw(cut(format!(

@@ -164,6 +164,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
             detail: "answered by the worker's heartbeat".to_owned(),
         }],
         advert_interval_ms: 1_000,
+        master_interval_ms: None,
         nopreempt: false,
         preempt_delay_ms: 2_000,
         addresses: vec!["10.230.137.100/32".to_owned()],

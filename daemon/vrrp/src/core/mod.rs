@@ -6,6 +6,7 @@
 
 mod follow;
 pub mod group;
+mod interval;
 mod lapse;
 mod operator;
 mod peers;
@@ -163,6 +164,8 @@ pub struct Instance {
     conflict_until: Option<Moment>,
     /// The addresses are here from before, until then ([`Instance::resume`]).
     kept_until: Option<Moment>,
+    /// The interval that our master advertised last, where it is not ours.
+    other_interval: Option<Duration>,
     /// Why the state was entered.
     reason: String,
     /// It was told that the sync group keeps this instance from taking over.
@@ -197,6 +200,7 @@ impl Instance {
             answered_at: None,
             conflict_until: None,
             kept_until: None,
+            other_interval: None,
             reason: String::new(),
             held_back: false,
         }
@@ -349,7 +353,10 @@ impl Instance {
         self.lapse(now, &mut actions);
         match self.state {
             State::Waiting | State::Fault => self.master = (priority != RESIGN).then_some(from),
-            State::Backup => self.heard_in_backup(now, from, priority, interval),
+            State::Backup => {
+                self.heard_in_backup(now, from, priority, interval);
+                self.compare_interval(from, interval, &mut actions);
+            }
             State::Active => self.heard_in_active(now, from, priority, interval, &mut actions),
         }
         actions

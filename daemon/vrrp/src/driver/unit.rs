@@ -301,6 +301,10 @@ impl Unit {
             shares: self.shares.clone(),
             advert_interval_ms: u64::try_from(self.config.advert_int.as_millis())
                 .unwrap_or(u64::MAX),
+            master_interval_ms: self
+                .core
+                .other_interval()
+                .and_then(|interval| u64::try_from(interval.as_millis()).ok()),
             nopreempt: self.config.nopreempt,
             preempt_delay_ms: u64::try_from(preempt_delay(&self.config).as_millis())
                 .unwrap_or(u64::MAX),

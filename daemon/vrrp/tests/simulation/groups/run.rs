@@ -15,7 +15,7 @@ use crate::world::{calm, drifted};
 const MISHAPS: usize = 4;
 
 /// Further elections that links may need that contradict each other.
-const CONTRADICTIONS: u32 = 2;
+const CONTRADICTIONS: u32 = 4;
 
 /// Runs the group of a seed; how many facts were checked.
 pub(crate) fn run(seed: u64, traced: bool) -> Result<u64, Failure> {
