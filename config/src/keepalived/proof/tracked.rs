@@ -106,6 +106,7 @@ fn member(config: &KeepalivedConfig, other: &VrrpInstance, all: &mut Vec<Tracked
     scripts(config, other, &other.tracks, &mut own);
     interfaces(other, &other.tracks, &mut own);
     processes(config, other, &other.tracks, &mut own);
+    bfds(config, other, &other.tracks, &mut own);
     backends(&other.tracks, &mut own);
     files(config, other, &other.tracks, &mut own);
     for mut item in own {
