@@ -266,11 +266,10 @@ fn told(ours: bool) {
         .collect();
     let states = ["backup", "master", "fault", "backup", "master"];
     let expected = states.map(|state| {
-        let pair = [
+        [
             format!("own-{state}"),
             format!("any GROUP G {} 0", state.to_uppercase()),
-        ];
-        pair
+        ]
     });
     let mut found: Vec<_> = lines.iter().map(|(words, _)| (*words).to_owned()).collect();
     if !ours {
