@@ -1,7 +1,4 @@
-//! The thread that runs the BFD sessions: its sockets, its timer, and what it is asked.
-//!
-//! Detection times are short, and the driver may wait for the kernel's tables: so sessions have a thread of their own, which
-//! there is only while sessions are configured.
+//! What runs in the thread of the BFD sessions: sockets, timer, and telling.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,116 +11,25 @@ use protocol::event::now_ms;
 use protocol::vrrp::BfdSnapshot;
 use sys::alarm::Alarm;
 use sys::datagram::{Arrived, Family, Listener, Speaker};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::unit::REPORT_SPACING;
+use super::{Ask, LAST_WORDS_PATIENCE, Told};
 use crate::bfd::packet::{MAX_DATAGRAM_BYTES, PORT, Refused, SessionState};
 use crate::bfd::{Datagram, Deed, Entry, Table};
 use crate::core::Moment;
+use crate::driver::unit::REPORT_SPACING;
 
 /// Source ports of sessions (RFC 5881 section 4).
 const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
 /// Source ports that are tried until one is free.
 const PORT_TRIES: usize = 64;
-/// Requests that wait for the thread.
-const REQUESTS: usize = 16;
 /// Datagrams that are heard before timers are looked at again.
 const TOGETHER: usize = 256;
 /// Pause before a socket that could not be opened is tried again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before what the driver had no room for is told again.
 const RETELL_PAUSE: Duration = Duration::from_millis(10);
-/// Longest that the last words of sessions are waited for.
-const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(300);
-/// Memory of the thread's stack in bytes.
-const STACK_BYTES: usize = 512 << 10;
-/// Longest that an answer of the thread is waited for.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(200);
-
-/// Asked of the thread.
-enum Ask {
-    /// These are the sessions from now on.
-    Configure(Vec<BfdInstance>),
-    /// All that is to be known.
-    Show(oneshot::Sender<Vec<BfdSnapshot>>),
-    /// All sessions go to AdminDown, and the thread ends.
-    End(String, oneshot::Sender<()>),
-}
-
-/// Told by the thread.
-pub(super) enum Told {
-    /// A session's state, or the reason for it.
-    State {
-        /// The `bfd_instance`.
-        name: String,
-        /// Whether it counts as up.
-        up: bool,
-        /// Its state and why.
-        detail: String,
-        /// What is said of it when that is news: severity, change, reason.
-        event: Option<(EventSeverity, String, String)>,
-    },
-    /// The thread is gone by a fault of ours: nobody knows anything of any session.
-    Gone,
-    /// Packets were refused, or could not be sent.
-    Trouble {
-        /// The `bfd_instance`, or `bfd`.
-        subject: String,
-        /// What.
-        change: String,
-        /// Why.
-        reason: String,
-        /// Whether it is about what was heard.
-        refused: bool,
-    },
-}
-
-/// The driver's end of the thread.
-pub(super) struct Sessions {
-    asks: mpsc::Sender<Ask>,
-}
-
-impl Sessions {
-    /// Starts the thread; what it has to tell goes to `told`.
-    pub(super) fn start(told: mpsc::Sender<Told>) -> std::io::Result<Self> {
-        let (asks, inbox) = mpsc::channel(REQUESTS);
-        std::thread::Builder::new()
-            .name("bfd".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || run(inbox, told))?;
-        Ok(Self { asks })
-    }
-
-    /// Takes a configuration.
-    pub(super) async fn configure(&self, configs: Vec<BfdInstance>) {
-        // It can only be gone if it panicked.
-        let _ = self.asks.send(Ask::Configure(configs)).await;
-    }
-
-    /// All that is to be known of the sessions, in order of configuration.
-    pub(super) async fn show(&self) -> Vec<BfdSnapshot> {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            self.asks.send(Ask::Show(answer)).await.ok()?;
-            answered.await.ok()
-        };
-        let shown = tokio::time::timeout(ANSWER_PATIENCE, asked).await;
-        shown.ok().flatten().unwrap_or_default()
-    }
-
-    /// Ends all sessions and the thread.
-    pub(super) async fn end(self, reason: &str) {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            let ask = Ask::End(reason.to_owned(), answer);
-            if self.asks.send(ask).await.is_ok() {
-                let _ = answered.await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS_PATIENCE + ANSWER_PATIENCE, asked).await;
-    }
-}
 
 /// Of a session, what belongs to sockets and to telling.
 #[derive(Default)]
@@ -164,7 +70,7 @@ impl Drop for Watch {
     }
 }
 
-fn run(inbox: mpsc::Receiver<Ask>, told: mpsc::Sender<Told>) {
+pub(super) fn run(inbox: mpsc::Receiver<Ask>, told: mpsc::Sender<Told>) {
     let _watch = Watch(told.clone());
     if let Err(error) = sys::realtime::schedule() {
         tracing::debug!("bfd: no real-time priority: {error}");
