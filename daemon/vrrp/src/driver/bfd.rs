@@ -99,7 +99,14 @@ impl Driver {
                 };
                 let changed = std::mem::replace(report, new.clone()) != new;
                 if let Some((severity, change, reason)) = event {
-                    self.event(severity, EventKind::VrrpTracking, &name, &change, &reason);
+                    let subject = format!("bfd {name}");
+                    self.event(
+                        severity,
+                        EventKind::VrrpTracking,
+                        &subject,
+                        &change,
+                        &reason,
+                    );
                 }
                 if changed {
                     self.judge_all(&format!("bfd {name}: {detail}")).await;

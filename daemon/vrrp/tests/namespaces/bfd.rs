@@ -138,7 +138,12 @@ fn dies(node: Kind, neighbor: Kind, network: &Network) {
     let alone = |name: &str| ["a", "b"].iter().all(|one| lab.has(one) == (*one == name));
     wait("a is master with its session", RISE, || alone("a"));
     if node == Kind::Ours {
-        assert_eq!(a.count("VrrpTracking gw: Down -> Up"), 1, "{}", a.text());
+        assert_eq!(
+            a.count("VrrpTracking bfd gw: Down -> Up"),
+            1,
+            "{}",
+            a.text()
+        );
     }
     b.forget();
     c.signal("KILL");

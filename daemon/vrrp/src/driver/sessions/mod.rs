@@ -48,7 +48,7 @@ pub(super) enum Told {
     Gone,
     /// Packets were refused, or could not be sent.
     Trouble {
-        /// The `bfd_instance`, or `bfd`.
+        /// `bfd` and the `bfd_instance`, or `bfd` alone.
         subject: String,
         /// What.
         change: String,

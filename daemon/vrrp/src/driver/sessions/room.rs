@@ -207,7 +207,7 @@ impl Room {
         self.perform(deeds);
         let known = |subject: &str| configs.iter().any(|config| config.name.text == subject);
         self.reported
-            .retain(|(subject, _), _| subject == "bfd" || known(subject));
+            .retain(|(subject, _), _| subject.is_empty() || known(subject));
         self.listen();
         let deeds = self.table.elapsed(self.now());
         self.perform(deeds);
@@ -238,7 +238,7 @@ impl Room {
                     self.listen_at = Some(self.now() + REOPEN_PAUSE);
                     let why = format!("cannot listen on UDP port {PORT}: {error}");
                     if self.deaf.insert(family, why.clone()).is_none() {
-                        self.report("bfd", "deaf", "nothing can be heard", &why, false);
+                        self.report("", "deaf", "nothing can be heard", &why, false);
                         self.tell_family(family);
                     }
                 }
@@ -279,7 +279,7 @@ impl Room {
                 if known && matches!(refused_for, Refused::YourDiscriminator(_)) {
                     return;
                 }
-                let subject = refused.name.unwrap_or("bfd".to_owned());
+                let subject = refused.name.unwrap_or_default();
                 let reason = format!("from {from}: {refused_for}");
                 let kind = refused_for.reason();
                 self.report(&subject, kind, "packet refused", &reason, true);
@@ -440,7 +440,7 @@ impl Room {
         self.reported.insert(key, now);
         // Without room it is not told: it comes again.
         let _ = self.told.try_send(Told::Trouble {
-            subject: subject.to_owned(),
+            subject: format!("bfd {subject}").trim_end().to_owned(),
             change: change.to_owned(),
             reason: reason.to_owned(),
             refused,
