@@ -87,7 +87,6 @@ fn what_of_a_route_is_not_done_is_named() {
         ("10.1.0.0/16 dev eth0 realms 7", "'realms'"),
         ("10.1.0.0/16 encap mpls 5 via 10.0.0.9", "'encap'"),
         ("10.1.0.0/16 dev eth0 vrf blue", "'vrf'"),
-        ("10.1.0.0/16 dev eth0 track_group G", "'track_group'"),
     ] {
         let (severity, kind, message) = complaint(&format!("virtual_routes {{\n{line}\n}}"));
         assert_eq!((severity, kind), (Severity::Error, Kind::NotSupportedYet));
@@ -190,4 +189,81 @@ fn who_does_not_own_the_addresses_may_have_packets_to_them_dropped() {
         message.contains("nothing on this node answers there"),
         "{message}"
     );
+}
+
+#[test]
+fn addresses_may_have_virtual_macs_of_their_own() {
+    let macs = |top: &str, lines: &str| -> Vec<String> {
+        let text = format!(
+            "{top}\nvrrp_instance A {{\ninterface eth0\nvirtual_router_id 50\n{lines}\n}}\n"
+        );
+        let loaded = read(&text);
+        assert_eq!(loaded.diagnostics.render(&loaded.sources), "", "{text}");
+        let config = loaded.keepalived.expect("a configuration");
+        let all = config.instances[0].vmacs();
+        all.map(|(vmac, below, ipv6)| {
+            assert_eq!(vmac.hardware, [0, 0, 0x5e, 0, if ipv6 { 2 } else { 1 }, 50]);
+            format!("{}@{below}", vmac.name)
+        })
+        .collect()
+    };
+    // Both as keepalived 2.2.7 made them.
+    let single = "virtual_ipaddress {\n10.0.0.1 use_vmac\n10.0.0.2 dev eth1 use_vmac\n10.0.0.3 dev eth1\n}\n\
+                  virtual_ipaddress_excluded {\n2001:db8::1/64\n2001:db8::2/64 dev eth1 use_vmac\n}";
+    assert_eq!(
+        macs("", single),
+        ["vrrp.50@eth0", "vrrp1.50@eth1", "vrrp6.50@eth1"]
+    );
+    let all = "use_vmac\nuse_vmac_addr\nvirtual_ipaddress {\n10.0.0.1\n10.0.0.2 dev eth1\n}\n\
+               virtual_ipaddress_excluded {\n2001:db8::1/64\n2001:db8::2/64 dev eth1\n2001:db8::3/64 dev eth1\n}";
+    assert_eq!(
+        macs("", all),
+        [
+            "vrrp.50@eth0",
+            "vrrp1.50@eth1",
+            "vrrp6.50@eth0",
+            "vrrp2.50@eth1",
+            "vrrp2.50@eth1"
+        ]
+    );
+    let prefix = "global_defs {\nvmac_addr_prefix vm\n}";
+    assert_eq!(macs(prefix, single)[0], "vm.50@eth0");
+    assert_eq!(
+        macs("", "virtual_ipaddress {\n10.0.0.1 dev eth1\n}"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn static_entries_may_be_tracked_by_instances() {
+    let text = "track_group G {\ngroup {\nA\n}\n}\nstatic_ipaddress {\n10.9.0.1/32 dev eth1 track_group G\n}\n\
+                static_routes {\n10.1.0.0/16 dev eth1 track_group G\n}\nstatic_rules {\n\
+                from 10.1.0.0/16 table 5 preference 9 track_group G\n}\n";
+    let loaded = read(&format!("{text}{}", body("")));
+    assert_eq!(loaded.diagnostics.render(&loaded.sources), "");
+    let statics = loaded.keepalived.expect("a configuration").statics;
+    assert_eq!(statics.track_groups[0].members, [0]);
+    let named = |word: &Option<tandem_config::Word>| word.as_ref().map(|word| word.text.clone());
+    assert_eq!(
+        named(&statics.addresses[0].track_group).as_deref(),
+        Some("G")
+    );
+    assert_eq!(named(&statics.routes[0].track_group).as_deref(), Some("G"));
+    assert_eq!(named(&statics.rules[0].track_group).as_deref(), Some("G"));
+    let warned = |text: &str, expected: &str| {
+        let loaded = read(text);
+        let found: Vec<_> = loaded.diagnostics.0.iter().collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert!(found[0].message.contains(expected), "{found:?}");
+    };
+    let other = format!(
+        "static_ipaddress {{\n10.9.0.1/32 dev eth1 track_group H\n}}\n{}",
+        body("")
+    );
+    warned(&other, "no track_group 'H'");
+    let group = format!("track_group G {{\ngroup {{\nB\n}}\n}}\n{}", body(""));
+    warned(&group, "no vrrp_instance 'B'");
+    let routes = "virtual_routes {\n10.1.0.0/16 dev eth0 track_group G\n}";
+    warned(&body(routes), "'track_group' does nothing here");
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::addressing::Vmac;
 use super::model::{FOREVER, VirtualAddress};
 use super::names::scope;
 use super::parser::body;
@@ -13,7 +14,7 @@ use crate::source::Span;
 use crate::suggest::did_you_mean;
 
 /// Words after an address for suggestions.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 14] = [
     "-nodad",
     "autojoin",
     "brd",
@@ -26,6 +27,8 @@ const OPTIONS: [&str; 12] = [
     "peer",
     "preferred_lft",
     "scope",
+    "track_group",
+    "use_vmac",
 ];
 /// IFA_F_NODAD: no duplicate address detection.
 const NODAD: u32 = 0x02;
@@ -141,14 +144,15 @@ fn virtual_address(
                     ),
                 },
             },
-            ("brd" | "broadcast" | "dev" | "label" | "peer" | "preferred_lft" | "scope", None) => {
+            (
+                "brd" | "broadcast" | "dev" | "label" | "peer" | "preferred_lft" | "scope"
+                | "track_group",
+                None,
+            ) => {
                 let message = format!("'{}' expects a value", option.text);
                 complaints.error(DiagnosticKind::InvalidValue, option.span, message);
             }
-            ("track_group", _) => {
-                let message = "'track_group' of an address is not supported yet";
-                complaints.error(DiagnosticKind::NotSupportedYet, option.span, message);
-            }
+            ("track_group", Some(value)) => found.track_group = Some(value.clone()),
             ("no_track", _) => {
                 found.no_track = true;
                 at -= 1;
@@ -159,8 +163,7 @@ fn virtual_address(
             }
             ("nodad", _) => at -= 1,
             ("use_vmac", _) => {
-                let message = "'use_vmac' of an address is not supported yet: it is put on the interface itself";
-                complaints.warning(DiagnosticKind::NotSupportedYet, option.span, message);
+                found.vmac = Some(Vmac::wanted());
                 at -= 1;
             }
             (text, _) if FLAGS.iter().any(|(name, _)| *name == text) => {
@@ -202,6 +205,8 @@ impl VirtualAddress {
             preferred_lft: if deprecated { 0 } else { FOREVER },
             flags,
             no_track: false,
+            track_group: None,
+            vmac: None,
             span,
         }
     }

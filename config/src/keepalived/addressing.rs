@@ -8,6 +8,7 @@ use super::model::{GlobalDefs, Version, VirtualAddress};
 use super::parser::{MAX_GARP_SECONDS, body, entries};
 use super::routes::Route;
 use super::rules::Rule;
+use super::track_groups::StaticTrackGroup;
 use super::tree::Statement;
 use super::values::{Complaints, count, parse_seconds, seconds, switch};
 use super::words::MAX_INTERFACE_NAME_BYTES;
@@ -45,6 +46,8 @@ pub struct Addressing {
     pub promote_secondaries: bool,
     /// `use_vmac`.
     pub vmac: Option<Vmac>,
+    /// `use_vmac_addr`: addresses of other interfaces and families are on virtual MACs, too.
+    pub use_vmac_addr: bool,
     /// `accept`, the default, or `no_accept`, the default of strict mode. Who owns the addresses accepts.
     pub accept: bool,
     /// `garp_lower_prio_delay`; `garp_master_delay` by default.
@@ -62,6 +65,7 @@ impl Default for Addressing {
             rules: Vec::new(),
             promote_secondaries: false,
             vmac: None,
+            use_vmac_addr: false,
             accept: true,
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
@@ -85,6 +89,8 @@ pub struct Announcing {
     pub extra_interfaces: Option<ExtraInterfaces>,
     /// `vmac_prefix`, `vrrp` by default.
     pub vmac_prefix: String,
+    /// `vmac_addr_prefix`; `vmac_prefix` by default.
+    pub vmac_addr_prefix: Option<String>,
 }
 
 impl Default for Announcing {
@@ -96,6 +102,7 @@ impl Default for Announcing {
             gna_interval: Duration::ZERO,
             extra_interfaces: None,
             vmac_prefix: "vrrp".to_owned(),
+            vmac_addr_prefix: None,
         }
     }
 }
@@ -131,6 +138,8 @@ pub struct Statics {
     pub routes: Vec<Route>,
     /// `static_rules`.
     pub rules: Vec<Rule>,
+    /// `track_group` blocks.
+    pub track_groups: Vec<StaticTrackGroup>,
 }
 
 /// Longest delay between two announcements, in seconds.
@@ -152,6 +161,7 @@ pub(super) struct Pending {
     /// `use_vmac` with its words.
     pub(super) vmac: Option<Vec<Word>>,
     pub(super) transmit_base: bool,
+    pub(super) use_vmac_addr: bool,
 }
 
 impl Pending {
@@ -187,6 +197,7 @@ impl Pending {
             rules: self.rules,
             promote_secondaries: self.promote_secondaries,
             vmac,
+            use_vmac_addr: self.use_vmac_addr,
             accept: accepts(self.accept, about, complaints),
             lower_prio_delay: self.lower_prio_delay.unwrap_or(about.garp_delay),
             lower_prio_repeat: self.lower_prio_repeat.unwrap_or(about.garp_repeat),

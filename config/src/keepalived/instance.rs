@@ -15,6 +15,7 @@ use super::places::Places;
 use super::routes::routes;
 use super::rules::rules;
 use super::track::PendingTracks;
+use super::track_groups::only_static;
 use super::tree::Statement;
 use super::values::{Complaints, count, integer, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
@@ -138,7 +139,6 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("track_backend", Do(|p, statement, complaints| p.tracks.backend(statement, complaints))),
     ("track_bfd", Do(|p, statement, complaints| p.tracks.bfd(statement, complaints))),
     ("track_file", Do(|p, statement, complaints| p.tracks.file(statement, complaints))),
-    ("track_group", Refuse),
     ("track_interface", Do(|p, statement, complaints| p.tracks.interface(statement, complaints))),
     ("track_process", Do(|p, statement, complaints| p.tracks.process(statement, complaints))),
     ("track_script", Do(|p, statement, complaints| p.tracks.script(statement, complaints))),
@@ -149,7 +149,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("unicast_ttl", Do(|p, statement, complaints| advertisement::unicast_ttl(&mut p.advertising, statement, complaints))),
     ("use_ipvlan", Refuse),
     ("use_vmac", Do(|p, statement, complaints| p.addressing.use_vmac(statement, complaints))),
-    ("use_vmac_addr", Refuse),
+    ("use_vmac_addr", Do(|p, _, _| p.addressing.use_vmac_addr = true)),
     ("v3_checksum_as_v2", Do(|p, statement, complaints| advertisement::checksum_as_v2(&mut p.advertising, statement, complaints))),
     ("version", Do(|p, statement, complaints| advertisement::version(&mut p.advertising, statement, complaints))),
     ("virtual_ipaddress", Do(|p, statement, complaints| addresses(&mut p.virtual_addresses, statement, complaints))),
@@ -221,6 +221,16 @@ pub(super) fn instance(
             let message = format!("vrrp_instance '{}' has no virtual address", name.text);
             complaints.warning(DiagnosticKind::Pointless, name.span, message);
         }
+    }
+    let virtual_ones = pending.virtual_addresses.iter_mut();
+    for entry in virtual_ones.chain(&mut pending.excluded_addresses) {
+        only_static(&mut entry.track_group, complaints);
+    }
+    for route in &mut pending.addressing.routes {
+        only_static(&mut route.track_group, complaints);
+    }
+    for rule in &mut pending.addressing.rules {
+        only_static(&mut rule.track_group, complaints);
     }
     let about = About {
         global: &config.global,

@@ -27,9 +27,11 @@ mod script;
 mod sequence;
 mod sync_group;
 mod track;
+mod track_groups;
 mod tracks;
 mod tree;
 mod values;
+mod vmacs;
 mod watched;
 mod words;
 
@@ -45,3 +47,4 @@ pub(crate) use parser::{parse, top_level_words};
 pub use places::Places;
 pub use routes::{NextHop, Route, RouteKind, RouteMetric};
 pub use rules::{Rule, RuleAction};
+pub use track_groups::StaticTrackGroup;

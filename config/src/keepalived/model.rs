@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics};
+use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics, Vmac};
 use super::hmac::AuthHmac;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
@@ -259,6 +259,10 @@ pub struct VirtualAddress {
     pub flags: u32,
     /// `no_track`: is not put back when somebody removes it.
     pub no_track: bool,
+    /// `track_group` of a static one.
+    pub track_group: Option<Word>,
+    /// The virtual MAC that it is on, other than the instance's own (`use_vmac`, `use_vmac_addr`).
+    pub vmac: Option<Vmac>,
     /// Where it was written.
     pub span: Span,
 }

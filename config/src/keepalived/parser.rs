@@ -13,7 +13,8 @@ use super::routes::routes;
 use super::rules::{give_preferences, rules};
 use super::tree::{Statement, tree};
 use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
-use super::{bfd, script, sync_group, watched};
+use super::vmacs::assign;
+use super::{bfd, script, sync_group, track_groups, watched};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap};
 
@@ -101,6 +102,7 @@ pub(super) struct Text {
     pub(super) config: KeepalivedConfig,
     instances: Vec<Statement>,
     sync_groups: Vec<Statement>,
+    track_groups: Vec<Statement>,
 }
 
 const LVS: &str = "it belongs to LVS";
@@ -124,8 +126,9 @@ const TOP: Table<Text> = &[
     ("static_ipaddress", Do(|text, statement, complaints| addresses(&mut text.config.statics.addresses, statement, complaints))),
     ("static_routes", Do(|text, statement, complaints| routes(&mut text.config.statics.routes, statement, complaints))),
     ("static_rules", Do(|text, statement, complaints| rules(&mut text.config.statics.rules, statement, complaints))),
-    ("static_track_group", Refuse),
+    ("static_track_group", Do(|text, statement, _| text.track_groups.push(statement.clone()))),
     ("track_file", Do(watched::read_file)),
+    ("track_group", Do(|text, statement, _| text.track_groups.push(statement.clone()))),
     ("use_pid_dir", Warn("the pidfile is the daemon's")),
     ("virtual_server", Refuse),
     ("virtual_server_group", Refuse),
@@ -229,7 +232,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("tmp_config_directory", Warn(TUNING)),
     ("umask", Warn(TUNING)),
     ("use_symlink_paths", Warn(TUNING)),
-    ("vmac_addr_prefix", Warn("addresses of other interfaces have no virtual MAC address")),
+    ("vmac_addr_prefix", Do(|g, statement, complaints| { g.announcing.vmac_addr_prefix = text(statement, "the beginning of a name", complaints); })),
     ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
     ("vrrp_check_unicast_src", Do(|_, _, _| {})),
     ("vrrp_cpu_affinity", Warn(TUNING)),
@@ -407,6 +410,14 @@ impl Text {
             }
             self.config.instances.push(instance);
         }
+        assign(&mut self.config.instances, &self.config.global.announcing);
+        let statics = &mut self.config.statics;
+        track_groups::finish(
+            &self.track_groups,
+            statics,
+            &self.config.instances,
+            complaints,
+        );
         let instances = self.config.instances.iter_mut();
         let of_instances = instances.flat_map(|instance| &mut instance.addressing.rules);
         give_preferences(self.config.statics.rules.iter_mut().chain(of_instances));

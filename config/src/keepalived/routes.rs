@@ -88,6 +88,8 @@ pub struct Route {
     pub append: bool,
     /// `no_track`: is not put back when somebody removes it.
     pub no_track: bool,
+    /// `track_group` of a static one.
+    pub track_group: Option<Word>,
 }
 
 /// Metrics by name: the kernel's number (RTAX_*) and how many of its units make ours.
@@ -177,6 +179,7 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
         metrics: Vec::new(),
         append: false,
         no_track: false,
+        track_group: None,
     };
     let mut words = Words::new(line, "route", complaints);
     let mut hop = NextHop {
@@ -228,10 +231,7 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
             "no_track" => route.no_track = true,
             "inet" => family = Some(false),
             "inet6" => family = Some(true),
-            "track_group" => {
-                let _group = words.next();
-                words.refuse(word);
-            }
+            "track_group" => route.track_group = words.group(word),
             text if REFUSED.contains(&text) => {
                 words.refuse(word);
                 break;

@@ -10,6 +10,7 @@ use super::routes::text;
 use super::tree::Statement;
 use super::values::Complaints;
 use super::words::{Words, network};
+use crate::source::Word;
 
 /// What a rule does with the packets that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ pub struct Rule {
     pub tunnel: Option<u64>,
     /// `no_track`: is not put back when somebody removes it.
     pub no_track: bool,
+    /// `track_group` of a static one.
+    pub track_group: Option<Word>,
 }
 
 /// Words of a rule for suggestions.
@@ -138,6 +141,7 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
         l3mdev: false,
         tunnel: None,
         no_track: false,
+        track_group: None,
     };
     let mut words = Words::new(line, "rule", complaints);
     let mut family = None;
@@ -184,10 +188,7 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
                 words.refuse(word);
                 break;
             }
-            "track_group" => {
-                let _group = words.next();
-                words.refuse(word);
-            }
+            "track_group" => rule.track_group = words.group(word),
             _ => {
                 words.unknown(word, KNOWN);
                 break;

@@ -103,6 +103,15 @@ impl<'a, 'c, 'd> Words<'a, 'c, 'd> {
         })
     }
 
+    /// The name after `track_group`.
+    pub(super) fn group(&mut self, keyword: &Word) -> Option<Word> {
+        let word = self.next();
+        if word.is_none() {
+            self.error(keyword, format!("'{}' expects a name", keyword.text));
+        }
+        word.cloned()
+    }
+
     /// A known word with a value that cannot be.
     pub(super) fn error(&mut self, word: &Word, message: impl Into<String>) {
         self.failed = true;

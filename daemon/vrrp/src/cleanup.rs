@@ -32,10 +32,7 @@ pub async fn remove_addresses(config: &KeepalivedConfig) -> Result<Vec<String>, 
             }
         }
     }
-    for vmac in foreign
-        .clone()
-        .filter_map(|one| one.addressing.vmac.as_ref())
-    {
+    for (vmac, ..) in foreign.clone().flat_map(|one| one.vmacs()) {
         match network.remove_vmac(vmac).await {
             Ok(true) => removed.push(format!("interface {}", vmac.name)),
             Ok(false) => {}

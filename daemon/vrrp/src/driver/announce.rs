@@ -274,10 +274,10 @@ impl Driver {
         };
         unit.extra_at = unit.core.is_active().then_some(now + extra.every);
         let carries = unit.wire().to_owned();
-        let vmac = unit.config.addressing.vmac.clone();
+        let vmacs = unit.config.vmacs();
+        let vmacs: Vec<_> = vmacs.map(|(vmac, ..)| vmac.name.clone()).collect();
         self.announce_where(at, 1, |device| {
-            device != carries
-                && (extra.all || vmac.as_ref().is_some_and(|vmac| vmac.name == device))
+            device != carries && (extra.all || vmacs.iter().any(|name| name == device))
         });
     }
 

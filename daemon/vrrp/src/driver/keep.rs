@@ -29,7 +29,7 @@ impl Driver {
             Some("it owns them")
         } else if lifetime < LEAST {
             Some("others would take over in less than a second")
-        } else if addressing.vmac.is_some() {
+        } else if unit.config.vmacs().next().is_some() {
             Some("its virtual MAC goes with the daemon")
         } else if !addressing.routes.is_empty() || !addressing.rules.is_empty() {
             Some("it has routes or rules, which nobody would remove")

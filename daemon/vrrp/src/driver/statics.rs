@@ -5,6 +5,7 @@ use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
 use super::routes::{Line, lines};
+use crate::core::tracking::{Item, Report};
 
 /// Who events about them are about.
 const SUBJECT: &str = "static";
@@ -96,6 +97,45 @@ impl Driver {
             } else {
                 tracing::debug!("{SUBJECT}: {title} added at {now:?}");
             }
+        }
+    }
+
+    /// What an instance tracks by `track_group`: something static that cannot be there.
+    pub(super) fn tracked_statics(&self, at: usize, items: &mut Vec<Item>) {
+        let groups = self.statics.track_groups.iter();
+        for group in groups.filter(|group| group.members.contains(&at)) {
+            let is_of = |named: &Option<config::Word>| {
+                named
+                    .as_ref()
+                    .is_some_and(|word| word.text == group.name.text)
+            };
+            let addresses = self.statics.addresses.iter();
+            let addresses = addresses
+                .filter(|one| is_of(&one.track_group))
+                .map(|entry| {
+                    let device = device(entry);
+                    format!("{}/{} on {device}", entry.address, entry.prefix_length)
+                });
+            let lines = lines(&self.statics.routes, &self.statics.rules).into_iter();
+            let lines = lines.filter(|line| match line {
+                Line::Route(route) => is_of(&route.track_group),
+                Line::Rule(rule) => is_of(&rule.track_group),
+            });
+            let mut titles = addresses.chain(lines.map(|line| line.title()));
+            let missing = titles.find_map(|title| {
+                let why = self.statics_troubles.get(&title)?;
+                Some(format!("{title} is missing: {why}"))
+            });
+            items.push(Item {
+                name: format!("track_group {}", group.name.text),
+                report: match missing {
+                    Some(why) => Report::Down(why),
+                    None => Report::Up("all is there".to_owned()),
+                },
+                weight: 0,
+                reverse: false,
+                vital: false,
+            });
         }
     }
 

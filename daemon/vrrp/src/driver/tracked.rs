@@ -136,6 +136,7 @@ impl Driver {
         let mut items = vec![own];
         let unit = &self.units[at];
         self.tracked(&unit.config.tracks, &unit.config.interface, &mut items);
+        self.tracked_statics(at, &mut items);
         let groups = self.groups.iter();
         for group in groups.filter(|group| group.config.members.contains(&at)) {
             self.tracked(&group.config.tracks, &unit.config.interface, &mut items);

@@ -147,6 +147,9 @@ impl Unit {
     /// The interface of an address: the virtual MAC's for those of the instance's family that name no other one.
     fn device<'a>(&'a self, entry: &'a VirtualAddress) -> &'a str {
         let interface = &self.config.interface;
+        if let Some(vmac) = &entry.vmac {
+            return &vmac.name;
+        }
         match (&entry.device, &self.config.addressing.vmac) {
             (Some(device), _) if device != interface => device,
             (_, Some(vmac)) if entry.address.is_ipv6() == self.config.is_ipv6() => &vmac.name,

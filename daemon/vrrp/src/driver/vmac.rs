@@ -43,13 +43,14 @@ pub(super) struct Borrowed {
 impl Driver {
     /// Sees that the interfaces of all virtual MACs are there; removes those that no instance has any more.
     pub(super) async fn keep_vmacs(&mut self) {
-        let wanted: Vec<_> = (0..self.units.len())
-            .filter_map(|at| {
-                let config = &self.units[at].config;
-                let vmac = config.addressing.vmac.clone()?;
-                Some((at, vmac, config.interface.clone(), config.is_ipv6()))
-            })
-            .collect();
+        let mut wanted: Vec<(usize, Vmac, String, bool)> = Vec::new();
+        for (at, unit) in self.units.iter().enumerate() {
+            for (vmac, below, ipv6) in unit.config.vmacs() {
+                if !wanted.iter().any(|(_, known, ..)| known == vmac) {
+                    wanted.push((at, vmac.clone(), below.to_owned(), ipv6));
+                }
+            }
+        }
         let gone = |(vmac, base): &(Vmac, String)| {
             !wanted
                 .iter()

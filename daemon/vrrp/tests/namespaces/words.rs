@@ -8,11 +8,13 @@ use crate::lab::{Lab, Node, VIP, run, wait};
 use crate::{ELECTION, SOON, forget, has_keepalived};
 
 /// Scenarios of this file.
-pub(crate) const SCENARIOS: [(&str, fn()); 5] = [
+pub(crate) const SCENARIOS: [(&str, fn()); 7] = [
     ("a_label_changes_without_a_transition", labelled),
     ("announcements_of_a_group_keep_their_interval", grouped),
     ("instances_wait_after_the_boot", booted),
     ("lines_of_priorities_are_those_of_keepalived", priorities),
+    ("addresses_have_virtual_macs_as_in_keepalived", virtual_macs),
+    ("a_static_entry_that_cannot_be_is_a_fault", static_track),
     ("no_accept_drops_packets_as_keepalived_does", filtered),
 ];
 
@@ -305,4 +307,116 @@ fn priorities() {
     let theirs = steps("b", true);
     println!("  {ours:?}");
     assert_eq!(ours, theirs);
+}
+
+/// Virtual MACs of single addresses: interfaces, Ethernet addresses and what is on them.
+fn virtual_macs() {
+    let lab = Lab::new();
+    let able = Command::new("ip")
+        .args(["-n", &lab.space("c"), "link", "add", "link", "eth0"])
+        .args(["mv0", "type", "macvlan"])
+        .output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: no macvlan here");
+        return;
+    }
+    lab.ip("c", "link del mv0");
+    let single = "virtual_ipaddress {\n 10.230.137.100 use_vmac\n 10.230.137.101 dev eth1 use_vmac\n \
+                  10.230.137.102 dev eth1\n }\n virtual_ipaddress_excluded {\n 2001:db8::1/64\n \
+                  2001:db8::2/64 dev eth1 use_vmac\n }";
+    let all = "use_vmac\n use_vmac_addr\n virtual_ipaddress {\n 10.230.137.100\n 10.230.137.101 dev eth1\n }\n \
+               virtual_ipaddress_excluded {\n 2001:db8::1/64\n 2001:db8::2/64 dev eth1\n }";
+    let nodes: &[&str] = if has_keepalived() {
+        &["a", "b"]
+    } else {
+        &["a"]
+    };
+    for name in nodes {
+        lab.ip(name, "link add eth1 type veth peer name peer1");
+        lab.ip(name, "link set peer1 up");
+        lab.ip(name, "link set eth1 up");
+    }
+    // All interfaces with their virtual addresses.
+    let picture = |name: &str| -> Vec<String> {
+        let text = lab.ip(name, "-br addr");
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let mut device = words.next().unwrap_or_default().to_owned();
+            let hardware = match device.starts_with("vrrp") {
+                true => lab.ip(
+                    name,
+                    &format!(
+                        "-br link show {}",
+                        device.split('@').next().unwrap_or_default()
+                    ),
+                ),
+                false => String::new(),
+            };
+            let hardware = hardware
+                .split_whitespace()
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned();
+            if !device.starts_with("vrrp") {
+                // The number of a veth's other end differs.
+                device = device.split('@').next().unwrap_or_default().to_owned();
+            }
+            let kept = |word: &&str| word.contains("137.10") || word.contains("2001:");
+            for address in words.filter(kept) {
+                lines.push(format!("{device} {hardware} {address}"));
+            }
+        }
+        lines.sort();
+        lines
+    };
+    for lines in [single, all] {
+        let mut pictures = Vec::new();
+        for name in nodes {
+            let path = file(&lab, name, "", lines);
+            let node = match *name {
+                "a" => ours(&lab, name, &path),
+                _ => lab.keepalived_with(name, &path),
+            };
+            wait("it is master", ELECTION, || {
+                lab.ip(name, "-br addr").contains("2001:db8::2/")
+            });
+            pictures.push(picture(name));
+            if *name == "a" {
+                assert!(answers(&lab, VIP));
+                let neighbour = lab.ip("c", &format!("neigh show {VIP}"));
+                assert!(neighbour.contains("00:00:5e:00:01:32"), "{neighbour}");
+            }
+            assert_eq!(node.stop(), Some(0));
+            assert!(!lab.ip(name, "-br link").contains("vrrp"), "{name}");
+        }
+        assert!(
+            pictures.windows(2).all(|two| two[0] == two[1]),
+            "{pictures:#?}"
+        );
+        assert!(pictures[0].len() >= 4, "{pictures:#?}");
+    }
+}
+
+/// What a `track_group` names and cannot be there is a fault of its instances, until it can.
+fn static_track() {
+    let lab = Lab::new();
+    let top = "track_group G {\n group {\n R1\n }\n}\nstatic_ipaddress {\n 10.99.0.1/32 dev eth1 track_group G\n}";
+    let more = format!("virtual_ipaddress {{\n {VIP}\n }}");
+    let a = ours(&lab, "a", &file(&lab, "a", top, &more));
+    a.hears(
+        "-> FAULT: track_group G: 10.99.0.1/32 on eth1 is missing",
+        SOON,
+    );
+    lab.ip("a", "link add eth1 type veth peer name peer1");
+    a.hears("BACKUP -> MASTER", ELECTION);
+    assert!(lab.ip("a", "addr show dev eth1").contains("10.99.0.1/32"));
+    lab.ip("a", "addr del 10.99.0.1/32 dev eth1");
+    a.hears("10.99.0.1/32 on eth1 put back", SOON);
+    lab.ip("a", "link del eth1");
+    a.hears(
+        "MASTER -> FAULT: track_group G: 10.99.0.1/32 on eth1 is missing",
+        SOON,
+    );
+    wait("the address is gone", SOON, || !lab.has("a"));
 }
