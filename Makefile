@@ -43,6 +43,7 @@ bench-vrrp: ## tandemd beside keepalived: takeovers, 255 instances, jitter; ARGS
 lint: ## format, clippy, dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features tandemd/dbus -- -D warnings
 	$(CARGO) deny --offline check bans licenses sources
 
 install: build ## programs, unit and manuals below PREFIX (and DESTDIR)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh [--remove] DESTDIR PREFIX [FOLDER-OF-PROGRAMS]: puts programs, unit and manuals below DESTDIR/PREFIX.
-# Configuration in /etc is never touched.
+# Configuration in /etc is never touched. A tandemd with the feature `dbus` gets its policy on the system's bus, too.
 set -eu
 
 remove=no
@@ -10,10 +10,10 @@ if [ "${1:-}" = --remove ]; then
 fi
 destdir=${1-} prefix=${2:-/usr/local} programs=${3:-target/release}
 here=$(cd "$(dirname "$0")" && pwd)
-# A unit below /usr/local is not read by every systemd; this place is.
+# A unit below /usr/local is not read by every systemd, and a policy there by no bus; these places are.
 case $prefix in
-/usr) units=/usr/lib/systemd/system ;;
-*) units=/etc/systemd/system ;;
+/usr) units=/usr/lib/systemd/system policies=/usr/share/dbus-1/system.d ;;
+*) units=/etc/systemd/system policies=/etc/dbus-1/system.d ;;
 esac
 
 if [ "$remove" = yes ]; then
@@ -21,6 +21,7 @@ if [ "$remove" = yes ]; then
 		systemctl disable --now tandem.service >/dev/null 2>&1 || true
 	fi
 	rm -f "$destdir$prefix/sbin/tandemd" "$destdir$prefix/bin/tandem" "$destdir$units/tandem.service"
+	rm -f "$destdir$policies/tandem-dbus.conf"
 	rm -f "$destdir$prefix/share/man/man8/tandemd.8" "$destdir$prefix/share/man/man1/tandem.1"
 else
 	for program in tandemd tandem; do
@@ -34,6 +35,11 @@ else
 	mkdir -p "$destdir$units"
 	sed "s|/usr/local/sbin/|$prefix/sbin/|g" "$here/tandem.service" >"$destdir$units/tandem.service"
 	chmod 0644 "$destdir$units/tandem.service"
+	if "$programs/tandemd" -vv | grep -q "^Tandem features :.*+DBUS"; then
+		install -D -m 0644 "$here/tandem-dbus.conf" "$destdir$policies/tandem-dbus.conf"
+	else
+		rm -f "$destdir$policies/tandem-dbus.conf"
+	fi
 	install -D -m 0644 "$here/tandemd.8" "$destdir$prefix/share/man/man8/tandemd.8"
 	# The client writes its own manual, from its command line.
 	mkdir -p "$destdir$prefix/share/man/man1"

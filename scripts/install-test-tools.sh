@@ -8,6 +8,7 @@ declare -A package_of=(
   [h2load]=nghttp2-client [tcpdump]=tcpdump [chromium]=chromium [ip]=iproute2 [nsenter]=util-linux
   [systemd-nspawn]=systemd-container [openssl]=openssl [arping]=iputils-arping [ping]=iputils-ping
   [tmux]=tmux [cc]=build-essential [setpriv]=util-linux [python3]=python3
+  [dbus-daemon]=dbus [busctl]=systemd
 )
 if [ "${1:-all}" = bench ]; then
   wanted=(haproxy nginx wrk h2load openssl cc)

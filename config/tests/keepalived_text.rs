@@ -290,7 +290,7 @@ fn what_would_do_another_thing_than_meant_is_refused() {
     }
     for text in [
         "global_defs {\nenable_snmp_vrrp\n}\n",
-        "global_defs {\nenable_dbus\n}\n",
+        "global_defs {\nsnmp_socket udp:localhost:705\n}\n",
     ] {
         let kinds: Vec<_> = read(text)
             .diagnostics
@@ -304,6 +304,40 @@ fn what_would_do_another_thing_than_meant_is_refused() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn names_on_dbus_are_taken_or_said_to_be_left_out() {
+    let dbus = |text: &str| {
+        let loaded = read(&format!("global_defs {{\n{text}\n}}\n"));
+        let warnings = loaded.diagnostics.0.len();
+        (
+            loaded.keepalived.expect("a configuration").global.dbus,
+            warnings,
+        )
+    };
+    let (off, 0) = dbus("router_id A") else {
+        panic!("a warning");
+    };
+    assert!(!off.enabled);
+    let (named, 0) =
+        dbus("enable_dbus\ndbus_service_name org.example.Two\ndbus_no_interface_name no_nic")
+    else {
+        panic!("a warning");
+    };
+    assert!(named.enabled);
+    assert_eq!(
+        (
+            named.service_name.as_str(),
+            named.no_interface_name.as_str()
+        ),
+        ("org.example.Two", "no_nic")
+    );
+    // keepalived would run on without the bus; here the usual name is used, and it is said.
+    let (wrong, 1) = dbus("enable_dbus\ndbus_service_name two") else {
+        panic!("no warning");
+    };
+    assert_eq!(wrong.service_name, "org.keepalived.Vrrp1");
 }
 
 #[test]

@@ -94,12 +94,27 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
     {
         diagnostics.0.extend(proofs::alone(keepalived).0);
     }
+    if let Some(keepalived) = &configuration.keepalived {
+        diagnostics.0.extend(left_out(keepalived));
+    }
     diagnostics.0.extend(unknown_backends(&configuration));
     diagnostics.tidy();
     Ok(Loaded {
         configuration,
         diagnostics,
     })
+}
+
+/// What this build was made without.
+fn left_out(keepalived: &KeepalivedConfig) -> Option<Diagnostic> {
+    let global = &keepalived.global;
+    if cfg!(feature = "dbus") || !global.dbus.enabled {
+        return None;
+    }
+    let span = global.places.find("enable_dbus").unwrap_or_default();
+    let message = "'enable_dbus' is ignored: this tandemd is built without D-Bus: cargo build --features dbus";
+    let kind = DiagnosticKind::NotSupportedYet;
+    Some(Diagnostic::warning(kind, span, message))
 }
 
 /// What `track_backend` names and the proxy does not have: its instance would wait for ever.

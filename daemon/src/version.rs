@@ -74,6 +74,9 @@ pub fn text(details: bool) -> String {
             })
             .collect();
         text.push_str(&format!("\nFeature list : {}\n", features.join(" ")));
+        // Ours are told apart: HAProxy has no such names.
+        let sign = if cfg!(feature = "dbus") { '+' } else { '-' };
+        text.push_str(&format!("Tandem features : {sign}DBUS\n"));
         text.push_str(
             "\
              \nDefault settings :\n  bufsize = 16384, maxrewrite = 1024, maxpollevents = 1024\n\

@@ -197,6 +197,8 @@ pub struct BfdSnapshot {
 pub enum VrrpAsk {
     /// All instances.
     Show,
+    /// Announce the addresses of this instance once more, by gratuitous ARP or neighbour advertisement.
+    Announce(String),
     /// A change (`VrrpFailover`, `VrrpFailback`).
     Do(Operation),
 }
@@ -220,7 +222,7 @@ pub enum VrrpTell {
         /// All instances in order of configuration.
         instances: Vec<InstanceSnapshot>,
     },
-    /// Answer to [`VrrpAsk::Do`]: what was done, or why not.
+    /// Answer to [`VrrpAsk::Announce`] and [`VrrpAsk::Do`]: what was done, or why not.
     Done {
         /// The request's number.
         id: u64,

@@ -14,6 +14,8 @@ pub enum Requirement {
     Program(&'static str),
     /// One of our own programs, built.
     Ours(&'static str),
+    /// `tandemd`, built with this optional feature.
+    Feature(&'static str),
 }
 
 impl From<&'static str> for Requirement {
@@ -21,6 +23,7 @@ impl From<&'static str> for Requirement {
         match name {
             "root" => Requirement::Root,
             "users" => Requirement::Users,
+            "tandemd+dbus" => Requirement::Feature("dbus"),
             "tandemd" | "tandem" | "tandem-origin" => Requirement::Ours(name),
             _ => Requirement::Program(name),
         }
@@ -39,6 +42,10 @@ impl Requirement {
             Requirement::Program(name) => Some(format!("the program {name}")),
             Requirement::Ours(name) if our_program(name).is_some() => None,
             Requirement::Ours(name) => Some(format!("{name} (cargo build)")),
+            Requirement::Feature(name) if has_feature(name) => None,
+            Requirement::Feature(name) => Some(format!(
+                "tandemd with the feature {name} (cargo build --features tandemd/{name})"
+            )),
         }
     }
 }
@@ -82,6 +89,18 @@ pub fn our_program(name: &str) -> Option<PathBuf> {
         .take(3)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// Whether the built `tandemd` says that it has an optional feature.
+fn has_feature(name: &str) -> bool {
+    let told = our_program("tandemd").and_then(|path| Command::new(path).arg("-vv").output().ok());
+    let wanted = format!("+{}", name.to_uppercase());
+    told.is_some_and(|told| {
+        let text = String::from_utf8_lossy(&told.stdout);
+        let mut lines = text.lines();
+        let list = lines.find_map(|line| line.strip_prefix("Tandem features :"));
+        list.is_some_and(|list| list.split_whitespace().any(|word| word == wanted))
+    })
 }
 
 /// Runs the named test again as root of a new user namespace, where that is allowed; says whether it passed.

@@ -11,6 +11,7 @@ mod addressing;
 mod advertisement;
 mod bfd;
 mod commands;
+mod dbus;
 mod hmac;
 mod include;
 mod instance;
@@ -39,6 +40,7 @@ pub use addressing::{
     Addressing, Announcing, ExtraInterfaces, GarpGroup, InterfaceDelay, Statics, Vmac,
 };
 pub use commands::{ConfiguredCommand, Purpose, commands};
+pub use dbus::Dbus;
 pub use hmac::{AntiReplay, AuthHmac, HmacKey, HmacMode, Secret};
 pub use model::*;
 pub use names::{KEEPALIVED_PROTOCOL, MAIN_TABLE};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics, Vmac};
+use super::dbus::Dbus;
 use super::hmac::AuthHmac;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
@@ -91,6 +92,8 @@ pub struct GlobalDefs {
     pub announcing: Announcing,
     /// `default_interface`, of static addresses; eth0 by default.
     pub default_interface: String,
+    /// `enable_dbus` and its names.
+    pub dbus: Dbus,
     /// `script_user USER [GROUP]`.
     pub script_user: Option<(String, Option<String>)>,
     /// `enable_script_security`.
@@ -134,6 +137,7 @@ impl Default for GlobalDefs {
             garp_master_refresh_repeat: 1,
             announcing: Announcing::default(),
             default_interface: "eth0".to_owned(),
+            dbus: Dbus::default(),
             script_user: None,
             enable_script_security: false,
             skip_check_adv_addr: false,

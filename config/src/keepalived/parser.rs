@@ -14,7 +14,7 @@ use super::rules::{give_preferences, rules};
 use super::tree::{Statement, tree};
 use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
 use super::vmacs::assign;
-use super::{bfd, script, sync_group, track_groups, watched};
+use super::{bfd, dbus, script, sync_group, track_groups, watched};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use crate::source::{FileId, SourceMap};
 
@@ -162,12 +162,12 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("checker_rt_priority", Warn(TUNING)),
     ("config_save_dir", Warn(MONITORING)),
     ("data_use_instance", Warn(MONITORING)),
-    ("dbus_no_interface_name", Warn(MONITORING)),
-    ("dbus_service_name", Warn(MONITORING)),
+    ("dbus_no_interface_name", Do(dbus)),
+    ("dbus_service_name", Do(dbus)),
     ("default_interface", Do(|g, statement, complaints| { g.default_interface = text(statement, "an interface's name", complaints).unwrap_or(std::mem::take(&mut g.default_interface)); })),
     ("disable_local_igmp", Warn(TUNING)),
     ("dynamic_interfaces", Do(|_, _, _| {})),
-    ("enable_dbus", Warn(MONITORING)),
+    ("enable_dbus", Do(dbus)),
     ("enable_script_security", Do(|g, _, _| g.enable_script_security = true)),
     ("enable_snmp_checker", Warn(MONITORING)),
     ("enable_snmp_keepalived", Warn(MONITORING)),
@@ -306,6 +306,10 @@ fn group6(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Compl
         Some(IpAddr::V6(group)) if is_group(group.into()) => global.vrrp_mcast_group6 = group,
         _ => complaints.wrong(statement, "a link-local multicast address (ffX2::)"),
     }
+}
+
+fn dbus(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
+    dbus::read(&mut global.dbus, statement, complaints);
 }
 
 fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {

@@ -290,7 +290,8 @@ impl Hub {
         figures(self.ask_worker(WorkerAsk::Snapshot).await?)
     }
 
-    async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
+    /// All instances as they are now; none if no vrrp process answers.
+    pub(super) async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
         let peer = lock(&self.vrrp).clone()?;
         match peer.ask(Ask::Vrrp(VrrpAsk::Show)).await.ok()? {
             Tell::Vrrp(VrrpTell::Instances { instances, .. }) => Some(instances),
@@ -433,6 +434,21 @@ impl Hub {
             let (subject, change) = super::views::describe_operation(&operation);
             // The history has it from the process that did it; the log also tells where it came from.
             tracing::info!("{subject} {change}: asked on {who}");
+        }
+        result
+    }
+
+    /// Has vrrp announce the addresses of an instance once more; refused where they are not on this node.
+    #[cfg(feature = "dbus")]
+    pub(super) async fn announce(&self, instance: String, who: &str) -> Result<String, Refusal> {
+        let peer = lock(&self.vrrp).clone();
+        let peer = peer.ok_or_else(|| Refusal::NotRunning(role_name(Role::Vrrp).to_owned()))?;
+        let result = match peer.ask(Ask::Vrrp(VrrpAsk::Announce(instance))).await {
+            Ok(Tell::Vrrp(VrrpTell::Done { result, .. })) => result,
+            _ => Err(no_answer(Role::Vrrp)),
+        };
+        if let Ok(done) = &result {
+            tracing::info!("{done}: asked on {who}");
         }
         result
     }

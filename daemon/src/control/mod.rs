@@ -4,6 +4,8 @@
 //! ([`hub`]). [`text`] speaks HAProxy's protocol, [`typed`] the one of `tandem`; both run the same operations.
 
 pub mod commands;
+#[cfg(feature = "dbus")]
+mod dbus;
 mod history;
 mod hub;
 mod keepalived_json;
@@ -75,6 +77,8 @@ pub struct Setup {
     pub vrrp_configured: bool,
     /// How to send mail, if that is configured.
     pub mail: Option<MailSetup>,
+    /// Names on D-Bus, if it is enabled; only a build with the feature `dbus` goes there.
+    pub dbus: Option<config::keepalived::Dbus>,
     /// `description` of the node.
     pub description: String,
     /// User to become.
@@ -121,6 +125,10 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
     let mut accepting = accept_on(&hub, &clients, listeners);
     tokio::spawn(hub::poll(Arc::clone(&hub)));
     tokio::spawn(succession::follow(Arc::clone(&hub), turns));
+    #[cfg(feature = "dbus")]
+    let mut bus = dbus::Bus::default();
+    #[cfg(feature = "dbus")]
+    bus.follow(&hub);
     if hub.tell_supervisor(&FromChild::Ready).await.is_err() {
         return ExitCode::FAILURE;
     }
@@ -137,7 +145,11 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
             }
         };
         match message {
-            ToChild::Stop => return ExitCode::SUCCESS,
+            ToChild::Stop => {
+                #[cfg(feature = "dbus")]
+                bus.stop().await;
+                return ExitCode::SUCCESS;
+            }
             ToChild::Peer { role, pid } => {
                 if let Some(channel) = descriptors
                     .into_iter()
@@ -163,6 +175,8 @@ pub async fn run(setup: Setup, supervisor: Channel, listeners: Vec<OwnedFd>) -> 
             ToChild::NewControlConfig(setup) => match wire::decode::<Setup>(&setup) {
                 Ok(setup) => {
                     hub.replace_setup(setup);
+                    #[cfg(feature = "dbus")]
+                    bus.follow(&hub);
                     // Clients stay connected; only the accepting tasks change.
                     accepting.abort_all();
                     accepting = accept_on(&hub, &clients, descriptors);

@@ -175,6 +175,12 @@ impl Supervisor {
             .keepalived
             .as_ref()
             .and_then(|keepalived| control::MailSetup::new(&keepalived.global));
+        let dbus = self
+            .configuration
+            .keepalived
+            .as_ref()
+            .map(|keepalived| keepalived.global.dbus.clone())
+            .filter(|dbus| dbus.enabled);
         let identity = self.configuration.control_identity();
         control::Setup {
             node: self.node.clone(),
@@ -191,6 +197,7 @@ impl Supervisor {
             proxy_configured: self.configured(Role::Worker),
             vrrp_configured: self.configured(Role::Vrrp),
             mail,
+            dbus,
             description: global
                 .and_then(|global| global.description.clone())
                 .unwrap_or_default(),

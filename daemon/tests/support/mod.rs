@@ -190,6 +190,7 @@ impl Rig {
             proxy_configured: true,
             vrrp_configured: false,
             mail: None,
+            dbus: None,
             description: String::new(),
             uid: None,
             gid: None,

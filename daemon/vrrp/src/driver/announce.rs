@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::keepalived::KeepalivedConfig;
+use protocol::Refusal;
 use sys::neighbour::{NEIGHBOUR_ADVERTISEMENT_BYTES, neighbour_advertisement};
 use sys::packet::{FrameSocket, gratuitous_arp};
 
@@ -279,6 +280,19 @@ impl Driver {
         self.announce_where(at, 1, |device| {
             device != carries && (extra.all || vmacs.iter().any(|name| name == device))
         });
+    }
+
+    /// One more announcement of each address, because an operator asks. A node without the addresses must not claim them.
+    pub(super) fn announce_once(&mut self, instance: &str) -> Result<String, Refusal> {
+        let Some(at) = self.find(instance) else {
+            return Err(Refusal::NoSuchInstance(instance.to_owned()));
+        };
+        if !self.units[at].core.is_active() {
+            let why = "not master here, so its addresses are another node's to announce";
+            return Err(Refusal::Unsafe(format!("{instance}: {why}")));
+        }
+        self.announce_where(at, 1, |_| true);
+        Ok(format!("{instance}: its addresses are announced again"))
     }
 
     fn announce_where(&mut self, at: usize, rounds: u32, wanted: impl Fn(&str) -> bool) {

@@ -192,6 +192,10 @@ impl Driver {
                     .collect();
                 self.tell(&VrrpTell::Instances { id, instances });
             }
+            VrrpAsk::Announce(instance) => {
+                let result = self.announce_once(&instance);
+                self.done(id, result);
+            }
             VrrpAsk::Do(Operation::VrrpFailover { instance, force }) => {
                 let Some(at) = self.find(&instance) else {
                     return self.done(id, Err(Refusal::NoSuchInstance(instance)));
@@ -256,7 +260,7 @@ impl Driver {
         }
     }
 
-    fn find(&self, instance: &str) -> Option<usize> {
+    pub(super) fn find(&self, instance: &str) -> Option<usize> {
         self.units.iter().position(|unit| unit.name() == instance)
     }
 }
