@@ -210,7 +210,40 @@ fn the_articles_files(machine: &Machine) -> Outcome {
     machine.exec("systemctl", &["stop", "tandem"])?;
     wait_address(machine, false)?;
     machine.exec("systemctl", &["start", "tandem"])?;
-    wait_address(machine, true)
+    wait_address(machine, true)?;
+    a_restart_keeps_the_address(machine)
+}
+
+/// The drop-in of tandemd(8): an address that is kept is taken over, and never removed, by the unit's own cleanup either.
+fn a_restart_keeps_the_address(machine: &Machine) -> Outcome {
+    machine.shell(
+        "mkdir -p /etc/systemd/system/tandem.service.d; \
+         printf '[Service]\\nExecStart=\\nExecStart=/usr/local/sbin/tandemd -db --keep-addresses\\n' \
+         > /etc/systemd/system/tandem.service.d/keep.conf; systemctl daemon-reload",
+    )?;
+    machine.exec("systemctl", &["restart", "tandem"])?;
+    wait_address(machine, true)?;
+    machine.shell("ip -o monitor address > /run/changes 2>&1 & sleep 0.2")?;
+    machine.exec("systemctl", &["restart", "tandem"])?;
+    wait_for("the kept address to be taken over", LIMIT, || {
+        let shown = machine
+            .exec("tandem", &["show", "vrrp"])
+            .or_else(|_| machine.shell("journalctl --no-pager -u tandem"))
+            .map_err(|error| error.to_string())?;
+        let journal = machine.shell("journalctl --no-pager -u tandem");
+        match journal.is_ok_and(|text| text.contains("the last daemon kept the addresses")) {
+            true => Ok(()),
+            false => Err(shown),
+        }
+    })?;
+    let changes = machine.shell("cat /run/changes")?;
+    let removed = |line: &str| line.starts_with("Deleted") && line.contains("10.230.137.100");
+    ensure!(
+        !changes.lines().any(removed),
+        "the address was removed:\n{changes}"
+    );
+    machine.shell("rm -r /etc/systemd/system/tandem.service.d; systemctl daemon-reload")?;
+    machine.exec("systemctl", &["restart", "tandem"]).map(drop)
 }
 
 fn wait_address(machine: &Machine, wanted: bool) -> Outcome {
