@@ -77,7 +77,7 @@ enum Poll {
 }
 
 /// A session with one neighbour.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     settings: Settings,
     state: SessionState,

@@ -691,3 +691,40 @@ fn sessions_of_two_addresses_of_ours_are_told_apart() {
     assert!(table.heard(Moment::ZERO, &datagram("10.0.0.7")).is_err());
     assert!(table.heard(Moment::ZERO, &datagram(A)).is_ok());
 }
+
+#[test]
+fn a_hundred_thousand_damaged_packets_change_nothing_unless_they_are_valid() {
+    let (mut pair, packet) = up();
+    let mut random = numbers(99);
+    let ours = pair.session(0).session.discriminator();
+    let whole = pair.tables[0].entries.clone();
+    let mut refused = 0;
+    for _ in 0..100_000 {
+        let mut bytes = packet.write().to_vec();
+        for _ in 0..=(random() >> 62) {
+            let at = (random() >> 33) as usize % bytes.len();
+            bytes[at] ^= (random() >> 56) as u8;
+        }
+        bytes.truncate((random() >> 33) as usize % 40);
+        let datagram = Datagram {
+            source: address([B, "10.0.0.9"][usize::from(random() >> 60 == 0)]),
+            destination: address(A),
+            ttl: 255,
+            bytes: &bytes,
+        };
+        match pair.tables[0].heard(pair.now, &datagram) {
+            // Only who knows our discriminator, or begins anew, is heard.
+            Ok(_) => {
+                let heard = ControlPacket::read(&bytes).expect("it was valid");
+                let begins = heard.your_discriminator == 0;
+                assert!(heard.your_discriminator == ours || begins);
+                pair.tables[0].entries = whole.clone();
+            }
+            Err(_) => {
+                refused += 1;
+                assert!(pair.session(0).session == whole[0].session);
+            }
+        }
+    }
+    assert!(refused > 50_000, "{refused}");
+}
