@@ -12,10 +12,10 @@ pub(crate) const SCENARIOS: [(&str, fn()); 6] = [
         elects("", "10.230.137.100");
     }),
     ("proofs_elect_a_master_in_version_3", || {
-        elects("version 3\n advert_int 0.1", "10.230.137.100");
+        elects("version 3\n advert_int 0.3", "10.230.137.100");
     }),
     ("proofs_elect_a_master_over_ipv6", || {
-        elects("advert_int 0.1", "fe80::100\n 2001:db8::100");
+        elects("advert_int 0.3", "fe80::100\n 2001:db8::100");
     }),
     ("proofs_of_before_hold_up_no_takeover", replayed),
     ("keys_are_changed_while_all_run", rotated),
