@@ -177,7 +177,6 @@ impl Driver {
     }
 
     async fn asked(&mut self, generation: u64, request: VrrpRequest) {
-        self.tidy_later();
         let id = request.id;
         match request.ask {
             VrrpAsk::Show => {

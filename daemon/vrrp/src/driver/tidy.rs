@@ -1,4 +1,4 @@
-//! Tidying up: memory that only a start, a change or a question needed is given back, and what is used from then on stays in
+//! Tidying up: memory that only a start or a change needed is given back, and what is used from then on stays in
 //! memory. Two processes of a pair would else hold megabytes of code that they ran once.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Driver {
         }
     }
 
-    /// Tidies up when nothing has changed and nobody has asked for a while.
+    /// Tidies up when nothing has changed for a while. Questions do not count: they come every second.
     pub(super) fn tidy_later(&mut self) {
         self.tidy_at = Some(self.now() + QUIET);
         self.stirred = true;

@@ -8,6 +8,7 @@ mod addresses;
 mod alone;
 mod beside;
 mod bfd;
+mod busy;
 mod conflict;
 mod forge;
 mod forged;
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(&addresses::SCENARIOS)
         .chain(&beside::SCENARIOS)
+        .chain(&busy::SCENARIOS)
         .chain(&bfd::SCENARIOS)
         .chain(&groups::SCENARIOS)
         .chain(&hmac::SCENARIOS)
