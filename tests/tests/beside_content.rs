@@ -242,7 +242,10 @@ fn streams_are_routed_and_refused_by_their_first_bytes_alike() -> Outcome {
             .map(|(what, front, back)| {
                 scope.spawn(move || {
                     let mut differences = Differences::default();
-                    both(what, front, back, &clients(), &mut differences);
+                    let mut clients = clients();
+                    // Whether a client that leaves at once is gone before its server is reached is a race.
+                    clients.retain(|(name, _)| *what != "no delay" || !name.contains("end"));
+                    both(what, front, back, &clients, &mut differences);
                     differences
                 })
             })
