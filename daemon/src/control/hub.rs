@@ -22,11 +22,13 @@ use super::succession::{MAX_TURNS, Succession, Turn};
 use super::{Setup, role_name};
 
 /// How often the picture is renewed at least, and at most while nobody is subscribed. In between it depends on the number of
-/// servers, so that nobody's looking costs next to nothing; what operators change is fetched at once.
+/// servers and instances, so that nobody's looking costs next to nothing; what operators change is fetched at once.
 const IDLE_POLL_MS: u64 = 1_000;
 const MAX_IDLE_POLL_MS: u64 = 10_000;
 /// Milliseconds of pause for each server.
 const IDLE_POLL_MS_PER_SERVER: u64 = 4;
+/// Milliseconds of pause for each VRRP instance, whose process does little else.
+const IDLE_POLL_MS_PER_INSTANCE: u64 = 20;
 /// How long a reload may take before who asked for it is told so.
 const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
@@ -523,7 +525,9 @@ impl Drop for Subscription {
 fn idle_poll_ms(snapshot: &Snapshot) -> u64 {
     let proxies = snapshot.worker.iter().flat_map(|worker| &worker.proxies);
     let servers: usize = proxies.map(|proxy| proxy.servers.len()).sum();
-    (servers as u64 * IDLE_POLL_MS_PER_SERVER).clamp(IDLE_POLL_MS, MAX_IDLE_POLL_MS)
+    let for_servers = servers as u64 * IDLE_POLL_MS_PER_SERVER;
+    let for_instances = snapshot.vrrp.len() as u64 * IDLE_POLL_MS_PER_INSTANCE;
+    (for_servers + for_instances).clamp(IDLE_POLL_MS, MAX_IDLE_POLL_MS)
 }
 
 /// Renews the picture for all subscribers at once; a task of its own.

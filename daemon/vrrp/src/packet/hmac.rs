@@ -13,7 +13,9 @@
 //!
 //! The digest covers a pseudo-header (family 4 or 6, VRRP version, VRID, 0, source address), the advertisement with its
 //! checksum, and the trailer before the digest. The checksum is that of the advertisement alone; the IP header stays
-//! out. keepalived 2.4's order of these fields is not published: the constants below are the one place to change.
+//! out. The fields are those that keepalived 2.4's manual
+//! and draft-cassen-vrrp-auth-hmac name; that their order is the same is not proved: the constants below are the one place
+//! to change.
 
 use std::net::IpAddr;
 use std::time::Duration;
