@@ -47,7 +47,7 @@ pub struct Hello<'d> {
 /// The hello at the beginning of a stream, which may be spread over records (RFC 8446 5.1).
 ///
 /// ```
-/// use proxy::tls::hello::{Look, hello};
+/// use tandem_proxy::tls::hello::{Look, hello};
 /// assert_eq!(hello(b"SSH-2.0-x\r\n"), Look::Absent);
 /// assert_eq!(hello(&[22, 3, 1]), Look::Partial);
 /// ```

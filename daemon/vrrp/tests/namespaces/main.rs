@@ -25,7 +25,8 @@ mod reload;
 mod words;
 
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use lab::{Lab, VIP, run, stays, wait};
 
@@ -84,6 +85,9 @@ const ALONE: [(&str, fn()); 1] = [(
     forged::burst,
 )];
 
+/// Scenarios that run at once: each has namespaces of its own and mostly waits, but what it times is not to wait for others.
+const AT_ONCE: usize = 16;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
@@ -109,18 +113,7 @@ fn main() -> ExitCode {
     let is_wanted = |(name, _): &&(&str, fn())| {
         wanted.is_empty() || wanted.iter().any(|word| name.contains(*word))
     };
-    let run = |(name, scenario): &(&'static str, fn())| (*name, std::thread::spawn(*scenario));
-    let mut failures = 0;
-    let mut finish = |(name, scenario): (&str, std::thread::JoinHandle<()>)| {
-        let outcome = scenario.join();
-        println!(
-            "{name} ... {}",
-            if outcome.is_ok() { "ok" } else { "FAILED" }
-        );
-        failures += u8::from(outcome.is_err());
-    };
-    // Each has namespaces of its own and mostly waits: all at once.
-    let running: Vec<_> = SCENARIOS
+    let together: Vec<_> = SCENARIOS
         .iter()
         .chain(&addresses::SCENARIOS)
         .chain(&beside::SCENARIOS)
@@ -136,15 +129,31 @@ fn main() -> ExitCode {
         .chain(&reload::SCENARIOS)
         .chain(&words::SCENARIOS)
         .filter(is_wanted)
-        .map(run)
+        .copied()
         .collect();
-    running.into_iter().for_each(&mut finish);
-    ALONE
-        .iter()
-        .filter(is_wanted)
-        .map(run)
-        .for_each(&mut finish);
-    ExitCode::from(failures)
+    let alone: Vec<_> = ALONE.iter().filter(is_wanted).copied().collect();
+    ExitCode::from(perform(&together, AT_ONCE) + perform(&alone, 1))
+}
+
+/// Runs scenarios, so many at once; how many failed.
+fn perform(scenarios: &[(&str, fn())], at_once: usize) -> u8 {
+    let next = AtomicUsize::new(0);
+    let failures = AtomicU8::new(0);
+    let work = || {
+        while let Some((name, scenario)) = scenarios.get(next.fetch_add(1, Relaxed)) {
+            let began = Instant::now();
+            let outcome = std::panic::catch_unwind(scenario);
+            let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+            println!("{name} ... {word}, {:.1} s", began.elapsed().as_secs_f64());
+            failures.fetch_add(u8::from(outcome.is_err()), Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(work);
+        }
+    });
+    failures.into_inner()
 }
 
 fn has_keepalived() -> bool {
