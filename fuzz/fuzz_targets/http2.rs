@@ -1,6 +1,8 @@
 //! Frames of an HTTP/2 client behind its preface and settings: what becomes a request is sound in HTTP/1.
 #![no_main]
 
+use std::sync::Arc;
+
 use libfuzzer_sys::fuzz_target;
 use proxy::app::Clock;
 use proxy::http::Head;
@@ -33,8 +35,12 @@ async fn exchange(bytes: &[u8]) {
         client.write_all(part).await.expect("room in the socket");
     }
     client.shutdown().await.expect("an open socket");
-    let (transport, _watch) =
-        Transport::new(Stream::Unix(server), Buffer::default(), Clock::start());
+    let (transport, _watch) = Transport::new(
+        Stream::Unix(server),
+        Buffer::default(),
+        Clock::start(),
+        Arc::default(),
+    );
     let settings = Settings::towards_clients(&Default::default(), limits);
     let Ok(mut connection) = settings
         .server_builder()
