@@ -8,7 +8,12 @@ fuzz_target!(|bytes: &[u8]| {
     let whole = hello(bytes);
     if let Look::Found(found) = &whole {
         let name = found.server_name().unwrap_or_default();
-        let _ = (found.alpn().count(), found.ticket(), found.has_curves(), found.version());
+        let _ = (
+            found.alpn().count(),
+            found.ticket(),
+            found.has_curves(),
+            found.version(),
+        );
         assert!(name.len() < bytes.len());
     }
     let half = &bytes[..bytes.len() / 2];
