@@ -21,6 +21,8 @@ const SERVER_NAME: u16 = 0;
 const SUPPORTED_GROUPS: u16 = 10;
 const ALPN: u16 = 16;
 const SESSION_TICKET: u16 = 35;
+/// Least bytes of an SSLv2 hello: its type and the version.
+const VERSION_2_LEAST: usize = 3;
 /// A server name's type that is a host's name.
 const HOST_NAME: u8 = 0;
 
@@ -123,8 +125,8 @@ fn version_2(data: &[u8]) -> Look<(u8, u8)> {
         [high, low, hello @ ..] => {
             let length = number(&[high & 0x7f, *low]);
             match hello {
+                _ if length < VERSION_2_LEAST => Look::Absent,
                 [_, major, minor, ..] if hello.len() >= length => Look::Found((*major, *minor)),
-                _ if length < 3 => Look::Absent,
                 _ => Look::Partial,
             }
         }

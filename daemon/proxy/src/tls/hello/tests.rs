@@ -135,4 +135,7 @@ fn a_hello_of_sslv2_tells_its_version_only() {
     assert_eq!(version(&bytes), Look::Found((3, 1)));
     assert_eq!(version(&bytes[..10]), Look::Partial);
     assert_eq!(hello(&bytes), Look::Absent);
+    // A length that leaves no room for the version is none, however much follows.
+    assert_eq!(version(&[0x80, 0, 1, 22, 164]), Look::Absent);
+    assert_eq!(version(&[0x80, 2, 1, 3, 1]), version(&[0x80, 2]));
 }
