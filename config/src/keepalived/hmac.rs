@@ -324,7 +324,7 @@ pub(super) fn finish(
         None => HmacMode::Enforce,
     };
     let message = "'auth_hmac' is proven between nodes that run Tandem, and not against keepalived 2.4: its layout on the \
-                   wire is not published";
+                   wire may be another";
     let diagnostic = Diagnostic::warning(DiagnosticKind::NotSupportedYet, span, message);
     complaints.help(
         diagnostic,
