@@ -235,17 +235,24 @@ fn streams_are_routed_and_refused_by_their_first_bytes_alike() -> Outcome {
             " server s2 127.0.0.1:1 weight 0\n use-server s2 if { req.ssl_sni -m beg nobody }\n",
         ),
     ];
-    let mut differences = Differences::default();
+    each_beside(&cases, |(what, front, back), differences| {
+        let mut clients = clients();
+        // Whether a client that leaves at once is gone before its server is reached is a race.
+        clients.retain(|(name, _)| *what != "no delay" || !name.contains("end"));
+        both(what, front, back, &clients, differences);
+    })
+}
+
+/// Compares all cases at once and gathers what differs.
+fn each_beside<T: Sync>(cases: &[T], compare: impl Fn(&T, &mut Differences) + Sync) -> Outcome {
+    let compare = &compare;
     let results = std::thread::scope(|scope| {
         let running: Vec<_> = cases
             .iter()
-            .map(|(what, front, back)| {
+            .map(|case| {
                 scope.spawn(move || {
                     let mut differences = Differences::default();
-                    let mut clients = clients();
-                    // Whether a client that leaves at once is gone before its server is reached is a race.
-                    clients.retain(|(name, _)| *what != "no delay" || !name.contains("end"));
-                    both(what, front, back, &clients, &mut differences);
+                    compare(case, &mut differences);
                     differences
                 })
             })
@@ -255,6 +262,7 @@ fn streams_are_routed_and_refused_by_their_first_bytes_alike() -> Outcome {
             .map(|thread| thread.join().expect("a case does not panic"))
             .collect::<Vec<_>>()
     });
+    let mut differences = Differences::default();
     for result in results {
         if let Err(error) = result.none() {
             differences.note(&error.to_string());
@@ -266,45 +274,26 @@ fn streams_are_routed_and_refused_by_their_first_bytes_alike() -> Outcome {
 #[test]
 fn conditions_on_first_bytes_hold_alike() -> Outcome {
     require!("haproxy", "tandemd");
-    let mut differences = Differences::default();
-    let results = std::thread::scope(|scope| {
-        let running: Vec<_> = CONDITIONS
-            .chunks(6)
-            .map(|some| {
-                scope.spawn(move || {
-                    let mut differences = Differences::default();
-                    for condition in some {
-                        let clients: Clients = vec![
-                            (
-                                "TLS",
-                                vec![Send(leak(&hello("shop.example.org"))), Pause(50), Leave],
-                            ),
-                            (
-                                "HTTP",
-                                vec![Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(50), Leave],
-                            ),
-                        ];
-                        let front = format!(
-                            "{} tcp-request content reject if {condition}\n",
-                            WAIT.replace("500", "300")
-                        );
-                        both(condition, &front, "", &clients, &mut differences);
-                    }
-                    differences
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().expect("a case does not panic"))
-            .collect::<Vec<_>>()
-    });
-    for result in results {
-        if let Err(error) = result.none() {
-            differences.note(&error.to_string());
+    let some: Vec<_> = CONDITIONS.chunks(6).collect();
+    each_beside(&some, |some, differences| {
+        for condition in *some {
+            let clients: Clients = vec![
+                (
+                    "TLS",
+                    vec![Send(leak(&hello("shop.example.org"))), Pause(50), Leave],
+                ),
+                (
+                    "HTTP",
+                    vec![Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), Pause(50), Leave],
+                ),
+            ];
+            let front = format!(
+                "{} tcp-request content reject if {condition}\n",
+                WAIT.replace("500", "300")
+            );
+            both(condition, &front, "", &clients, differences);
         }
-    }
-    differences.none()
+    })
 }
 
 /// What samples yield, as captures show it in the log.
