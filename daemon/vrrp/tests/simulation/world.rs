@@ -12,7 +12,30 @@ use crate::node::{Clock, Life, Node};
 use crate::random::Random;
 
 /// Lines of a trace that are kept; earlier ones are forgotten.
-pub(crate) const TRACE_LINES: usize = 400;
+const TRACE_LINES: usize = 400;
+
+/// What happened, for who looks for the cause of a failure; nothing is kept of a run that is not traced.
+pub(crate) struct Trace(Option<Vec<String>>);
+
+impl Trace {
+    pub(crate) fn new(traced: bool) -> Self {
+        Self(traced.then(Vec::new))
+    }
+
+    pub(crate) fn note(&mut self, now: Duration, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.0 {
+            if lines.len() == TRACE_LINES {
+                lines.drain(..TRACE_LINES / 2);
+            }
+            lines.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
+        }
+    }
+
+    /// All lines kept.
+    pub(crate) fn lines(self) -> Vec<String> {
+        self.0.unwrap_or_default()
+    }
+}
 /// What clocks may differ by, in millionths.
 const MAX_DRIFT: u64 = 10_000;
 /// What that adds to a time, in hundredths.
@@ -34,7 +57,7 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     /// Of every node.
     pub(crate) version: Version,
-    trace: Option<Vec<String>>,
+    trace: Trace,
 }
 
 /// A time as a clock that is slow would show it.
@@ -115,19 +138,13 @@ impl World {
             watch: Watch::new(limits),
             limits,
             version,
-            trace: traced.then(Vec::new),
+            trace: Trace::new(traced),
         }
     }
 
     /// Notes a line for who looks for the cause of a failure.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
-        let now = self.now;
-        if let Some(trace) = &mut self.trace {
-            if trace.len() == TRACE_LINES {
-                trace.drain(..TRACE_LINES / 2);
-            }
-            trace.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
-        }
+        self.trace.note(self.now, line);
     }
 
     /// Its nodes, a line each.
@@ -149,7 +166,7 @@ impl World {
 
     /// All lines kept.
     pub(crate) fn trace(self) -> Vec<String> {
-        self.trace.unwrap_or_default()
+        self.trace.lines()
     }
 
     /// Lets the world go on until then.

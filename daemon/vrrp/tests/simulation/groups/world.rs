@@ -14,7 +14,7 @@ use crate::invariants::{Limits, Seen, Watch};
 use crate::network::{MAX_NODES, Network, Packet};
 use crate::node::Life;
 use crate::random::Random;
-use crate::world::{TRACE_LINES, calm, clock, drifted};
+use crate::world::{Trace, calm, clock, drifted};
 
 /// A link between all nodes.
 pub(super) struct Link {
@@ -38,7 +38,7 @@ pub(super) struct World {
     pub(super) limits: Limits,
     /// Of every node.
     pub(super) version: Version,
-    trace: Option<Vec<String>>,
+    trace: Trace,
 }
 
 /// The rules of a node's member.
@@ -130,19 +130,13 @@ impl World {
             random,
             limits,
             version,
-            trace: traced.then(Vec::new),
+            trace: Trace::new(traced),
         }
     }
 
     /// Notes a line for who looks for the cause of a failure.
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
-        let now = self.now;
-        if let Some(trace) = &mut self.trace {
-            if trace.len() == TRACE_LINES {
-                trace.drain(..TRACE_LINES / 2);
-            }
-            trace.push(format!("{:>12.6} {}", now.as_secs_f64(), line()));
-        }
+        self.trace.note(self.now, line);
     }
 
     /// Its members, a line each.
@@ -166,7 +160,7 @@ impl World {
 
     /// All lines kept.
     pub(super) fn trace(self) -> Vec<String> {
-        self.trace.unwrap_or_default()
+        self.trace.lines()
     }
 
     /// Facts that were checked.
