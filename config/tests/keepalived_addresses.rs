@@ -82,23 +82,91 @@ fn a_route_has_the_words_of_ip_route() {
 }
 
 #[test]
-fn what_of_a_route_is_not_done_is_named() {
-    for (line, word) in [
-        ("10.1.0.0/16 dev eth0 realms 7", "'realms'"),
-        ("10.1.0.0/16 encap mpls 5 via 10.0.0.9", "'encap'"),
-        ("10.1.0.0/16 dev eth0 vrf blue", "'vrf'"),
+fn a_line_of_a_route_that_cannot_be_is_left_out_as_keepalived_does() {
+    let (severity, kind, message) = complaint("virtual_routes {\n10.1.0.0/16 dev eth0 vrf blue\n}");
+    assert_eq!((severity, kind), (Severity::Error, Kind::NotSupportedYet));
+    assert!(message.contains("'vrf'"), "{message}");
+    for (line, kind, expected) in [
+        ("10.1.0.0/16 vai 10.0.0.9", Kind::UnknownWord, "'vai'"),
+        ("10.1.0.0/16 nhid 5", Kind::UnknownWord, "'nhid'"),
+        ("10.1.0.0/16 encap seg6 x", Kind::UnknownWord, "'seg6'"),
+        (
+            "10.1.0.0/16 dev eth0 realms x",
+            Kind::InvalidValue,
+            "realms",
+        ),
+        (
+            "10.1.0.0/16 dev eth0 pref high",
+            Kind::InvalidValue,
+            "'pref' is for routes of IPv6",
+        ),
+        (
+            "10.1.0.0/16 dev eth0 expires 5",
+            Kind::InvalidValue,
+            "'expires' is for",
+        ),
+        (
+            "10.1.0.0/16 dev eth0 from 10.2.0.0/16",
+            Kind::InvalidValue,
+            "'from' is for",
+        ),
+        (
+            "10.1.0.0/16 src 2001:db8::1",
+            Kind::InvalidValue,
+            "different families",
+        ),
     ] {
-        let (severity, kind, message) = complaint(&format!("virtual_routes {{\n{line}\n}}"));
-        assert_eq!((severity, kind), (Severity::Error, Kind::NotSupportedYet));
+        let text = format!("virtual_routes {{\n{line}\n}}");
+        let (severity, found, message) = complaint(&text);
+        assert_eq!((severity, found), (Severity::Warning, kind), "{message}");
+        assert!(message.contains(expected), "{message}");
         assert!(
-            message.contains(word) && message.contains("not supported yet"),
+            message.ends_with("the route is ignored, as keepalived ignores it"),
             "{message}"
         );
+        let loaded = read(&body(&text));
+        let instances = loaded.keepalived.expect("a configuration").instances;
+        assert!(instances[0].addressing.routes.is_empty(), "{line}");
     }
-    let (severity, kind, _) = complaint("virtual_routes {\n10.1.0.0/16 vai 10.0.0.9\n}");
-    assert_eq!((severity, kind), (Severity::Warning, Kind::UnknownWord));
-    let (severity, kind, _) = complaint("virtual_routes {\n10.1.0.0/16 src 2001:db8::1\n}");
-    assert_eq!((severity, kind), (Severity::Error, Kind::InvalidValue));
+    let (_, kind, _) = complaint("virtual_routes {\n10.1.0.0/16 dev eth0 as to 100\n}");
+    assert_eq!(kind, Kind::Pointless, "the route stays");
+}
+
+#[test]
+fn rare_words_of_routes_are_read() {
+    let loaded = read(&body(
+        "virtual_routes {\n10.1.0.0/16 dev eth0 realms 3/0x14 congctl lock cubic ttl-propagate disabled\n\
+         2001:db8::/32 dev eth0 expires 9 pref low from 2001:db9::/32\n\
+         10.2.0.0/16 nexthop via 10.0.0.9 encap mpls 5/6 realms 4 nexthop via 10.0.0.8\n\
+         multicast 224.5.0.0/16 dev eth0 encap ip6 id 7 dst 2001:db8::1 hoplimit 3\n}\n\
+         virtual_rules {\nfrom 10.1.0.0/16 realms 1/2 table 5 preference 9\n}",
+    ));
+    assert_eq!(loaded.diagnostics.render(&loaded.sources), "");
+    let config = loaded.keepalived.expect("a configuration");
+    let addressing = &config.instances[0].addressing;
+    let routes = &addressing.routes;
+    let extras = &routes[0].extras;
+    assert_eq!(routes[0].next_hops[0].realms, Some(0x0003_0014));
+    assert_eq!(extras.congestion_control, Some(("cubic".to_owned(), true)));
+    assert_eq!(extras.ttl_propagate, Some(false));
+    let extras = &routes[1].extras;
+    assert_eq!((extras.expires, extras.preference), (Some(9), Some(3)));
+    assert_eq!(extras.from.map(|(_, length)| length), Some(32));
+    let hop = &routes[2].next_hops[0];
+    assert_eq!(
+        (hop.realms, &hop.encap),
+        (Some(4), &Some(Encap::Mpls(vec![5, 6])))
+    );
+    assert_eq!(routes[2].next_hops[1].encap, None);
+    assert_eq!(routes[3].kind, RouteKind::Multicast);
+    let Some(Encap::Ip(tunnel)) = &routes[3].next_hops[0].encap else {
+        panic!("{:?}", routes[3]);
+    };
+    assert_eq!(
+        (tunnel.ipv6, tunnel.id, tunnel.ttl),
+        (true, Some(7), Some(3))
+    );
+    assert_eq!(addressing.rules[0].realms, Some(0x0001_0002));
 }
 
 #[test]

@@ -149,15 +149,15 @@ fn what_cannot_be_is_refused_and_what_keepalived_leaves_out_is_left_out() {
     let b = "bfd_instance b {\nneighbor_ip 10.0.0.2\n}\n";
     one(
         &(b.to_owned() + &instance("c")),
-        Severity::Error,
+        Severity::Warning,
         Kind::UnknownName,
-        "track_bfd 'c' is not defined: no 'bfd_instance' has this name",
+        "track_bfd 'c' is ignored: no 'bfd_instance' has this name",
     );
     one(
         "bfd_instance b {\n}\n",
-        Severity::Error,
+        Severity::Warning,
         Kind::InvalidValue,
-        "bfd_instance 'b' has no 'neighbor_ip'",
+        "bfd_instance 'b' is ignored: it has no 'neighbor_ip'",
     );
     one(
         "bfd_instance b {\nneighbor_ip 10.0.0.2\nsource_ip fe80::1\n}\n",

@@ -250,7 +250,10 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("priority 300", &["~4 InvalidValue"]);
     check_instance("state MASTERR", &["~4 InvalidValue"]);
     check_instance("nat_mask 255.255.255.0", &["~4 UnknownWord"]);
-    check_instance("track_script { nope }", &["4 UnknownName"]);
+    check_instance("track_script { nope }", &["~4 UnknownName"]);
+    check_instance("track_file { nope }", &["~4 UnknownName"]);
+    check_instance("track_process { nope }", &["~4 UnknownName"]);
+    check_instance("track_bfd { nope }", &["~4 UnknownName"]);
     check_instance("use_ipvlan", &["4 NotSupportedYet"]);
     check_instance("use_vmac", &[]);
     check_instance("no_accept", &[]);

@@ -101,8 +101,12 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         complaints,
     );
     let Some(neighbor) = pending.neighbor else {
-        let message = format!("bfd_instance '{}' has no 'neighbor_ip'", name.text);
-        return complaints.error(DiagnosticKind::InvalidValue, name.span, message);
+        // keepalived says so and runs without it.
+        let message = format!(
+            "bfd_instance '{}' is ignored: it has no 'neighbor_ip'",
+            name.text
+        );
+        return complaints.warning(DiagnosticKind::InvalidValue, name.span, message);
     };
     if pending
         .source

@@ -50,6 +50,16 @@ pub(super) fn scope(text: &str) -> Option<u8> {
     }
 }
 
+/// `[FROM/]TO` of realms: FROM in the upper 16 bits, as the kernel has them.
+pub(super) fn realms(text: &str) -> Option<u32> {
+    let (from, to) = text.split_once('/').unwrap_or(("0", text));
+    let one = |text: &str| {
+        let found = number(text).or_else(|| look_up("rt_realms", text))?;
+        u16::try_from(found).ok().map(u32::from)
+    };
+    Some(one(from)? << 16 | one(to)?)
+}
+
 /// A number in decimal, or in hexadecimal after `0x`.
 pub(super) fn number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -88,5 +98,9 @@ mod tests {
         assert_eq!(protocol("keepalived"), Some(KEEPALIVED_PROTOCOL));
         assert_eq!(protocol("300"), None);
         assert_eq!(scope("link"), Some(253));
+        assert_eq!(realms("5"), Some(5));
+        assert_eq!(realms("3/0x14"), Some(0x0003_0014));
+        assert_eq!(realms("65536"), None);
+        assert_eq!(realms("no-such-realm"), None);
     }
 }

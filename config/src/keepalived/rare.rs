@@ -48,6 +48,8 @@ impl<T: Usual> PartialEq for Rare<T> {
     }
 }
 
+impl<T: Usual + Eq> Eq for Rare<T> {}
+
 impl<T: Usual + fmt::Debug> fmt::Debug for Rare<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(out)

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{KEEPALIVED_PROTOCOL, MAIN_TABLE, protocol, scope, table};
+use super::encap::{Encap, encap};
+use super::names::{KEEPALIVED_PROTOCOL, MAIN_TABLE, protocol, realms, scope, table};
 use super::parser::body;
+use super::rare::{Rare, Usual};
 use super::tree::Statement;
 use super::values::Complaints;
 use super::words::{Words, network};
@@ -23,6 +25,8 @@ pub enum RouteKind {
     Broadcast = 3,
     /// As broadcast, but sent as unicast.
     Anycast = 4,
+    /// They are delivered here as those of a group.
+    Multicast = 5,
     /// They are dropped in silence.
     Blackhole = 6,
     /// They are answered with "host unreachable".
@@ -44,6 +48,38 @@ pub struct NextHop {
     pub onlink: bool,
     /// `weight`, from 1 on.
     pub weight: u8,
+    /// `realms [FROM/]TO`: FROM in the upper 16 bits.
+    pub realms: Option<u32>,
+    /// `encap`.
+    pub encap: Option<Encap>,
+}
+
+/// What few routes have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteExtras {
+    /// `congctl [lock] NAME`: the congestion control of its connections, and whether it is locked.
+    pub congestion_control: Option<(String, bool)>,
+    /// `expires`, in seconds; IPv6.
+    pub expires: Option<u32>,
+    /// `from`: it is for packets from there; IPv6.
+    pub from: Option<(IpAddr, u8)>,
+    /// `pref`: the kernel's number (RFC 4191); IPv6.
+    pub preference: Option<u8>,
+    /// `ttl-propagate`; it means something for MPLS alone.
+    pub ttl_propagate: Option<bool>,
+}
+
+impl Usual for RouteExtras {
+    fn usual() -> &'static Self {
+        const USUAL: RouteExtras = RouteExtras {
+            congestion_control: None,
+            expires: None,
+            from: None,
+            preference: None,
+            ttl_propagate: None,
+        };
+        &USUAL
+    }
 }
 
 /// A metric of a route: the kernel's number (RTAX_*) and its value.
@@ -84,6 +120,8 @@ pub struct Route {
     pub tos: u8,
     /// `mtu`, `advmss` and so on.
     pub metrics: Vec<RouteMetric>,
+    /// What few routes have.
+    pub extras: Rare<RouteExtras>,
     /// `append`: behind matching routes instead of before them.
     pub append: bool,
     /// `no_track`: is not put back when somebody removes it.
@@ -103,20 +141,8 @@ const METRICS: [(&str, u16, u32); 14] = [
 /// RTAX_FEATURES, and its bit for explicit congestion notification.
 const FEATURES: u16 = 12;
 const FEATURE_ECN: u32 = 1;
-
-/// Words that begin an option and are not carried.
-const REFUSED: [&str; 10] = [
-    "as",
-    "congctl",
-    "encap",
-    "expires",
-    "from",
-    "nhid",
-    "pref",
-    "realms",
-    "ttl-propagate",
-    "vrf",
-];
+/// TCP_CA_NAME_MAX of the kernel, its closing zero included.
+const MAX_CONGESTION_CONTROL_BYTES: usize = 16;
 
 /// Words of a route for suggestions.
 const KNOWN: [&str; 14] = [
@@ -153,6 +179,7 @@ fn kind(text: &str) -> Option<RouteKind> {
         "local" => Some(RouteKind::Local),
         "broadcast" => Some(RouteKind::Broadcast),
         "anycast" => Some(RouteKind::Anycast),
+        "multicast" => Some(RouteKind::Multicast),
         "blackhole" => Some(RouteKind::Blackhole),
         "unreachable" => Some(RouteKind::Unreachable),
         "prohibit" => Some(RouteKind::Prohibit),
@@ -177,6 +204,7 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
         protocol: KEEPALIVED_PROTOCOL,
         tos: 0,
         metrics: Vec::new(),
+        extras: Rare::default(),
         append: false,
         no_track: false,
         track_group: None,
@@ -186,6 +214,7 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
         weight: 1,
         ..NextHop::default()
     };
+    let mut extras = RouteExtras::default();
     let mut second = None;
     let mut family = None;
     let mut has_destination = false;
@@ -215,16 +244,37 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
                     .unwrap_or(KEEPALIVED_PROTOCOL);
             }
             "tos" | "dsfield" => route.tos = words.octet(word).unwrap_or(0),
-            "features" => {
-                if words.accept("ecn") {
-                    route.metrics.push(RouteMetric {
-                        kind: FEATURES,
-                        value: FEATURE_ECN,
-                        locked: false,
-                    });
-                } else {
-                    words.refuse(word);
+            "features" => route.metrics.extend(features(&mut words)),
+            "realms" | "realm" => hop.realms = words.value(word, REALMS, realms),
+            "encap" => {
+                hop.encap = encap(&mut words, word);
+                if hop.encap.is_none() {
+                    break;
                 }
+            }
+            "congctl" => {
+                let locked = words.accept("lock");
+                let name = words.value(word, "the name of an algorithm", congestion_control);
+                extras.congestion_control = name.map(|name| (name, locked));
+            }
+            "expires" => extras.expires = words.number(word),
+            "from" => extras.from = words.value(word, "a network", network),
+            "pref" => extras.preference = words.value(word, "low, medium or high", preference),
+            "ttl-propagate" => {
+                extras.ttl_propagate = words.value(word, "enabled or disabled", enabled);
+            }
+            "as" => {
+                // As keepalived: without the word the route is as good.
+                let _to = words.accept("to");
+                let _address = words.next();
+                words.warn(
+                    word,
+                    "'as' is for MPLS alone and is ignored, as keepalived ignores it",
+                );
+            }
+            "vrf" => {
+                words.refuse(word);
+                break;
             }
             "append" => route.append = true,
             "prepend" => route.append = false,
@@ -232,10 +282,6 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
             "inet" => family = Some(false),
             "inet6" => family = Some(true),
             "track_group" => route.track_group = words.group(word),
-            text if REFUSED.contains(&text) => {
-                words.refuse(word);
-                break;
-            }
             text if METRICS.iter().any(|(name, ..)| *name == text) => {
                 route.metrics.extend(metric(&mut words, word));
             }
@@ -272,6 +318,23 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
     {
         words.error(first, "the addresses of a route are of different families");
     }
+    if !route.ipv6 {
+        let only_ipv6 = [
+            ("expires", extras.expires.is_some()),
+            ("from", extras.from.is_some()),
+            ("pref", extras.preference.is_some()),
+        ];
+        for (name, _) in only_ipv6.iter().filter(|(_, written)| *written) {
+            words.error(first, format!("'{name}' is for routes of IPv6"));
+        }
+    }
+    if extras
+        .from
+        .is_some_and(|(from, _)| from.is_ipv6() != route.ipv6)
+    {
+        words.error(first, "the addresses of a route are of different families");
+    }
+    route.extras = extras.into();
     if let Some(gateway) = second {
         // Deprecated: two gateways that share the load.
         let other = NextHop {
@@ -279,7 +342,12 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
             ..hop.clone()
         };
         route.next_hops.extend([hop, other]);
-    } else if hop.gateway.is_some() || hop.device.is_some() {
+    } else if hop
+        != (NextHop {
+            weight: 1,
+            ..NextHop::default()
+        })
+    {
         route.next_hops.push(hop);
     }
     if route.protocol != KEEPALIVED_PROTOCOL && !route.no_track {
@@ -305,9 +373,59 @@ fn next_hop(words: &mut Words<'_, '_, '_>) -> NextHop {
             hop.weight = words.octet(word).unwrap_or(1).max(1);
         } else if words.accept("onlink") {
             hop.onlink = true;
+        } else if let Some(word) = words.take("realms").or_else(|| words.take("realm")) {
+            hop.realms = words.value(word, REALMS, realms);
+        } else if let Some(word) = words.take("encap") {
+            hop.encap = encap(words, word);
         } else {
             return hop;
         }
+    }
+}
+
+const REALMS: &str = "realms: [FROM/]TO";
+
+/// `features ecn [add]`; of the others keepalived says that it has none, and has the route without them.
+fn features(words: &mut Words<'_, '_, '_>) -> Option<RouteMetric> {
+    if words.accept("ecn") {
+        let _add = words.accept("add");
+        return Some(RouteMetric {
+            kind: FEATURES,
+            value: FEATURE_ECN,
+            locked: false,
+        });
+    }
+    if let Some(other) = words.next() {
+        words.warn(
+            other,
+            format!(
+                "the feature '{}' of a route is not known: it is ignored",
+                other.text
+            ),
+        );
+    }
+    None
+}
+
+fn congestion_control(text: &str) -> Option<String> {
+    (text.len() < MAX_CONGESTION_CONTROL_BYTES).then(|| text.to_owned())
+}
+
+/// A router preference in the kernel's coding (RFC 4191 section 2.1).
+fn preference(text: &str) -> Option<u8> {
+    match text {
+        "medium" => Some(0),
+        "high" => Some(1),
+        "low" => Some(3),
+        _ => super::names::number(text).and_then(|value| u8::try_from(value).ok()),
+    }
+}
+
+fn enabled(text: &str) -> Option<bool> {
+    match text {
+        "enabled" => Some(true),
+        "disabled" => Some(false),
+        _ => None,
     }
 }
 

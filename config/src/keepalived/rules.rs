@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{KEEPALIVED_PROTOCOL, MAIN_TABLE, number, protocol, table};
+use super::names::{KEEPALIVED_PROTOCOL, MAIN_TABLE, number, protocol, realms, table};
 use super::parser::body;
 use super::routes::text;
 use super::tree::Statement;
@@ -72,6 +72,8 @@ pub struct Rule {
     pub l3mdev: bool,
     /// `tun_id`.
     pub tunnel: Option<u64>,
+    /// `realms [FROM/]TO`: FROM in the upper 16 bits; IPv4.
+    pub realms: Option<u32>,
     /// `no_track`: is not put back when somebody removes it.
     pub no_track: bool,
     /// `track_group` of a static one.
@@ -140,6 +142,7 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
         suppress_interface_group: None,
         l3mdev: false,
         tunnel: None,
+        realms: None,
         no_track: false,
         track_group: None,
     };
@@ -184,10 +187,9 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
             "no_track" => rule.no_track = true,
             "inet" => family = Some(false),
             "inet6" => family = Some(true),
-            "realms" | "nat" | "map-to" => {
-                words.refuse(word);
-                break;
-            }
+            "realms" | "realm" => rule.realms = words.value(word, "realms: [FROM/]TO", realms),
+            // The action follows.
+            "type" => {}
             "track_group" => rule.track_group = words.group(word),
             _ => {
                 words.unknown(word, KNOWN);
@@ -205,7 +207,10 @@ fn rule(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Rule> {
     {
         words.error(first, "the addresses of a rule are of different families");
     }
-    if rule.preference.is_none() {
+    if rule.ipv6 && rule.realms.is_some() {
+        words.error(first, "'realms' is for rules of IPv4");
+    }
+    if rule.preference.is_none() && !words.failed() {
         words.warn(first, "a rule without a preference gets one, from 16384 down: it is probably not the one that is meant");
     }
     if rule.protocol != KEEPALIVED_PROTOCOL && !rule.no_track {

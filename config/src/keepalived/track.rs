@@ -213,12 +213,13 @@ fn look_up(
                 "bfd" => "bfd_instance",
                 _ => "track_file",
             };
+            // keepalived says so and runs without it.
             let message = format!(
-                "track_{kind} '{}' is not defined: no '{definition}' has this name",
+                "track_{kind} '{}' is ignored: no '{definition}' has this name",
                 one.name.text
             );
             let mut diagnostic =
-                Diagnostic::error(DiagnosticKind::UnknownName, one.name.span, message);
+                Diagnostic::warning(DiagnosticKind::UnknownName, one.name.span, message);
             diagnostic.help = did_you_mean(&one.name.text, known.iter().map(|(name, ..)| *name));
             complaints.0.push(diagnostic);
             continue;

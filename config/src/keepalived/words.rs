@@ -112,11 +112,16 @@ impl<'a, 'c, 'd> Words<'a, 'c, 'd> {
         word.cloned()
     }
 
-    /// A known word with a value that cannot be.
-    pub(super) fn error(&mut self, word: &Word, message: impl Into<String>) {
+    /// A known word with a value that cannot be: keepalived says so, leaves the line out and runs.
+    pub(super) fn error(&mut self, word: &Word, message: impl AsRef<str>) {
         self.failed = true;
+        let message = format!(
+            "{}: the {} is ignored, as keepalived ignores it",
+            message.as_ref(),
+            self.what
+        );
         self.complaints
-            .error(DiagnosticKind::InvalidValue, word.span, message);
+            .warning(DiagnosticKind::InvalidValue, word.span, message);
     }
 
     /// Something that is done in another way than written.

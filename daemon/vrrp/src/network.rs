@@ -1,6 +1,7 @@
 //! The kernel's interfaces and addresses, by rtnetlink: seen, watched, and changed.
 
 mod culprit;
+mod encap;
 mod filter;
 mod lifetime;
 mod routes;

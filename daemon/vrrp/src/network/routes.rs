@@ -6,7 +6,7 @@ use config::keepalived::{NextHop, Route, Rule, RuleAction};
 use futures_util::StreamExt;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop,
-    RouteNextHopFlags, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteNextHopFlags, RoutePreference, RouteProtocol, RouteRealm, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{
     RuleAction as KernelAction, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange,
@@ -17,11 +17,15 @@ use rtnetlink::packet_core::{
     NetlinkPayload,
 };
 
+use super::encap;
 use super::{EEXIST, ENODEV, Network, NetworkError, in_time};
 
 /// The kernel's numbers for: no such route, no such rule.
 const ESRCH: i32 = 3;
 const ENOENT: i32 = 2;
+/// An attribute of routes, and one of their metrics, that the library has no name for.
+const RTA_TTL_PROPAGATE: u16 = 26;
+const RTAX_CC_ALGO: u16 = 16;
 
 impl Network {
     /// Adds a route; false if it was there already.
@@ -127,6 +131,23 @@ impl Network {
         if let Some(metric) = route.metric {
             attributes.push(RouteAttribute::Priority(metric));
         }
+        if let Some((address, length)) = route.extras.from {
+            header.source_prefix_length = length;
+            attributes.push(RouteAttribute::Source(plain(address)));
+        }
+        let extras = &route.extras;
+        let optional = [
+            extras.expires.map(RouteAttribute::Expires),
+            extras.preference.map(|preference| {
+                let preference = RoutePreference::from(preference);
+                RouteAttribute::Preference(preference)
+            }),
+            extras.ttl_propagate.map(|on| {
+                let value = vec![u8::from(on)];
+                RouteAttribute::Other(DefaultNla::new(RTA_TTL_PROPAGATE, value))
+            }),
+        ];
+        attributes.extend(optional.into_iter().flatten());
         let metrics = metrics(route);
         if !metrics.is_empty() {
             attributes.push(RouteAttribute::Metrics(metrics));
@@ -135,6 +156,7 @@ impl Network {
             [] => {}
             [hop] => {
                 attributes.extend(gateway(route, hop));
+                attributes.extend(encap::attributes(hop));
                 if let Some(device) = &hop.device {
                     attributes.push(RouteAttribute::Oif(self.index(device)?));
                 }
@@ -154,6 +176,7 @@ impl Network {
                         one.interface_index = self.index(device)?;
                     }
                     one.attributes.extend(gateway(route, hop));
+                    one.attributes.extend(encap::attributes(hop));
                     all.push(one);
                 }
                 attributes.push(RouteAttribute::MultiPath(all));
@@ -200,11 +223,24 @@ fn metrics(route: &Route) -> Vec<RouteMetric> {
         })
         .collect();
     let locked = route.metrics.iter().filter(|metric| metric.locked);
-    let mask = locked.fold(0, |mask, metric| mask | 1 << metric.kind);
+    let mut mask = locked.fold(0, |mask, metric| mask | 1 << metric.kind);
+    if let Some((name, locked)) = &route.extras.congestion_control {
+        let value = [name.as_bytes(), &[0]].concat();
+        found.push(RouteMetric::Other(DefaultNla::new(RTAX_CC_ALGO, value)));
+        mask |= u32::from(*locked) << RTAX_CC_ALGO;
+    }
     if mask != 0 {
         found.push(RouteMetric::Lock(mask));
     }
     found
+}
+
+/// Both realms, the one that packets come from in the upper half.
+fn realm(realms: u32) -> RouteRealm {
+    RouteRealm {
+        source: (realms >> 16) as u16,
+        destination: realms as u16,
+    }
 }
 
 fn rule_message(rule: &Rule) -> RuleMessage {
@@ -270,6 +306,8 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         rule.suppress_interface_group
             .map(RuleAttribute::SuppressIfGroup),
         rule.tunnel.map(RuleAttribute::TunId),
+        rule.realms
+            .map(|realms| RuleAttribute::Realm(realm(realms))),
     ];
     attributes.extend(optional.into_iter().flatten());
     message

@@ -22,6 +22,7 @@ mod notify;
 mod odd;
 mod release;
 mod reload;
+mod routing;
 mod words;
 
 use std::process::{Command, ExitCode};
@@ -127,6 +128,7 @@ fn main() -> ExitCode {
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
+        .chain(&routing::SCENARIOS)
         .chain(&words::SCENARIOS)
         .filter(is_wanted)
         .copied()
