@@ -133,6 +133,19 @@ impl Terminal {
         })
     }
 
+    /// The first line that begins on a red ground, as a banner does.
+    pub fn red_line(&self) -> Option<String> {
+        let parser = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let screen = parser.screen();
+        let (rows, _) = screen.size();
+        let red = (0..rows.get()).find(|&row| {
+            let cell = screen.cell(row, 0);
+            // SGR 41 of ECMA-48.
+            cell.is_some_and(|cell| cell.bgcolor() == vt100::Color::Idx(1))
+        })?;
+        screen.contents().lines().nth(red.into()).map(str::to_owned)
+    }
+
     /// Types: characters as they are, and the sequences of special keys ([`key`]).
     pub fn send(&mut self, keys: &str) -> Outcome {
         self.writer.write_all(keys.as_bytes()).context("typing")?;

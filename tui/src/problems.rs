@@ -545,7 +545,7 @@ fn pairs(nodes: &[NodeView], list: &mut Vec<Problem>) {
                     .find_map(|(_, instance)| instance.conflict_text());
                 let why = heard.unwrap_or_else(|| {
                     format!(
-                        "{} are MASTER at once; they do not hear each other",
+                        "they do not hear each other: {} are MASTER at once",
                         labels(&masters).replace('\n', " and ")
                     )
                 });
