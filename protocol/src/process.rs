@@ -159,6 +159,25 @@ pub enum ToChild {
     },
 }
 
+/// A file that keepalived's clients ask for, beside the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// `keepalived.data`: the instances as they are.
+    Data,
+    /// `keepalived.stats`: their counters.
+    Stats,
+}
+
+impl Report {
+    /// Its name in its folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Data => "keepalived.data",
+            Self::Stats => "keepalived.stats",
+        }
+    }
+}
+
 /// Told by a child to the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromChild {
@@ -207,6 +226,15 @@ pub enum FromChild {
     Reload {
         /// Comes back in [`ToChild::OperationDone`].
         id: u64,
+    },
+    /// Control: write this file, for this request; control itself may write none.
+    WriteReport {
+        /// Comes back in [`ToChild::OperationDone`].
+        id: u64,
+        /// Which.
+        report: Report,
+        /// What it holds.
+        text: String,
     },
     /// Worker: run the command of an external check, as the worker's user.
     RunCheck {

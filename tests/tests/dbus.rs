@@ -275,6 +275,161 @@ fn clients_of_keepalived_find_what_they_know() -> Outcome {
     Ok(())
 }
 
+/// What clients make a daemon write: announcements on the wire, and files.
+#[derive(Debug)]
+struct Written {
+    /// Frames of one call for each instance and another for the first.
+    frames: Vec<String>,
+    data: String,
+    statistics: [String; 3],
+}
+
+fn written_by(kind: NodeKind) -> Outcome<Written> {
+    let lab = Lab::start()?;
+    let host = lab.host("a");
+    let folder = match kind {
+        NodeKind::Tandem => "/run/tandem",
+        NodeKind::Peer => {
+            host.exec("mount", &["-t", "tmpfs", "tmpfs", "/tmp"])?;
+            "/tmp"
+        }
+    };
+    let _bus = Bus::start(host)?;
+    let filter = "arp net 10.230.137.101/32 or (icmp6 and ip6[40] == 136 and src fe80::5200)";
+    let wire = host.spawn("tcpdump", &["-l", "-n", "-e", "-t", "-i", "eth0", filter])?;
+    wire.wait_for_log("listening on", LIMIT)?;
+    let text = keepalived(100, true).replace("advert_int", "garp_master_delay 0\nadvert_int");
+    let files = NodeFiles {
+        keepalived: Some(text),
+        ..NodeFiles::default()
+    };
+    let node = Node::start(&lab, "a", kind, files)?;
+    wait_for_state(host, FIRST, 2)?;
+    wait_for_state(host, SECOND, 2)?;
+    let frames = |count: usize| {
+        let log = wire.log();
+        // Without the sender's address, which each host has its own.
+        let frames = log.lines().filter_map(|line| line.split_once(" > "));
+        let frames: Vec<_> = frames.map(|(_, rest)| rest.to_owned()).collect();
+        match frames.len() >= count {
+            true => Ok(frames),
+            false => Err(log),
+        }
+    };
+    // garp_master_repeat: five for each of the two addresses.
+    const BEFORE: usize = 10;
+    let before = wait_for("the announcements of new masters", LIMIT, || frames(BEFORE))?;
+    ensure!(before.len() == BEFORE, "{before:#?}");
+    for (calls, path) in [FIRST, SECOND, FIRST].into_iter().enumerate() {
+        call(host, path, INSTANCE_INTERFACE, &["SendGarp"])?;
+        wait_for("its frame", LIMIT, || frames(BEFORE + calls + 1))?;
+    }
+    let frames = frames(BEFORE).unwrap_or_default().split_off(BEFORE);
+    let print = |method: &str, file: &str| {
+        // keepalived answers before it has written.
+        let path = host.path(&format!("{folder}/{file}"));
+        let _ = std::fs::remove_file(&path);
+        call(host, DAEMON, DAEMON_INTERFACE, &[method])?;
+        wait_for(&format!("{method} to write"), LIMIT, || {
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            match text.trim().is_empty() {
+                true => Err("it is empty".to_owned()),
+                false => Ok(text),
+            }
+        })
+    };
+    let written = Written {
+        frames,
+        data: print("PrintData", "keepalived.data")?,
+        statistics: [
+            print("PrintStats", "keepalived.stats")?,
+            print("PrintStatsClear", "keepalived.stats")?,
+            print("PrintStats", "keepalived.stats")?,
+        ],
+    };
+    drop(node);
+    Ok(written)
+}
+
+/// The same with its numbers, which nobody can foretell, as 0.
+fn without_numbers(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.rsplit_once(": ") {
+        Some((label, number)) if number.parse::<u64>().is_ok() => format!("{label}: 0"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Advertisements that the first instance sent, as `PrintStats` tells it.
+fn sent(text: &str) -> u64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Sent: "));
+    line.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn announcements_and_files_on_demand_are_keepalived_s() -> Outcome {
+    require!(
+        "root",
+        "users",
+        "keepalived",
+        "haproxy",
+        "killall",
+        "tcpdump",
+        "dbus-daemon",
+        "busctl",
+        "tandemd+dbus"
+    );
+    let ours = written_by(NodeKind::Tandem)?;
+    let theirs = written_by(NodeKind::Peer)?;
+    ensure!(
+        ours.frames.len() == 3 && ours.frames == theirs.frames,
+        "{ours:#?}\n{theirs:#?}"
+    );
+    ensure!(
+        ours.frames[0]
+            .contains("Request who-has 10.230.137.101 (ff:ff:ff:ff:ff:ff) tell 10.230.137.101")
+            && ours.frames[1].contains("tgt is fe80::5200")
+            && ours.frames[2] == ours.frames[0],
+        "{ours:#?}"
+    );
+    // Ours tells less, and in keepalived's lines, but for the moment of the last transition and what is tracked.
+    let words = ["scope global ", "preferred_lft forever "];
+    let known = words
+        .iter()
+        .fold(theirs.data.clone(), |data, word| data.replace(word, ""));
+    for line in ours.data.lines() {
+        let (label, value) = line.split_once(" = ").unwrap_or((line, ""));
+        let told = match label.trim() {
+            "Last transition" => value.parse::<f64>().is_ok_and(|at| at > 1.7e9),
+            // Each host's own.
+            "Using src_ip" if value.starts_with("fe80:") => true,
+            _ if label.starts_with("   Tracked: ") => true,
+            _ => known.lines().any(|one| one == line),
+        };
+        ensure!(told, "'{line}' is not keepalived's: {}", theirs.data);
+    }
+    ensure!(
+        ours.data.matches("State = MASTER").count() == 2,
+        "{}",
+        ours.data
+    );
+    for (our, their) in ours.statistics.iter().zip(&theirs.statistics) {
+        ensure!(
+            without_numbers(our) == without_numbers(their),
+            "{our}\n{their}"
+        );
+    }
+    let [first, cleared, after] = ours.statistics.each_ref().map(|text| sent(text));
+    ensure!(
+        first > 0 && first <= cleared && after < cleared,
+        "{:#?}",
+        ours.statistics
+    );
+    Ok(())
+}
+
 /// What cannot be done is said, and who may not ask is told so by the bus.
 #[test]
 fn what_is_not_done_is_refused_with_its_reason() -> Outcome {
@@ -314,9 +469,14 @@ fn what_is_not_done_is_refused_with_its_reason() -> Outcome {
         Ok(())
     };
     let daemon = |words: &[&str], reason: &str| refused(DAEMON, DAEMON_INTERFACE, words, reason);
+    // The folder of the files is gone: that is said, and nothing else is wrong.
+    let files = host.path("/run/tandem");
+    let moved = host.path("/run/elsewhere");
+    std::fs::rename(&files, &moved)?;
     for dump in ["PrintData", "PrintStats", "PrintStatsClear"] {
-        daemon(&[dump], "show vrrp json")?;
+        daemon(&[dump], "cannot write /run/tandem/keepalived.")?;
     }
+    std::fs::rename(&moved, &files)?;
     daemon(
         &["CreateInstance", "ssuu", "X", "eth0", "9", "2"],
         "configuration alone",

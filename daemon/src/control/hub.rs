@@ -61,7 +61,7 @@ pub struct Hub {
     picture: watch::Sender<Arc<Snapshot>>,
     intervals: Mutex<HashMap<u64, u64>>,
     faster: Notify,
-    reloads: Mutex<HashMap<u64, ReloadAnswer>>,
+    asked_above: Mutex<HashMap<u64, ReloadAnswer>>,
     numbers: AtomicU64,
     told_state: Mutex<(Vec<ServerWish>, Vec<Setting>)>,
     /// The worker of the running configuration.
@@ -117,7 +117,7 @@ impl Hub {
             picture: watch::channel(Arc::default()).0,
             intervals: Mutex::default(),
             faster: Notify::new(),
-            reloads: Mutex::default(),
+            asked_above: Mutex::default(),
             numbers: AtomicU64::new(1),
             told_state: Mutex::default(),
         };
@@ -456,10 +456,36 @@ impl Hub {
     }
 
     async fn reload(&self) -> Result<String, Refusal> {
+        match self.ask_supervisor(|id| FromChild::Reload { id }).await {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(reason)) => Err(Refusal::Invalid(format!("Success=0\n{reason}"))),
+            None => Err(Refusal::NotRunning("The supervisor".to_owned())),
+        }
+    }
+
+    /// Has the supervisor write a file: where it is.
+    #[cfg(feature = "dbus")]
+    pub(super) async fn write_report(
+        &self,
+        report: protocol::process::Report,
+        text: String,
+    ) -> Result<String, Refusal> {
+        let ask = |id| FromChild::WriteReport { id, report, text };
+        match self.ask_supervisor(ask).await {
+            Some(result) => result.map_err(Refusal::Invalid),
+            None => Err(Refusal::NotRunning("The supervisor".to_owned())),
+        }
+    }
+
+    /// Asks the supervisor for something and awaits its end; nothing if it does not answer.
+    async fn ask_supervisor(
+        &self,
+        ask: impl FnOnce(u64) -> FromChild,
+    ) -> Option<Result<String, String>> {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        lock(&self.reloads).insert(id, sender);
-        let told = self.tell_supervisor(&FromChild::Reload { id }).await;
+        lock(&self.asked_above).insert(id, sender);
+        let told = self.tell_supervisor(&ask(id)).await;
         let answer = match told {
             Ok(()) => tokio::time::timeout(RELOAD_LIMIT, answer)
                 .await
@@ -467,17 +493,13 @@ impl Hub {
                 .and_then(Result::ok),
             Err(_) => None,
         };
-        lock(&self.reloads).remove(&id);
-        match answer {
-            Some(Ok(text)) => Ok(text),
-            Some(Err(reason)) => Err(Refusal::Invalid(format!("Success=0\n{reason}"))),
-            None => Err(Refusal::NotRunning("The supervisor".to_owned())),
-        }
+        lock(&self.asked_above).remove(&id);
+        answer
     }
 
     /// The supervisor has done what it was asked.
     pub fn operation_done(&self, id: u64, result: Result<String, String>) {
-        if let Some(answer) = lock(&self.reloads).remove(&id) {
+        if let Some(answer) = lock(&self.asked_above).remove(&id) {
             // Who asked may have gone.
             let _ = answer.send(result);
         }

@@ -10,6 +10,7 @@ mod health;
 mod listeners;
 mod observed;
 mod reload;
+mod reports;
 mod scripts;
 mod stop;
 mod systemd;
@@ -444,6 +445,12 @@ impl Supervisor {
                 }
             }
             FromChild::Reload { id } => self.begin_reload(Some((pid, id))),
+            FromChild::WriteReport { id, report, text } => {
+                let result = self.write_report(report, &text);
+                if let Some(child) = self.children.get(&pid) {
+                    child.tell(&ToChild::OperationDone { id, result });
+                }
+            }
         }
     }
 

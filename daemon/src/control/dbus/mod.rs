@@ -1,10 +1,11 @@
 //! keepalived's names on D-Bus (`enable_dbus`): its objects, properties, signals and methods. Only with the feature `dbus`.
 //!
 //! One task keeps a connection to the system's bus, with this process's own rights and no others, and says there what vrrp has
-//! told. Whatever the bus does, nothing else waits for it. [`objects`] is what clients call, [`difference`] what has changed.
+//! told. Whatever the bus does, nothing else waits for it. [`objects`] is what clients call, [`difference`] what has changed, [`reports`] what is written into files.
 
 mod difference;
 mod objects;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,6 +5,7 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use protocol::process::Report;
 use protocol::vrrp::{InstanceSnapshot, VrrpState};
 use protocol::{Operation, Refusal};
 use zbus::fdo::{Error, Result};
@@ -13,6 +14,7 @@ use zbus::object_server::SignalEmitter;
 
 use super::super::{Hub, Place};
 use super::difference::{status, word};
+use super::reports::{self, Cleared};
 
 /// Calls that change something, under way at a time.
 const MAX_CALLS: u32 = 16;
@@ -102,18 +104,36 @@ impl Instance {
 /// The daemon.
 pub(super) struct Vrrp {
     hub: Arc<Hub>,
+    cleared: Mutex<Cleared>,
 }
 
 impl Vrrp {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+        Self {
+            hub,
+            cleared: Mutex::default(),
+        }
     }
-}
 
-/// Why there is no dump: a file in a folder that all may write to is no place for it.
-fn no_file() -> Error {
-    let why = "tandemd writes no files into /tmp: 'show vrrp' and 'show vrrp json' on its control socket tell the same";
-    Error::NotSupported(why.to_owned())
+    /// Has the supervisor write a file about the instances, in the folder of the control socket.
+    async fn write(
+        &self,
+        header: &Header<'_>,
+        report: Report,
+        text: impl FnOnce(&mut Cleared, &[InstanceSnapshot]) -> String + Send,
+    ) -> Result<()> {
+        let _place = place()?;
+        let told = self.hub.instances().await;
+        let instances =
+            told.ok_or_else(|| Error::Failed("the vrrp process does not answer".to_owned()))?;
+        let text = {
+            let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+            text(&mut cleared, &instances)
+        };
+        let path = self.hub.write_report(report, text).await.map_err(failed)?;
+        tracing::info!("{path} is written: asked on {}", who(header));
+        Ok(())
+    }
 }
 
 fn no_instances() -> Error {
@@ -123,16 +143,27 @@ fn no_instances() -> Error {
 
 #[zbus::interface(name = "org.keepalived.Vrrp1.Vrrp", introspection_docs = false)]
 impl Vrrp {
-    fn print_data(&self) -> Result<()> {
-        Err(no_file())
+    /// Returns when `keepalived.data` is written: beside the control socket, not in `/tmp`, where all may write.
+    async fn print_data(&self, #[zbus(header)] header: Header<'_>) -> Result<()> {
+        let text = |_: &mut Cleared, instances: &[InstanceSnapshot]| reports::data(instances);
+        self.write(&header, Report::Data, text).await
     }
 
-    fn print_stats(&self) -> Result<()> {
-        Err(no_file())
+    /// The same with `keepalived.stats`.
+    async fn print_stats(&self, #[zbus(header)] header: Header<'_>) -> Result<()> {
+        let text =
+            |cleared: &mut Cleared, instances: &[InstanceSnapshot]| cleared.statistics(instances);
+        self.write(&header, Report::Stats, text).await
     }
 
-    fn print_stats_clear(&self) -> Result<()> {
-        Err(no_file())
+    /// The same; the file counts from here on.
+    async fn print_stats_clear(&self, #[zbus(header)] header: Header<'_>) -> Result<()> {
+        let text = |cleared: &mut Cleared, instances: &[InstanceSnapshot]| {
+            let text = cleared.statistics(instances);
+            cleared.clear(instances);
+            text
+        };
+        self.write(&header, Report::Stats, text).await
     }
 
     /// Returns when the new configuration runs, or with what is wrong with it.
@@ -142,7 +173,7 @@ impl Vrrp {
         done.map(|_| ()).map_err(failed)
     }
 
-    /// Of keepalived only where it was built for it.
+    /// Of keepalived only where it was built for it; Debian's has no such method.
     fn create_instance(
         &self,
         _name: String,
