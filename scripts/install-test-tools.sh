@@ -7,7 +7,7 @@ declare -A package_of=(
   [haproxy]=haproxy [keepalived]=keepalived [nginx]=nginx [curl]=curl [socat]=socat [wrk]=wrk
   [h2load]=nghttp2-client [tcpdump]=tcpdump [chromium]=chromium [ip]=iproute2 [nsenter]=util-linux
   [systemd-nspawn]=systemd-container [openssl]=openssl [arping]=iputils-arping [ping]=iputils-ping
-  [tmux]=tmux [cc]=build-essential [setpriv]=util-linux [python3]=python3
+  [tmux]=tmux [nft]=nftables [killall]=psmisc [pgrep]=procps [cc]=build-essential [setpriv]=util-linux [python3]=python3
   [dbus-daemon]=dbus [busctl]=systemd
 )
 if [ "${1:-all}" = bench ]; then
