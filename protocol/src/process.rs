@@ -73,6 +73,8 @@ pub enum Observation {
         usable: u32,
         /// All its servers.
         servers: u32,
+        /// Whether a check has found one usable, or none; before that they are believed to be.
+        known: bool,
     },
 }
 

@@ -48,12 +48,21 @@ fn is_up(server: &Server) -> bool {
 /// A server whose check is to come soon.
 pub(super) type Hurry = (BackendId, ServerId);
 
+/// How soon its check is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// After `fastinter`.
+    Fast,
+    /// At once.
+    Now,
+}
+
 /// What the other rooms and the supervisor reach of the checks.
 #[derive(Debug, Default)]
 pub struct HealthDoor {
     /// Commands of external checks.
     pub commands: Commands,
-    suspects: Mutex<Vec<Hurry>>,
+    suspects: Mutex<Vec<(Hurry, Pace)>>,
     wake: tokio::sync::Notify,
 }
 
@@ -61,8 +70,8 @@ pub struct HealthDoor {
 const MAX_SUSPECTS: usize = 4_096;
 
 impl HealthDoor {
-    /// Servers that are suspected since the last call. Cancel-safe.
-    async fn hurried(&self) -> Vec<Hurry> {
+    /// Servers that are suspected, or to be known, since the last call. Cancel-safe.
+    async fn hurried(&self) -> Vec<(Hurry, Pace)> {
         loop {
             let suspects = std::mem::take(&mut *self.suspects());
             if !suspects.is_empty() {
@@ -72,16 +81,27 @@ impl HealthDoor {
         }
     }
 
-    fn suspects(&self) -> MutexGuard<'_, Vec<Hurry>> {
+    fn suspects(&self) -> MutexGuard<'_, Vec<(Hurry, Pace)>> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Lets a server's next check come soon.
 fn hurry(shared: &Shared, backend: &Backend, server: &Server) {
+    hasten(shared, (backend.id, server.id), Pace::Fast);
+}
+
+/// Lets the next check of a server, or of the one that it tracks, come now.
+pub(crate) fn check_now(shared: &Shared, backend: &Backend, server: &Server) {
+    let own = (backend.id, server.id);
+    let checked = server.tracked.get().copied().unwrap_or(own);
+    hasten(shared, checked, Pace::Now);
+}
+
+fn hasten(shared: &Shared, server: Hurry, pace: Pace) {
     let mut suspects = shared.health.suspects();
     if suspects.len() < MAX_SUSPECTS {
-        suspects.push((backend.id, server.id));
+        suspects.push((server, pace));
     }
     drop(suspects);
     shared.health.wake.notify_one();

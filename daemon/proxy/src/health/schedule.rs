@@ -19,7 +19,7 @@ use super::dial;
 use super::outcome::Outcome;
 use super::plan::{Checks, Kind};
 use super::script::Site;
-use super::{Hurry, agent, change, external, lock_health, script};
+use super::{Hurry, Pace, agent, change, external, lock_health, script};
 use crate::app::App;
 use crate::state::{Backend, Server};
 
@@ -145,7 +145,7 @@ async fn run(schedule: Rc<Schedule>) {
             }
             () = schedule.moved.notified() => continue,
             hurried = shared.health.hurried() => {
-                hurried.iter().for_each(|place| schedule.hurry(*place));
+                hurried.iter().for_each(|&(place, pace)| schedule.hurry(place, pace));
                 continue;
             }
         }
@@ -407,7 +407,7 @@ impl Schedule {
     }
 
     /// A server is suspected: its next check comes after `fastinter` at the latest.
-    fn hurry(&self, place: Hurry) {
+    fn hurry(&self, place: Hurry, pace: Pace) {
         let found = self
             .entries
             .iter()
@@ -417,9 +417,10 @@ impl Schedule {
         {
             let entry = &self.entries[index];
             let check = entry.server.config.check.as_ref();
-            let soon = check.map_or(Duration::ZERO, |check| {
-                check.fastinter.unwrap_or(check.inter)
-            });
+            let soon = match (pace, check) {
+                (Pace::Fast, Some(check)) => check.fastinter.unwrap_or(check.inter),
+                _ => Duration::ZERO,
+            };
             self.put(index, Instant::now() + soon);
         }
     }

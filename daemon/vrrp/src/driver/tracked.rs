@@ -89,10 +89,16 @@ impl Watched {
                 name,
                 usable,
                 servers,
+                known,
             } => {
-                let report = match usable {
-                    0 => Report::Down(format!("none of {servers} servers is usable")),
-                    usable => Report::Up(format!("{usable} of {servers} servers usable")),
+                let report = match (usable, known) {
+                    (0, _) => Report::Down(format!("none of {servers} servers is usable")),
+                    (usable, true) => Report::Up(format!("{usable} of {servers} servers usable")),
+                    // A new worker has not looked yet: what the one before knew stands.
+                    (_, false) if self.backends.contains_key(&name) => return None,
+                    (usable, false) => unknown(&format!(
+                        "{usable} of {servers} servers are believed to be usable, and no check has ended yet"
+                    )),
                 };
                 let said = told(&format!("backend {name}"), &report);
                 let before = self.backends.insert(name, report.clone());
