@@ -59,25 +59,34 @@ impl InstanceSnapshot {
         }
     }
 
-    /// What the other routers last said, a line each; what their silence means, if there is none.
+    /// When each other router was last heard and what it said, a line each; what silence means, where there is some.
+    ///
+    /// A backup says nothing (RFC 3768 6.4.2, RFC 9568 6.4.2): its master cannot know whether it lives. Only a failover asks it.
     pub fn peers_text(&self) -> Vec<String> {
+        let is_master = self.state == VrrpState::Master;
         if self.peers.is_empty() {
-            return vec![match self.state {
-                // RFC 3768 6.4.2: a backup sends nothing.
-                VrrpState::Master => {
-                    "no other router has spoken yet: a backup is silent".to_owned()
-                }
-                VrrpState::Init | VrrpState::Backup | VrrpState::Fault => {
-                    "no other router was heard".to_owned()
-                }
-            }];
+            return vec![match is_master {
+                true => "never heard: a backup is silent, and only 'vrrp failover' finds out whether one is there",
+                false => "never heard",
+            }
+            .to_owned()];
         }
+        // RFC 9568 6.1: three intervals and the skew time.
+        let silent_ms = 4 * self.master_interval_ms.unwrap_or(self.advert_interval_ms);
         let line = |peer: &PeerSeen| {
             let said = match peer.priority {
-                0 => "resigned (priority 0)".to_owned(),
-                priority => format!("said priority {priority}"),
+                0 => "it resigned".to_owned(),
+                priority => format!("priority {priority}"),
             };
-            format!("{} {said} {}", peer.address, ago(peer.age_ms))
+            let silence = match (peer.age_ms > silent_ms, is_master) {
+                (false, _) => "",
+                (true, true) => {
+                    "; a backup is silent, and only 'vrrp failover' finds out whether it is well"
+                }
+                (true, false) => "; silent since",
+            };
+            let heard = ago(peer.age_ms);
+            format!("{} last heard {heard} ({said}){silence}", peer.address)
         };
         self.peers.iter().map(line).collect()
     }
@@ -206,7 +215,7 @@ mod tests {
     fn what_the_others_said_is_told_and_what_silence_means() {
         assert_eq!(
             master(0).peers_text(),
-            ["10.0.0.9 resigned (priority 0) 300 ms ago"]
+            ["10.0.0.9 last heard 300 ms ago (it resigned)"]
         );
         let alone = InstanceSnapshot {
             peers: Vec::new(),
@@ -214,7 +223,31 @@ mod tests {
         };
         assert_eq!(
             alone.peers_text(),
-            ["no other router has spoken yet: a backup is silent"]
+            [
+                "never heard: a backup is silent, and only 'vrrp failover' finds out whether one is there"
+            ]
+        );
+        let old = |state, age_ms| {
+            let mut one = master(90);
+            one.state = state;
+            one.peers[0].age_ms = age_ms;
+            one.peers_text()
+        };
+        let (backup, silent) = (VrrpState::Backup, VrrpState::Master);
+        assert_eq!(
+            old(backup, 4_000),
+            ["10.0.0.9 last heard 4000 ms ago (priority 90)"]
+        );
+        assert_eq!(
+            old(backup, 4_001),
+            ["10.0.0.9 last heard 4001 ms ago (priority 90); silent since"]
+        );
+        assert_eq!(
+            old(silent, 61_000),
+            [
+                "10.0.0.9 last heard 61 s ago (priority 90); a backup is silent, and only 'vrrp failover' finds out \
+                 whether it is well"
+            ]
         );
         assert_eq!(alone.why(), "no advertisement from anybody for 3.61 s");
     }

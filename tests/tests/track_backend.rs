@@ -13,7 +13,7 @@ const INTERVAL: f64 = 0.1;
 /// Priorities of the node that tracks, and of the other.
 const PRIORITIES: [u8; 2] = [150, 100];
 /// What a busy machine may add to a time of the protocol.
-const BUSY: Duration = Duration::from_millis(150);
+const BUSY: Duration = Duration::from_millis(300);
 
 fn keepalived(priority: u8, rest: &str) -> String {
     format!(

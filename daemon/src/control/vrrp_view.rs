@@ -102,7 +102,7 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
         );
     }
     for peer in instance.peers_text() {
-        say("heard", &peer);
+        say("peer", &peer);
     }
     if instance.held {
         say(
@@ -272,7 +272,7 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
   addresses   10.0.0.100/24 (on this node)
   router      vrid 50 on eth0, every 1000 ms, speaks from 10.0.0.1
   proof       none
-  heard       10.0.0.2 said priority 90 300 ms ago
+  peer        10.0.0.2 last heard 300 ms ago (priority 90)
   adverts     0 sent, 0 heard, 4 refused (authentication)
   bfd         gw: Up: 10.0.0.254 said Init: both hear each other (60 s ago);
               speaks every 50 ms, detection time 250 ms; it last said Up

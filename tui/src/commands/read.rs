@@ -264,7 +264,7 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
                 ));
             }
             for peer in instance.peers_text() {
-                text.push_str(&format!("  heard      {}\n", printable(&peer)));
+                text.push_str(&format!("  peer       {}\n", printable(&peer)));
             }
             if instance.held {
                 text.push_str(

@@ -175,13 +175,13 @@ fn instance_lines<'a>(
     for (peer, text) in instance.peers.iter().zip(instance.peers_text()) {
         // The master has its line already.
         if Some(&peer.address) != known {
-            let text = printable(&format!(" heard {text}"));
+            let text = printable(&format!(" peer {text}"));
             lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
         }
     }
     if instance.peers.is_empty() {
         for text in instance.peers_text() {
-            let text = printable(&format!(" {text}"));
+            let text = printable(&format!(" peer {text}"));
             lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
         }
     }
