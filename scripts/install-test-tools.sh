@@ -8,7 +8,7 @@ declare -A package_of=(
   [h2load]=nghttp2-client [tcpdump]=tcpdump [chromium]=chromium [ip]=iproute2 [nsenter]=util-linux
   [systemd-nspawn]=systemd-container [openssl]=openssl [arping]=iputils-arping [ping]=iputils-ping
   [tmux]=tmux [nft]=nftables [killall]=psmisc [pgrep]=procps [cc]=build-essential [setpriv]=util-linux [python3]=python3
-  [dbus-daemon]=dbus [busctl]=systemd
+  [dbus-daemon]=dbus [busctl]=systemd [qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static
 )
 if [ "${1:-all}" = bench ]; then
   wanted=(haproxy nginx wrk h2load openssl cc)

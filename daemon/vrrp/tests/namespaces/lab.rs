@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The virtual address of all scenarios.
 pub(crate) const VIP: &str = "10.230.137.100";
+/// Between two looks at a condition, which start a process each: where that takes long there must be fewer.
 const STEP: Duration = Duration::from_millis(5);
 static LABS: AtomicU32 = AtomicU32::new(0);
 
@@ -26,12 +27,20 @@ pub(crate) fn run(line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// By how much all takes longer here than on a usual machine: a virtual machine without KVM says so.
+fn slowness() -> u32 {
+    static SLOWNESS: OnceLock<u32> = OnceLock::new();
+    let told = || std::env::var("TANDEM_SLOWNESS").ok()?.parse().ok();
+    *SLOWNESS.get_or_init(|| told().unwrap_or(1))
+}
+
 /// Waits for a condition; panics when it does not come true. Returns how long it took.
 pub(crate) fn wait(what: &str, limit: Duration, condition: impl Fn() -> bool) -> Duration {
+    let limit = limit * slowness();
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(STEP);
+        std::thread::sleep(STEP * slowness().pow(2));
     }
     start.elapsed()
 }
@@ -41,8 +50,38 @@ pub(crate) fn stays(what: &str, time: Duration, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while start.elapsed() < time {
         assert!(condition(), "ended after {:?}: {what}", start.elapsed());
-        std::thread::sleep(STEP);
+        std::thread::sleep(STEP * slowness().pow(2));
     }
+}
+
+/// Runs scenarios, so many at once; how many failed.
+pub(crate) fn perform(scenarios: &[(&str, fn())], at_once: usize) -> u8 {
+    let next = AtomicUsize::new(0);
+    let failures = AtomicU8::new(0);
+    let work = || {
+        while let Some((name, scenario)) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let began = Instant::now();
+            let outcome = std::panic::catch_unwind(scenario);
+            let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+            println!("{name} ... {word}, {:.1} s", began.elapsed().as_secs_f64());
+            failures.fetch_add(u8::from(outcome.is_err()), Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(work);
+        }
+    });
+    failures.into_inner()
+}
+
+/// Whether keepalived is installed; says so if it is not.
+pub(crate) fn has_keepalived() -> bool {
+    let found = Command::new("keepalived").arg("--version").output().is_ok();
+    if !found {
+        println!("SKIPPED in part: keepalived is not installed");
+    }
+    found
 }
 
 /// The namespaces of one scenario.
@@ -274,7 +313,7 @@ impl Node {
                 return status.code();
             }
             assert!(start.elapsed() < Duration::from_secs(5), "it does not stop");
-            std::thread::sleep(STEP);
+            std::thread::sleep(STEP * slowness().pow(2));
         }
     }
 
@@ -309,6 +348,7 @@ impl Node {
 
     /// Waits for a line after those of before; returns how long it took.
     pub(crate) fn hears(&self, text: &str, limit: Duration) -> Duration {
+        let limit = limit * slowness();
         let start = Instant::now();
         while self.count(text) == 0 {
             assert!(
@@ -316,7 +356,7 @@ impl Node {
                 "not within {limit:?}: {text}\n{}",
                 self.text()
             );
-            std::thread::sleep(STEP);
+            std::thread::sleep(STEP * slowness().pow(2));
         }
         start.elapsed()
     }

@@ -26,10 +26,9 @@ mod routing;
 mod words;
 
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lab::{Lab, VIP, run, stays, wait};
+use lab::{Lab, VIP, has_keepalived, perform, run, stays, wait};
 
 /// Three intervals and the longest skew, and some for a busy machine.
 const MASTER_DOWN: Duration = Duration::from_millis(4_300);
@@ -135,35 +134,6 @@ fn main() -> ExitCode {
         .collect();
     let alone: Vec<_> = ALONE.iter().filter(is_wanted).copied().collect();
     ExitCode::from(perform(&together, AT_ONCE) + perform(&alone, 1))
-}
-
-/// Runs scenarios, so many at once; how many failed.
-fn perform(scenarios: &[(&str, fn())], at_once: usize) -> u8 {
-    let next = AtomicUsize::new(0);
-    let failures = AtomicU8::new(0);
-    let work = || {
-        while let Some((name, scenario)) = scenarios.get(next.fetch_add(1, Relaxed)) {
-            let began = Instant::now();
-            let outcome = std::panic::catch_unwind(scenario);
-            let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-            println!("{name} ... {word}, {:.1} s", began.elapsed().as_secs_f64());
-            failures.fetch_add(u8::from(outcome.is_err()), Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(work);
-        }
-    });
-    failures.into_inner()
-}
-
-fn has_keepalived() -> bool {
-    let found = Command::new("keepalived").arg("--version").output().is_ok();
-    if !found {
-        println!("SKIPPED in part: keepalived is not installed");
-    }
-    found
 }
 
 /// Forgets what a node said until now: an answer comes after everything that happened before.
