@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 9] = [
     ("a_bond_works_with_keepalived_in_version_3", || {
         Way {
             prepare: bonds,
-            lines: "interface bond0\n version 3\n advert_int 0.1",
+            lines: "interface bond0\n version 3\n advert_int 0.5",
             ..V3
         }
         .beside();
@@ -26,7 +26,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 9] = [
     ("a_vlan_of_a_bond_works_with_keepalived", || {
         Way {
             prepare: vlans_of_bonds,
-            lines: "interface bond0.10\n version 3\n advert_int 0.1",
+            lines: "interface bond0.10\n version 3\n advert_int 0.5",
             ..V3
         }
         .beside();
@@ -36,7 +36,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 9] = [
         deleted,
     ),
     ("a_vlan_works_with_keepalived_by_unicast", || {
-        let lines = "interface eth0.10\n version 3\n advert_int 0.1\n unicast_src_ip 10.230.137.$OWN\n unicast_peer {\n \
+        let lines = "interface eth0.10\n version 3\n advert_int 0.5\n unicast_src_ip 10.230.137.$OWN\n unicast_peer {\n \
                      10.230.137.$PEER\n }";
         Way {
             prepare: vlans,
@@ -56,7 +56,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 9] = [
     ("a_vlan_works_with_keepalived_in_version_3", || {
         Way {
             prepare: vlans,
-            lines: "interface eth0.10\n version 3\n advert_int 0.1",
+            lines: "interface eth0.10\n version 3\n advert_int 0.5",
             ..V3
         }
         .beside();
@@ -64,7 +64,7 @@ pub(crate) const SCENARIOS: [(&str, fn()); 9] = [
     ("a_virtual_mac_on_a_vlan_works_with_keepalived", || {
         Way {
             prepare: vlans,
-            lines: "interface eth0.10\n use_vmac\n version 3\n advert_int 0.1",
+            lines: "interface eth0.10\n use_vmac\n version 3\n advert_int 0.5",
             ..V3
         }
         .beside();
@@ -133,7 +133,7 @@ fn slaves() {
     let lab = Lab::new();
     bonds(&lab);
     let lines =
-        "interface bond0\n version 3\n advert_int 0.1\n track_interface {\n eth1 weight -50\n }";
+        "interface bond0\n version 3\n advert_int 0.5\n track_interface {\n eth1 weight -50\n }";
     let a = ours(&lab, "a", &file(&lab, "a", 100, "", lines));
     let b = ours(&lab, "b", &file(&lab, "b", 90, "", lines));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));
@@ -183,7 +183,7 @@ fn slaves() {
 fn deleted() {
     let lab = Lab::new();
     vlans(&lab);
-    let lines = "interface eth0.10\n version 3\n advert_int 0.1";
+    let lines = "interface eth0.10\n version 3\n advert_int 0.5";
     let a = ours(&lab, "a", &file(&lab, "a", 100, "", lines));
     let b = ours(&lab, "b", &file(&lab, "b", 90, "", lines));
     wait("a is master", ELECTION, || lab.has("a") && !lab.has("b"));

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const ELECTION: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(2);
 /// Scenarios that run at once: the virtual machine has two processors, and they mostly wait.
-const AT_ONCE: usize = 9;
+const AT_ONCE: usize = 5;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();

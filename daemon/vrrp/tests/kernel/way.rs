@@ -40,10 +40,10 @@ pub(crate) const V2: Way = Way {
     master_down: Duration::from_millis(3_613),
     skew: Duration::from_millis(613),
 };
-/// Version 3, every 100 ms.
+/// Version 3, every 500 ms: a processor that is interpreted has no time for more.
 pub(crate) const V3: Way = Way {
-    master_down: Duration::from_millis(362),
-    skew: Duration::from_millis(62),
+    master_down: Duration::from_millis(1_807),
+    skew: Duration::from_millis(307),
     ..V2
 };
 

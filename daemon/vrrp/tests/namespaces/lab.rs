@@ -40,7 +40,7 @@ pub(crate) fn wait(what: &str, limit: Duration, condition: impl Fn() -> bool) ->
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(STEP * slowness().pow(2));
+        std::thread::sleep(STEP * slowness().pow(3));
     }
     start.elapsed()
 }
@@ -50,7 +50,7 @@ pub(crate) fn stays(what: &str, time: Duration, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while start.elapsed() < time {
         assert!(condition(), "ended after {:?}: {what}", start.elapsed());
-        std::thread::sleep(STEP * slowness().pow(2));
+        std::thread::sleep(STEP * slowness().pow(3));
     }
 }
 
@@ -313,7 +313,7 @@ impl Node {
                 return status.code();
             }
             assert!(start.elapsed() < Duration::from_secs(5), "it does not stop");
-            std::thread::sleep(STEP * slowness().pow(2));
+            std::thread::sleep(STEP * slowness().pow(3));
         }
     }
 
@@ -356,7 +356,7 @@ impl Node {
                 "not within {limit:?}: {text}\n{}",
                 self.text()
             );
-            std::thread::sleep(STEP * slowness().pow(2));
+            std::thread::sleep(STEP * slowness().pow(3));
         }
         start.elapsed()
     }
