@@ -20,7 +20,6 @@ demo: ## two nodes, three web servers and a client, with the dashboard; ARGS=--h
 
 test: ## everything: unit tests, then end-to-end tests beside haproxy and keepalived
 	scripts/install-test-tools.sh all
-	scripts/fetch-test-kernel.sh
 	scripts/test.sh
 
 soak: ## ten minutes of mixed load, 1,000 reloads and 200 killed processes under load, optimized

@@ -8,7 +8,14 @@ folder=${CARGO_TARGET_DIR:-target}/test-kernel
 [ "$(uname -m)" = x86_64 ] || exit 0
 
 # The package without a version depends on the one with the kernel.
-package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+newest() {
+  apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[^ ]*\)$/\1/p' | head -n 1
+}
+package=$(newest)
+if [ -z "$package" ] && [ "$(id -u)" -eq 0 ]; then
+  apt-get update -q >/dev/null || true
+  package=$(newest)
+fi
 if [ -z "$package" ]; then
   echo "No kernel of Debian's for virtual machines is known to apt-get: tests that boot one will be skipped." >&2
   exit 0

@@ -2,6 +2,7 @@
 # Installs what the tests and the demo run beside tandemd: Debian packages, by apt-get when root;
 # otherwise says what is missing and how to install it.
 set -eu
+cd "$(dirname "$0")/.."
 
 declare -A package_of=(
   [haproxy]=haproxy [keepalived]=keepalived [nginx]=nginx [curl]=curl [socat]=socat [wrk]=wrk
@@ -27,12 +28,19 @@ done
 if [ "${1:-all}" = bench ] && [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
   missing+=(libnginx-mod-stream)
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
+fetch_kernel() {
+  [ "${1:-all}" != all ] || scripts/fetch-test-kernel.sh
+}
+if [ ${#missing[@]} -eq 0 ]; then
+  fetch_kernel "$@"
+  exit 0
+fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "These Debian packages are missing; tests that need them will be skipped:" >&2
   echo "  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  fetch_kernel "$@"
   exit 0
 fi
 echo "installing: ${missing[*]}"
@@ -46,3 +54,4 @@ if [ ! -e "$policy" ]; then
 fi
 apt-get update -q >/dev/null
 apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+fetch_kernel "$@"
