@@ -66,8 +66,12 @@ fn the_interval_is_what_the_version_can_say() {
     assert_eq!(check(3, "45", &["of 40.95 s is used"]), 40_950);
     assert_eq!(check(2, "0.5", &["of 1 s is used"]), 1000);
     assert_eq!(check(2, "255", &[]), 255_000);
+    assert_eq!(
+        check(3, "0.005", &["is ignored, as keepalived ignores it"]),
+        1000
+    );
     assert!(
-        read("", &format!("advert_int 0.005\n{VIP}"))
+        read("", &format!("advert_int\n{VIP}"))
             .diagnostics
             .has_errors()
     );

@@ -161,7 +161,7 @@ fn what_cannot_be_is_refused_and_what_keepalived_leaves_out_is_left_out() {
     );
     one(
         "bfd_instance b {\nneighbor_ip 10.0.0.2\nsource_ip fe80::1\n}\n",
-        Severity::Error,
+        Severity::Warning,
         Kind::InvalidValue,
         "source_ip and neighbor_ip are of different families",
     );

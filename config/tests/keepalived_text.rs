@@ -258,7 +258,7 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("use_vmac", &[]);
     check_instance("no_accept", &[]);
     check_instance("lvs_sync_daemon_interface eth1", &["~4 NotSupportedYet"]);
-    check_instance("virtual_router_id 0", &["4 InvalidValue"]);
+    check_instance("virtual_router_id 0", &["~4 InvalidValue"]);
     assert_eq!(instance("priority 300").priority, 100);
     assert_eq!(
         instance("advert_int 1.5").advert_int,

@@ -75,19 +75,21 @@ fn virtual_address(
     let host = word.text.split('/').next().unwrap_or("");
     let Some(host) = address(host) else {
         let message = format!("an IP address was expected, found '{}'", word.text);
-        complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+        complaints.left_out(word.span, message);
         return (line.words.len(), None);
     };
     let longest = if host.is_ipv6() { 128 } else { 32 };
     let prefix_length = network(&word.text).map(|(_, length)| length);
     if prefix_length.is_none() {
         let message = format!(
-            "a prefix length up to {longest} was expected in '{}'",
+            "a prefix length up to {longest} was expected in '{}': {longest} is used",
             word.text
         );
-        complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+        complaints.warning(DiagnosticKind::InvalidValue, word.span, message);
     }
     let mut found = VirtualAddress::new(host, prefix_length.unwrap_or(longest), word.span);
+    // keepalived leaves an address out whose broadcast address cannot be.
+    let mut is_left_out = false;
     let mut at = start + 1;
     while let Some(option) = line.words.get(at) {
         let value = line.words.get(at + 1);
@@ -97,19 +99,23 @@ fn virtual_address(
                 sign @ ("-" | "+") => found.broadcast = broadcast(&found, sign == "+"),
                 text => match text.parse() {
                     Ok(address) => found.broadcast = Some(address),
-                    Err(_) => complaints.error(
-                        DiagnosticKind::InvalidValue,
-                        value.span,
-                        format!("'brd' expects an IPv4 address, found '{text}'"),
-                    ),
+                    Err(_) => {
+                        is_left_out = true;
+                        complaints.left_out(
+                            value.span,
+                            format!(
+                                "'brd' of {} expects an IPv4 address, found '{text}'",
+                                word.text
+                            ),
+                        )
+                    }
                 },
             },
             ("dev", Some(value)) => found.device = Some(value.text.clone()),
             ("label", Some(value)) => found.label = Some(value.text.clone()),
             ("scope", Some(value)) => match scope(&value.text) {
                 Some(scope) => found.scope = scope,
-                None => complaints.error(
-                    DiagnosticKind::InvalidValue,
+                None => complaints.left_out(
                     value.span,
                     format!(
                         "unknown scope '{}': site, link, host, nowhere or global",
@@ -124,8 +130,7 @@ fn virtual_address(
                         found.prefix_length = length;
                     }
                 }
-                _ => complaints.error(
-                    DiagnosticKind::InvalidValue,
+                _ => complaints.left_out(
                     value.span,
                     format!(
                         "'peer' expects an address of the same family, found '{}'",
@@ -137,8 +142,7 @@ fn virtual_address(
                 "forever" => found.preferred_lft = FOREVER,
                 text => match text.parse() {
                     Ok(seconds) => found.preferred_lft = seconds,
-                    Err(_) => complaints.error(
-                        DiagnosticKind::InvalidValue,
+                    Err(_) => complaints.left_out(
                         value.span,
                         format!("'preferred_lft' expects seconds or 'forever', found '{text}'"),
                     ),
@@ -150,7 +154,7 @@ fn virtual_address(
                 None,
             ) => {
                 let message = format!("'{}' expects a value", option.text);
-                complaints.error(DiagnosticKind::InvalidValue, option.span, message);
+                complaints.left_out(option.span, message);
             }
             ("track_group", Some(value)) => found.track_group = Some(value.clone()),
             ("no_track", _) => {
@@ -172,7 +176,7 @@ fn virtual_address(
                 at -= 1;
             }
             (text, _) if address(text.split('/').next().unwrap_or("")).is_some() => {
-                return (at - 2, Some(found));
+                return (at - 2, Some(found).filter(|_| !is_left_out));
             }
             (text, _) => {
                 let message = format!("unknown word '{text}' after an address is ignored");
@@ -184,7 +188,7 @@ fn virtual_address(
             }
         }
     }
-    (at, Some(found))
+    (at, Some(found).filter(|_| !is_left_out))
 }
 
 impl VirtualAddress {

@@ -221,7 +221,7 @@ impl Advertising {
             "AH" => Authentication::Ah,
             _ => {
                 let message = format!("'auth_type' expects PASS or AH, found '{}'", kind.text);
-                complaints.error(DiagnosticKind::InvalidValue, kind.span, message);
+                complaints.left_out(kind.span, message);
                 return None;
             }
         };
@@ -394,7 +394,7 @@ pub(super) fn unicast_peer(
                 }
                 (text, None) => {
                     let message = format!("'unicast_peer' expects IP addresses, found '{text}'");
-                    complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+                    complaints.left_out(word.span, message);
                 }
             }
         }

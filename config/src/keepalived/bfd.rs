@@ -116,7 +116,7 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
             "bfd_instance '{}': source_ip and neighbor_ip are of different families",
             name.text
         );
-        return complaints.error(DiagnosticKind::InvalidValue, name.span, message);
+        return complaints.left_out(name.span, message);
     }
     let mut others = text.config.bfd_instances.iter();
     if let Some(other) = others.find(|other| other.neighbor == neighbor) {

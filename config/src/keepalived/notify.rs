@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rare::Usual;
 use super::tree::Statement;
-use super::values::{Complaints, command_words, parse_seconds, switch, text};
+use super::values::{Complaints, command_words, parse_seconds, switch};
 use crate::diagnostic::DiagnosticKind;
 
 /// How long the address waits for `pre_release` where no other time is written.
@@ -172,8 +172,8 @@ pub(super) fn read_global(
 }
 
 fn fifo(fifo: &mut NotifyFifo, statement: &Statement, complaints: &mut Complaints<'_>) {
-    let Some(path) = text(statement, "the path of a FIFO", complaints) else {
-        return;
+    let Some(path) = statement.words.get(1).map(|word| word.text.clone()) else {
+        return complaints.lacking(statement, "the path of a FIFO");
     };
     if !path.starts_with('/') {
         return complaints.wrong(statement, "an absolute path");
@@ -225,7 +225,7 @@ fn pre_release(statement: &Statement, complaints: &mut Complaints<'_>) -> Option
                 let message = format!(
                     "'timeout' of 'pre_release' expects seconds above 0, at most {MAX_PRE_RELEASE_SECONDS}"
                 );
-                complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+                complaints.left_out(word.span, message);
                 return None;
             };
             timeout

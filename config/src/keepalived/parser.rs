@@ -164,7 +164,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("data_use_instance", Warn(MONITORING)),
     ("dbus_no_interface_name", Do(dbus)),
     ("dbus_service_name", Do(dbus)),
-    ("default_interface", Do(|g, statement, complaints| { g.default_interface = text(statement, "an interface's name", complaints).unwrap_or(std::mem::take(&mut g.default_interface)); })),
+    ("default_interface", Do(|g, statement, complaints| match statement.text(1) { "" => complaints.lacking(statement, "an interface's name"), name => g.default_interface = name.to_owned(), })),
     ("disable_local_igmp", Warn(TUNING)),
     ("dynamic_interfaces", Do(|_, _, _| {})),
     ("enable_dbus", Do(dbus)),
@@ -217,7 +217,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("reload_time_file", Warn(MONITORING)),
     ("router_id", Do(router_id)),
     ("rs_init_notifies", Warn(LVS)),
-    ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.missing(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
+    ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.lacking(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
     ("shutdown_script", Refuse),
     ("shutdown_script_timeout", Warn(TUNING)),
     ("smtp_alert", Do(notify)),
@@ -313,7 +313,10 @@ fn dbus(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complai
 }
 
 fn router_id(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
-    global.router_id = text(statement, "a name", complaints).or(global.router_id.take());
+    match statement.words.get(1) {
+        Some(name) => global.router_id = Some(name.text.clone()),
+        None => complaints.lacking(statement, "a name"),
+    }
 }
 
 fn notify(global: &mut GlobalDefs, statement: &Statement, complaints: &mut Complaints<'_>) {
@@ -340,7 +343,7 @@ fn smtp_server(global: &mut GlobalDefs, statement: &Statement, complaints: &mut 
             Ok(port) if port > 0 => port,
             _ => {
                 let message = format!("'smtp_server' expects a port, found '{}'", word.text);
-                return complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+                return complaints.left_out(word.span, message);
             }
         },
     };
@@ -388,7 +391,7 @@ impl Text {
                     "vrrp_instance '{}' is already defined at line {}; this one is ignored",
                     instance.name.text, known.span.line
                 );
-                complaints.error(DiagnosticKind::Duplicate, instance.name.span, message);
+                complaints.warning(DiagnosticKind::Duplicate, instance.name.span, message);
                 continue;
             }
             let same = self.config.instances.iter().find(|known| {

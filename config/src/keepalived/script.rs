@@ -77,7 +77,7 @@ pub(super) fn script(statement: &Statement, complaints: &mut Complaints<'_>) -> 
     }
     if script.command.is_empty() {
         let message = format!("vrrp_script '{}' has no 'script' line", name.text);
-        complaints.error(DiagnosticKind::InvalidValue, name.span, message);
+        complaints.left_out(name.span, message);
         return None;
     }
     if script.timeout.is_zero() {

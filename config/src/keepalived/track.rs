@@ -165,7 +165,7 @@ pub(super) fn weight(
                 "a weight from -{most} to {most} was expected, found '{}'",
                 word.text
             );
-            complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+            complaints.left_out(word.span, message);
             None
         }
     }

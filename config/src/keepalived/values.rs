@@ -41,6 +41,14 @@ impl Complaints<'_> {
         self.0.push(diagnostic);
     }
 
+    /// A keyword without its value, where keepalived says so and runs; elsewhere it ends, and `missing` is the word.
+    pub(super) fn lacking(&mut self, statement: &Statement, what: &str) {
+        self.left_out(
+            statement.span(),
+            format!("'{}' expects {what}", statement.name()),
+        );
+    }
+
     pub(super) fn missing(&mut self, statement: &Statement, what: &str) {
         self.error(
             DiagnosticKind::InvalidValue,
@@ -55,7 +63,13 @@ impl Complaints<'_> {
             None => return self.missing(statement, what),
         };
         let message = format!("'{}' expects {what}, found '{found}'", statement.name());
-        self.error(DiagnosticKind::InvalidValue, span, message);
+        self.left_out(span, message);
+    }
+
+    /// A value that cannot be: keepalived says so, does as if the line were not there, and runs.
+    pub(super) fn left_out(&mut self, span: Span, message: impl std::fmt::Display) {
+        let message = format!("{message}: it is ignored, as keepalived ignores it");
+        self.warning(DiagnosticKind::InvalidValue, span, message);
     }
 }
 

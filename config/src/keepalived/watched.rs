@@ -146,7 +146,7 @@ fn new_name<'a>(
 
 fn lacks(what: &str, name: &Word, keyword: &str, complaints: &mut Complaints<'_>) {
     let message = format!("{what} '{}' has no '{keyword}' line", name.text);
-    complaints.error(DiagnosticKind::InvalidValue, name.span, message);
+    complaints.left_out(name.span, message);
 }
 
 fn init_file(file: &mut TrackFile, statement: &Statement, complaints: &mut Complaints<'_>) {
@@ -161,7 +161,7 @@ fn init_file(file: &mut TrackFile, statement: &Statement, complaints: &mut Compl
             (other, Err(_)) => {
                 let message =
                     format!("'init_file' expects a number and 'overwrite', found '{other}'");
-                complaints.error(DiagnosticKind::InvalidValue, word.span, message);
+                complaints.left_out(word.span, message);
             }
         }
     }
