@@ -185,3 +185,36 @@ fn what_cannot_be_is_refused_and_what_keepalived_leaves_out_is_left_out() {
     assert!(found[0].2.contains("for checkers alone"), "{found:?}");
     assert!(found[1].2.contains("track_bfd 'b' is ignored"), "{found:?}");
 }
+
+#[test]
+fn a_link_local_neighbor_may_have_its_interface() {
+    let two = "bfd_instance b {\nneighbor_ip fe80::2%eth0\n}\nbfd_instance c {\nneighbor_ip fe80::2%eth1\n}\n";
+    let found = keepalived(&(two.to_owned() + &instance("b\nc"))).bfd_instances;
+    let interfaces: Vec<_> = found.iter().map(|one| one.interface.as_deref()).collect();
+    assert_eq!(interfaces, [Some("eth0"), Some("eth1")]);
+    assert!(found.iter().all(|one| one.is_link_local() && one.ttl == 64));
+    // Not told apart from one that may be anywhere.
+    for (first, second) in [
+        ("fe80::2", "fe80::2%eth1"),
+        ("fe80::2%eth0", "fe80::2"),
+        ("fe80::2%eth0", "fe80::2%eth0"),
+    ] {
+        let text = format!(
+            "bfd_instance b {{\nneighbor_ip {first}\n}}\nbfd_instance c {{\nneighbor_ip {second}\n}}\n{}",
+            instance("b")
+        );
+        let kinds: Vec<_> = complaints(&text).iter().map(|one| one.1).collect();
+        assert_eq!(kinds[0], Kind::Duplicate, "{text}");
+    }
+    for wrong in [
+        "10.0.0.2%eth0",
+        "2001:db8::2%eth0",
+        "fe80::2%",
+        "fe80::2%a/b",
+        "fe80::2%sixteen-letters-",
+        "%eth0",
+    ] {
+        let text = format!("bfd_instance b {{\nneighbor_ip {wrong}\n}}\n");
+        assert!(read(&text).diagnostics.has_errors(), "{wrong}");
+    }
+}

@@ -15,8 +15,8 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn look(deeds: Vec<Deed>) {
-    for deed in deeds {
+fn look(deeds: &mut Vec<Deed>) {
+    for deed in deeds.drain(..) {
         if let Deed::Send { bytes, .. } = deed {
             ControlPacket::read(&bytes).expect("what we send is valid");
         }
@@ -24,48 +24,36 @@ fn look(deeds: Vec<Deed>) {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let config = BfdInstance {
-        name: Word::new("peer", Span::default()),
-        neighbor: address("10.0.0.2"),
-        source: None,
-        min_rx: Duration::from_millis(10),
-        min_tx: Duration::from_millis(10),
-        idle_tx: Duration::from_secs(1),
-        multiplier: 5,
-        passive: false,
-        ttl: 255,
-        max_hops: 0,
-        weight: 0,
-        reverse: false,
-        tells_vrrp: true,
-        span: Span::default(),
-    };
+    let config = BfdInstance::new(Word::new("peer", Span::default()), address("10.0.0.2"));
     let mut now = Duration::from_secs(1);
     let mut table = Table::default();
     // The discriminator is 1: the fuzzer finds it.
-    look(table.configure(now, &[config], || 1 << 32));
+    let mut deeds = table.configure(now, &[config], || 1 << 32);
+    look(&mut deeds);
     let mut rest = input;
     while let Some((&[high, low, length], more)) = rest.split_first_chunk() {
         let (bytes, after) = more.split_at(usize::from(length).min(more.len()));
         rest = after;
         now += Duration::from_millis(u16::from_be_bytes([high, low]).into());
-        look(table.elapsed(now));
+        table.elapsed(now, &mut deeds);
+        look(&mut deeds);
         let datagram = Datagram {
             source: address("10.0.0.2"),
             destination: address("10.0.0.1"),
             ttl: 255,
+            interface: 1,
             bytes,
         };
-        match table.heard(now, &datagram) {
-            Ok(deeds) => look(deeds),
-            Err(refused) => {
-                let refused = refused.refused;
-                assert!(!refused.to_string().is_empty() && !refused.reason().is_empty());
-            }
+        if let Err(refused) = table.heard(now, &datagram, &mut deeds) {
+            let refused = refused.refused;
+            assert!(!refused.to_string().is_empty() && !refused.reason().is_empty());
         }
+        look(&mut deeds);
         // What is due is done, and then something else is: nobody runs in circles.
-        look(table.elapsed(now));
-        look(table.elapsed(now));
+        table.elapsed(now, &mut deeds);
+        look(&mut deeds);
+        table.elapsed(now, &mut deeds);
+        look(&mut deeds);
         assert!(table.deadline().is_none_or(|at| at > now));
     }
 });

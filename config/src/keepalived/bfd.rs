@@ -1,6 +1,6 @@
 //! `bfd_instance`: sessions of Bidirectional Forwarding Detection (RFC 5880).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::model::BfdInstance;
@@ -17,23 +17,17 @@ const MAX_MILLISECONDS: u32 = 4_294_967;
 const MIN_MILLISECONDS: u32 = 1;
 /// Shortest `idle_tx` in milliseconds (RFC 5880 section 6.8.3).
 const MIN_IDLE_MILLISECONDS: u32 = 1_000;
-const DEFAULT_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest name of an interface in bytes (`IFNAMSIZ` with its end).
+const MAX_INTERFACE: usize = 15;
 /// Longest name in characters.
 const MAX_NAME: usize = 31;
 
 /// A session while its lines are read.
 pub(super) struct Pending {
-    neighbor: Option<IpAddr>,
-    source: Option<IpAddr>,
-    min_rx: Duration,
-    min_tx: Duration,
-    idle_tx: Duration,
-    multiplier: u8,
-    passive: bool,
+    neighbor: Option<(IpAddr, Option<String>)>,
+    /// All the rest, for a neighbour that is not known yet.
+    session: BfdInstance,
     ttl: Option<u8>,
-    max_hops: u8,
-    weight: i32,
-    reverse: bool,
     /// `checker` and `vrrp`: who is told of changes; nobody named means both.
     checker: bool,
     vrrp: bool,
@@ -44,18 +38,18 @@ pub(super) struct Pending {
 pub(super) const KEYWORDS: Table<Pending> = &[
     ("checker", Do(|b, _, _| b.checker = true)),
     ("hoplimit", Do(|b, statement, complaints| b.ttl = number(statement, 1..=255, complaints).or(b.ttl))),
-    ("idle_tx", Do(|b, statement, complaints| b.idle_tx = milliseconds(statement, MIN_IDLE_MILLISECONDS, complaints).unwrap_or(b.idle_tx))),
-    ("max_hops", Do(|b, statement, complaints| b.max_hops = max_hops(statement, complaints).unwrap_or(b.max_hops))),
-    ("min_rx", Do(|b, statement, complaints| b.min_rx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.min_rx))),
-    ("min_tx", Do(|b, statement, complaints| b.min_tx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.min_tx))),
-    ("multiplier", Do(|b, statement, complaints| b.multiplier = number(statement, 1..=255, complaints).unwrap_or(b.multiplier))),
-    ("neighbor_ip", Do(|b, statement, complaints| b.neighbor = ip(statement, complaints).or(b.neighbor))),
-    ("neighbour_ip", Do(|b, statement, complaints| b.neighbor = ip(statement, complaints).or(b.neighbor))),
-    ("passive", Do(|b, _, _| b.passive = true)),
-    ("source_ip", Do(|b, statement, complaints| b.source = ip(statement, complaints).or(b.source))),
+    ("idle_tx", Do(|b, statement, complaints| b.session.idle_tx = milliseconds(statement, MIN_IDLE_MILLISECONDS, complaints).unwrap_or(b.session.idle_tx))),
+    ("max_hops", Do(|b, statement, complaints| b.session.max_hops = max_hops(statement, complaints).unwrap_or(b.session.max_hops))),
+    ("min_rx", Do(|b, statement, complaints| b.session.min_rx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.session.min_rx))),
+    ("min_tx", Do(|b, statement, complaints| b.session.min_tx = milliseconds(statement, MIN_MILLISECONDS, complaints).unwrap_or(b.session.min_tx))),
+    ("multiplier", Do(|b, statement, complaints| b.session.multiplier = number(statement, 1..=255, complaints).unwrap_or(b.session.multiplier))),
+    ("neighbor_ip", Do(|b, statement, complaints| neighbor(b, statement, complaints))),
+    ("neighbour_ip", Do(|b, statement, complaints| neighbor(b, statement, complaints))),
+    ("passive", Do(|b, _, _| b.session.passive = true)),
+    ("source_ip", Do(|b, statement, complaints| b.session.source = ip(statement, complaints).or(b.session.source))),
     ("ttl", Do(|b, statement, complaints| b.ttl = number(statement, 1..=255, complaints).or(b.ttl))),
     ("vrrp", Do(|b, _, _| b.vrrp = true)),
-    ("weight", Do(|b, statement, complaints| { if let Some(found) = own_weight(statement, MAX_WEIGHT, complaints) { (b.weight, b.reverse) = found; } })),
+    ("weight", Do(|b, statement, complaints| { if let Some(found) = own_weight(statement, MAX_WEIGHT, complaints) { (b.session.weight, b.session.reverse) = found; } })),
 ];
 
 /// Reads a `bfd_instance NAME { … }`.
@@ -80,16 +74,8 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
     }
     let mut pending = Pending {
         neighbor: None,
-        source: None,
-        min_rx: DEFAULT_INTERVAL,
-        min_tx: DEFAULT_INTERVAL,
-        idle_tx: Duration::from_secs(1),
-        multiplier: 5,
-        passive: false,
+        session: BfdInstance::new(name.clone(), Ipv4Addr::UNSPECIFIED.into()),
         ttl: None,
-        max_hops: 0,
-        weight: 0,
-        reverse: false,
         checker: false,
         vrrp: false,
     };
@@ -100,7 +86,7 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         "'bfd_instance'",
         complaints,
     );
-    let Some(neighbor) = pending.neighbor else {
+    let Some((neighbor, interface)) = pending.neighbor else {
         // keepalived says so and runs without it.
         let message = format!(
             "bfd_instance '{}' is ignored: it has no 'neighbor_ip'",
@@ -108,7 +94,8 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         );
         return complaints.warning(DiagnosticKind::InvalidValue, name.span, message);
     };
-    if pending
+    let mut session = pending.session;
+    if session
         .source
         .is_some_and(|source| source.is_ipv4() != neighbor.is_ipv4())
     {
@@ -118,8 +105,13 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
         );
         return complaints.left_out(name.span, message);
     }
-    let mut others = text.config.bfd_instances.iter();
-    if let Some(other) = others.find(|other| other.neighbor == neighbor) {
+    // On another interface it is another one.
+    let same = |other: &&BfdInstance| {
+        let apart =
+            interface.is_some() && other.interface.is_some() && interface != other.interface;
+        other.neighbor == neighbor && !apart
+    };
+    if let Some(other) = text.config.bfd_instances.iter().find(same) {
         // As keepalived: without discriminators yet, packets are told apart by their sender alone.
         let message = format!(
             "bfd_instance '{}' has the neighbor {neighbor} of '{}' (line {}): it is ignored",
@@ -145,25 +137,38 @@ pub(super) fn read(text: &mut Text, statement: &Statement, complaints: &mut Comp
             "without 'checker', or with 'vrrp' as well, instances may track it",
         );
     }
-    let ttl = pending
-        .ttl
-        .unwrap_or(if neighbor.is_ipv4() { 255 } else { 64 });
-    text.config.bfd_instances.push(BfdInstance {
-        name,
-        neighbor,
-        source: pending.source,
-        min_rx: pending.min_rx,
-        min_tx: pending.min_tx,
-        idle_tx: pending.idle_tx,
-        multiplier: pending.multiplier,
-        passive: pending.passive,
-        ttl,
-        max_hops: pending.max_hops,
-        weight: pending.weight,
-        reverse: pending.reverse,
-        tells_vrrp,
-        span: statement.span(),
-    });
+    session.neighbor = neighbor;
+    session.interface = interface;
+    session.ttl = pending.ttl.unwrap_or(BfdInstance::new(name, neighbor).ttl);
+    session.tells_vrrp = tells_vrrp;
+    session.span = statement.span();
+    text.config.bfd_instances.push(session);
+}
+
+/// An address, and of a link-local one the interface that it is on. keepalived takes no interface.
+fn neighbor(pending: &mut Pending, statement: &Statement, complaints: &mut Complaints<'_>) {
+    let (text, interface) = match statement.text(1).split_once('%') {
+        Some((text, interface)) => (text, Some(interface)),
+        None => (statement.text(1), None),
+    };
+    let is_name =
+        |name: &str| (1..=MAX_INTERFACE).contains(&name.len()) && !name.contains(['/', ':', '%']);
+    let found = match (address(text), interface) {
+        (Some(address), None) => Some((address, None)),
+        (Some(IpAddr::V6(address)), Some(name))
+            if address.is_unicast_link_local() && is_name(name) =>
+        {
+            Some((IpAddr::V6(address), Some(name.to_owned())))
+        }
+        _ => None,
+    };
+    match found {
+        Some(_) => pending.neighbor = found,
+        None => complaints.wrong(
+            statement,
+            "an IP address, or a link-local one with its interface (fe80::1%eth0)",
+        ),
+    }
 }
 
 fn ip(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<IpAddr> {

@@ -9,6 +9,9 @@ use super::model::Notify;
 use super::places::Places;
 use crate::source::{Span, Word};
 
+/// `min_rx` and `min_tx` of a BFD session, by default.
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(10);
+
 /// An entry of a `track_*` block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tracked<T> {
@@ -136,6 +139,8 @@ pub struct BfdInstance {
     pub name: Word,
     /// `neighbor_ip`.
     pub neighbor: IpAddr,
+    /// `neighbor_ip …%INTERFACE`, of a link-local address (ours): where it is.
+    pub interface: Option<String>,
     /// `source_ip`.
     pub source: Option<IpAddr>,
     /// `min_rx`, 10 ms by default.
@@ -160,4 +165,32 @@ pub struct BfdInstance {
     pub tells_vrrp: bool,
     /// The block's first line.
     pub span: Span,
+}
+
+impl BfdInstance {
+    /// One with this neighbour and keepalived's defaults.
+    pub fn new(name: Word, neighbor: IpAddr) -> Self {
+        Self {
+            name,
+            neighbor,
+            interface: None,
+            source: None,
+            min_rx: DEFAULT_INTERVAL,
+            min_tx: DEFAULT_INTERVAL,
+            idle_tx: Duration::from_secs(1),
+            multiplier: 5,
+            passive: false,
+            ttl: if neighbor.is_ipv4() { 255 } else { 64 },
+            max_hops: 0,
+            weight: 0,
+            reverse: false,
+            tells_vrrp: true,
+            span: Span::default(),
+        }
+    }
+
+    /// Whether the neighbour is to be looked for on one interface alone.
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.neighbor, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
 }

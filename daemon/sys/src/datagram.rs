@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
@@ -27,6 +27,30 @@ pub struct Arrived {
     pub destination: IpAddr,
     /// Its TTL or hop limit.
     pub ttl: u8,
+    /// Index of the interface that it came through.
+    pub interface: u32,
+}
+
+/// Room for one datagram and for what the kernel tells of it, used again and again.
+pub struct Incoming {
+    bytes: Vec<u8>,
+    control: Vec<u8>,
+}
+
+impl Incoming {
+    /// Of a datagram, this many bytes are kept.
+    pub fn new(length: usize) -> Self {
+        Self {
+            bytes: vec![0; length],
+            // Room for what both families tell.
+            control: nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, libc::c_int),
+        }
+    }
+
+    /// What arrived last.
+    pub fn bytes(&self, arrived: &Arrived) -> &[u8] {
+        self.bytes.get(..arrived.length).unwrap_or(&self.bytes)
+    }
 }
 
 /// The address family of a socket.
@@ -96,38 +120,48 @@ impl Listener {
         Ok(Self { socket })
     }
 
-    /// The next datagram. Cancel-safe.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrived> {
-        let receive = || receive(&self.socket, buffer);
-        self.socket.async_io(Interest::READABLE, receive).await
+    /// Waits until something may have arrived. Cancel-safe.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
     }
 
-    /// The next datagram, if one waits.
-    pub fn receive_waiting(&self, buffer: &mut [u8]) -> Option<Arrived> {
-        receive(&self.socket, buffer).ok()
+    /// The next datagram, if one waits, whether the runtime knows of it or not.
+    pub fn receive(&self, into: &mut Incoming) -> io::Result<Option<Arrived>> {
+        match receive(self.socket.as_raw_fd(), into) {
+            Ok(arrived) => Ok(Some(arrived)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The runtime is to wait for the next one.
+                let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                let _ = self.socket.try_io(Interest::READABLE, empty);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
-    // Room for what both families tell.
-    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, libc::c_int);
-    let mut slices = [IoSliceMut::new(buffer)];
+fn receive(socket: RawFd, into: &mut Incoming) -> io::Result<Arrived> {
+    let mut slices = [IoSliceMut::new(&mut into.bytes)];
     let message = recvmsg::<SockaddrStorage>(
-        socket.as_raw_fd(),
+        socket,
         &mut slices,
-        Some(&mut space),
+        Some(&mut into.control),
         MsgFlags::MSG_DONTWAIT,
     )?;
     let mut destination = None;
+    let mut interface = 0;
     let mut ttl = None;
     for control in message.cmsgs()? {
         match control {
             ControlMessageOwned::Ipv4PacketInfo(information) => {
                 let octets = information.ipi_addr.s_addr.to_ne_bytes();
                 destination = Some(IpAddr::from(octets));
+                interface = u32::try_from(information.ipi_ifindex).unwrap_or(0);
             }
             ControlMessageOwned::Ipv6PacketInfo(information) => {
                 destination = Some(IpAddr::from(information.ipi6_addr.s6_addr));
+                interface = information.ipi6_ifindex;
             }
             ControlMessageOwned::Ipv4Ttl(found) | ControlMessageOwned::Ipv6HopLimit(found) => {
                 ttl = u8::try_from(found).ok();
@@ -147,6 +181,7 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrived> {
         source,
         destination,
         ttl,
+        interface,
     })
 }
 
@@ -158,8 +193,14 @@ pub struct Speaker {
 
 impl Speaker {
     /// Binds to `from`, which the kernel chooses for each datagram if there is none. A link-local receiver is looked for
-    /// behind the interface that has `from`.
-    pub fn open(from: Option<IpAddr>, port: u16, to: SocketAddr, ttl: u8) -> io::Result<Self> {
+    /// behind the interface with the index `interface` (see [`interface_named`] and [`interface_with`]); 0 is none.
+    pub fn open(
+        from: Option<IpAddr>,
+        port: u16,
+        to: SocketAddr,
+        ttl: u8,
+        interface: u32,
+    ) -> io::Result<Self> {
         let family = Family::of(to.ip());
         let socket = plain(family)?;
         match family {
@@ -172,15 +213,11 @@ impl Speaker {
                 socket.set_tclass_v6(TOS)?;
             }
         }
-        let scope = match (from, to) {
-            (Some(IpAddr::V6(from)), SocketAddr::V6(to)) if to.ip().is_unicast_link_local() => {
-                interface_with(from)?
-            }
-            _ => 0,
-        };
         let scoped = |address: SocketAddr| match address {
             SocketAddr::V6(mut address) => {
-                address.set_scope_id(scope);
+                if address.ip().is_unicast_link_local() {
+                    address.set_scope_id(interface);
+                }
                 address.into()
             }
             SocketAddr::V4(_) => address,
@@ -199,8 +236,14 @@ impl Speaker {
     }
 }
 
-/// Index of the interface that has this address.
-fn interface_with(address: Ipv6Addr) -> io::Result<u32> {
+/// Index of the interface of this name.
+pub fn interface_named(name: &str) -> io::Result<u32> {
+    nix::net::if_::if_nametoindex(name)
+        .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("{name}: {error}")))
+}
+
+/// Index of the interface that has this address; the first, if several have.
+pub fn interface_with(address: Ipv6Addr) -> io::Result<u32> {
     for interface in nix::ifaddrs::getifaddrs()? {
         let found = interface.address.as_ref();
         let found = found.and_then(SockaddrStorage::as_sockaddr_in6);
@@ -231,18 +274,29 @@ mod tests {
             };
             let port = listener.socket.local_addr().expect("bound").port();
             let to = SocketAddr::new(host, port);
-            let speaker = Speaker::open(Some(host), 0, to, ttl).expect("bound");
+            let speaker = Speaker::open(Some(host), 0, to, ttl, 0).expect("bound");
             speaker.send(b"hello").expect("sent");
-            let mut buffer = [0; 16];
-            let arrived = listener.receive(&mut buffer).await.expect("a datagram");
+            listener.readable().await.expect("a datagram");
+            let mut incoming = Incoming::new(16);
+            let arrived = listener.receive(&mut incoming).expect("it can");
             let expected = Arrived {
                 length: 5,
                 source: host,
                 destination: host,
                 ttl,
+                interface: interface_named("lo").expect("every host has it"),
             };
-            assert_eq!((arrived, &buffer[..5]), (expected, &b"hello"[..]));
-            assert_eq!(listener.receive_waiting(&mut buffer), None);
+            assert_eq!(arrived, Some(expected));
+            assert_eq!(incoming.bytes(&expected), b"hello");
+            assert_eq!(listener.receive(&mut incoming).expect("it can"), None);
+            // It waits for the next one, and does not turn.
+            let wait = std::time::Duration::from_millis(20);
+            let idle = tokio::time::timeout(wait, listener.readable()).await;
+            assert!(idle.is_err());
+            speaker.send(b"again").expect("sent");
+            listener.readable().await.expect("a datagram");
+            let arrived = listener.receive(&mut incoming).expect("it can");
+            assert!(arrived.is_some());
         }
     }
 }

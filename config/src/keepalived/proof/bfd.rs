@@ -1,7 +1,5 @@
 //! What the text proves of BFD sessions.
 
-use std::net::IpAddr;
-
 use super::super::model::{BfdInstance, KeepalivedConfig, Tracks};
 use super::Host;
 use super::alone::pointless;
@@ -37,13 +35,11 @@ fn tracked(config: &KeepalivedConfig, at: usize, session: &BfdInstance, found: &
 
 fn addresses(session: &BfdInstance, host: Option<&Host>, found: &mut Diagnostics) {
     let name = session.name.as_str();
-    let link_local =
-        matches!(session.neighbor, IpAddr::V6(address) if address.is_unicast_link_local());
     if session.source == Some(session.neighbor) {
         let message =
             format!("bfd_instance '{name}' is its own neighbor: source_ip and neighbor_ip are one");
         found.push(pointless(session.name.span, message));
-    } else if link_local && session.source.is_none() {
+    } else if session.is_link_local() && session.source.is_none() && session.interface.is_none() {
         let message = format!(
             "bfd_instance '{name}': the link-local neighbor {} is reached through the interface that has source_ip, \
              and there is none: the session stays Down",
@@ -51,15 +47,34 @@ fn addresses(session: &BfdInstance, host: Option<&Host>, found: &mut Diagnostics
         );
         found.push(
             pointless(session.name.span, message)
-                .with_help("write the own link-local address as 'source_ip'"),
+                .with_help("write the own link-local address as 'source_ip', or the interface behind the neighbor's: fe80::1%eth0"),
         );
     }
-    let (Some(source), Some(host)) = (session.source, host) else {
+    let Some(host) = host else {
+        return;
+    };
+    let known = |name: &String| {
+        host.interfaces
+            .iter()
+            .any(|interface| interface.name == *name)
+    };
+    if let Some(interface) = session.interface.as_ref().filter(|name| !known(name)) {
+        let message = format!(
+            "bfd_instance '{name}': there is no interface {interface}: the session stays Down until there is"
+        );
+        found.push(pointless(session.name.span, message));
+    }
+    let Some(source) = session.source else {
         return;
     };
     let mut networks = host
         .interfaces
         .iter()
+        // A link-local address may be on several.
+        .filter(|interface| {
+            let wanted = session.interface.as_ref();
+            !session.is_link_local() || wanted.is_none_or(|name| interface.name == *name)
+        })
         .flat_map(|interface| &interface.networks);
     if !networks.any(|network| network.addr() == source) {
         let message = format!(

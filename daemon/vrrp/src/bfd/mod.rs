@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::keepalived::BfdInstance;
@@ -41,6 +42,10 @@ pub struct Counters {
 /// A session of the table.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Index of the interface that a link-local neighbour is on; 0 while that is not known.
+    pub interface: u32,
     /// Its definition, without places.
     pub config: BfdInstance,
     /// The state machine.
@@ -57,21 +62,21 @@ pub enum Deed {
     /// These bytes go to the neighbour of this `bfd_instance`.
     Send {
         /// Its name.
-        name: String,
+        name: Arc<str>,
         /// The packet.
         bytes: [u8; PACKET_BYTES],
     },
     /// Tell of this session: its state, or the reason for it, changed.
     Tell {
         /// Its name.
-        name: String,
+        name: Arc<str>,
         /// Its state before.
         from: SessionState,
     },
     /// This session is over: its socket can be closed.
     Close {
         /// Its name.
-        name: String,
+        name: Arc<str>,
     },
 }
 
@@ -84,6 +89,8 @@ pub struct Datagram<'a> {
     pub destination: IpAddr,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// Index of the interface that it came through.
+    pub interface: u32,
     /// What it holds.
     pub bytes: &'a [u8],
 }
@@ -92,7 +99,7 @@ pub struct Datagram<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedPacket {
     /// The session of its sender, if there is one.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Why.
     pub refused: Refused,
 }
@@ -101,6 +108,15 @@ pub struct RefusedPacket {
 #[derive(Default)]
 pub struct Table {
     entries: Vec<Entry>,
+    /// Empty between two calls: its memory is used again.
+    actions: Vec<Action>,
+}
+
+impl Entry {
+    /// Whether it came from where the neighbour is, as far as its address alone does not tell.
+    fn is_on_its_interface(&self, datagram: &Datagram<'_>) -> bool {
+        !self.config.is_link_local() || self.interface == datagram.interface
+    }
 }
 
 impl Table {
@@ -114,11 +130,17 @@ impl Table {
         self.entries.is_empty()
     }
 
-    /// The definition of a session, also of one that ends.
-    pub fn config(&self, name: &str) -> Option<&BfdInstance> {
-        let mut entries = self.entries.iter();
-        let found = entries.find(|entry| entry.config.name.text == name)?;
-        Some(&found.config)
+    /// A session, also one that ends.
+    pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| *entry.name == *name)
+    }
+
+    /// The interface of a link-local neighbour; 0 if it is not known.
+    pub fn set_interface(&mut self, name: &str, interface: u32) {
+        let mut entries = self.entries.iter_mut();
+        if let Some(entry) = entries.find(|entry| *entry.name == *name) {
+            entry.interface = interface;
+        }
     }
 
     /// Takes a configuration. Sessions with the same ends go on as they are, with new numbers by a poll sequence; those that
@@ -131,8 +153,13 @@ impl Table {
     ) -> Vec<Deed> {
         let mut deeds = Vec::new();
         let same_ends = |one: &BfdInstance, other: &BfdInstance| {
-            (&one.name.text, one.neighbor, one.source)
-                == (&other.name.text, other.neighbor, other.source)
+            (&one.name.text, one.neighbor, &one.interface, one.source)
+                == (
+                    &other.name.text,
+                    other.neighbor,
+                    &other.interface,
+                    other.source,
+                )
         };
         for at in 0..self.entries.len() {
             let entry = &self.entries[at];
@@ -152,17 +179,19 @@ impl Table {
                     let entry = &mut self.entries[at];
                     entry.config = config;
                     let from = entry.session.state();
-                    let actions = entry.session.follow(now, settings);
-                    self.perform(at, from, actions, &mut deeds);
+                    entry.session.follow(now, settings, &mut self.actions);
+                    self.perform(at, from, &mut deeds);
                 }
                 None => {
                     // A successor of the same name needs the socket: what is left to say is not said.
                     self.entries
-                        .retain(|entry| entry.config.name.text != config.name.text);
+                        .retain(|entry| *entry.name != *config.name.text);
                     let discriminator = self.new_discriminator(&mut random);
                     let session = Session::new(now, settings, discriminator, random());
-                    let name = config.name.text.clone();
+                    let name: Arc<str> = config.name.text.as_str().into();
                     self.entries.push(Entry {
+                        name: name.clone(),
+                        interface: 0,
                         config,
                         session,
                         counters: Counters::default(),
@@ -203,9 +232,9 @@ impl Table {
         let entry = &mut self.entries[at];
         let from = entry.session.state();
         let spacing = entry.session.transmit_interval().min(LAST_WORDS_SPACING);
-        let actions = entry.session.admin_down(now, reason);
+        entry.session.admin_down(now, reason, &mut self.actions);
         entry.ending = Some((LAST_WORDS - 1, now + spacing));
-        self.perform(at, from, actions, deeds);
+        self.perform(at, from, deeds);
     }
 
     /// When [`Table::elapsed`] wants to be called next.
@@ -225,17 +254,19 @@ impl Table {
             .any(|entry| entry.session.must_hear_first(now))
     }
 
-    /// Runs every timer that is due.
-    pub fn elapsed(&mut self, now: Moment) -> Vec<Deed> {
-        let mut deeds = Vec::new();
+    /// Runs every timer that is due; what is to be done goes to the end of `deeds`.
+    pub fn elapsed(&mut self, now: Moment, deeds: &mut Vec<Deed>) {
+        let mut over = false;
         for at in 0..self.entries.len() {
             let entry = &mut self.entries[at];
             match &mut entry.ending {
                 Some((left, next)) if *next <= now => {
                     *next = now + LAST_WORDS_SPACING;
-                    let name = entry.config.name.text.clone();
+                    let name = entry.name.clone();
                     if *left == 0 {
                         deeds.push(Deed::Close { name });
+                        *next = Moment::MAX;
+                        over = true;
                         continue;
                     }
                     *left -= 1;
@@ -245,45 +276,39 @@ impl Table {
                 Some(_) => {}
                 None => {
                     let from = entry.session.state();
-                    let actions = entry.session.elapsed(now);
-                    self.perform(at, from, actions, &mut deeds);
+                    entry.session.elapsed(now, &mut self.actions);
+                    self.perform(at, from, deeds);
                 }
             }
         }
-        let over = |entry: &Entry| matches!(entry.ending, Some((0, _)));
-        let closed: Vec<String> = deeds
-            .iter()
-            .filter_map(|deed| match deed {
-                Deed::Close { name } => Some(name.clone()),
-                Deed::Send { .. } | Deed::Tell { .. } => None,
-            })
-            .collect();
-        self.entries
-            .retain(|entry| !(over(entry) && closed.contains(&entry.config.name.text)));
-        deeds
+        if over {
+            self.entries
+                .retain(|entry| entry.ending != Some((0, Moment::MAX)));
+        }
     }
 
-    /// Takes a datagram: whose it is (RFC 5880 section 6.8.6, RFC 5881 section 5), and what it does there.
+    /// Takes a datagram: whose it is (RFC 5880 section 6.8.6, RFC 5881 section 5), and what it does there. What is to be done
+    /// goes to the end of `deeds`.
     pub fn heard(
         &mut self,
         now: Moment,
         datagram: &Datagram<'_>,
-    ) -> Result<Vec<Deed>, RefusedPacket> {
-        let mut deeds = Vec::new();
-        match self.find(datagram) {
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), RefusedPacket> {
+        match self.addressed(datagram) {
             Ok((at, packet)) => {
                 let entry = &mut self.entries[at];
                 let from = entry.session.state();
-                match entry.session.heard(now, &packet) {
-                    Ok(actions) => {
+                match entry.session.heard(now, &packet, &mut self.actions) {
+                    Ok(()) => {
                         entry.counters.received += 1;
-                        self.perform(at, from, actions, &mut deeds);
-                        Ok(deeds)
+                        self.perform(at, from, deeds);
+                        Ok(())
                     }
                     // It knows: the last word need not be said again.
                     Err(Refused::AdminDown) if packet.state < SessionState::Init => {
                         entry.ending = Some((0, now));
-                        Ok(deeds)
+                        Ok(())
                     }
                     Err(refused) => Err(self.refuse(Some(at), refused)),
                 }
@@ -295,7 +320,7 @@ impl Table {
         }
     }
 
-    fn find(&self, datagram: &Datagram<'_>) -> Result<(usize, ControlPacket), Refused> {
+    fn addressed(&self, datagram: &Datagram<'_>) -> Result<(usize, ControlPacket), Refused> {
         let packet = ControlPacket::read(datagram.bytes)?;
         let at = match packet.your_discriminator {
             0 => self
@@ -316,6 +341,12 @@ impl Table {
                 wanted: config.neighbor,
             });
         }
+        if !self.entries[at].is_on_its_interface(datagram) {
+            return Err(Refused::Interface {
+                found: datagram.interface,
+                wanted: self.entries[at].interface,
+            });
+        }
         // RFC 5881 section 5 with a TTL of 255; as keepalived the one to begin with is what we send ourselves.
         let least = config.ttl.saturating_sub(config.max_hops);
         if config.max_hops != u8::MAX && datagram.ttl < least {
@@ -327,15 +358,23 @@ impl Table {
         Ok((at, packet))
     }
 
-    /// The session whose neighbour sent it.
+    /// The session whose neighbour sent it; if only the interface is not right, one that has the address.
     fn neighbor(&self, datagram: &Datagram<'_>) -> Option<usize> {
-        self.entries.iter().position(|entry| {
+        let has_its_ends = |entry: &&Entry| {
             let config = &entry.config;
             entry.ending.is_none()
                 && config.neighbor == datagram.source
                 && config
                     .source
                     .is_none_or(|source| source == datagram.destination)
+        };
+        let on_its_interface =
+            |entry: &Entry| has_its_ends(&entry) && entry.is_on_its_interface(datagram);
+        let mut entries = self.entries.iter();
+        let found = entries.position(on_its_interface);
+        found.or_else(|| {
+            let mut entries = self.entries.iter();
+            entries.position(|entry| has_its_ends(&entry))
         })
     }
 
@@ -343,27 +382,22 @@ impl Table {
         let name = at.and_then(|at| self.entries.get_mut(at)).map(|entry| {
             let counters = &mut entry.counters;
             *counters.refused.entry(refused.reason()).or_default() += 1;
-            entry.config.name.text.clone()
+            entry.name.clone()
         });
         RefusedPacket { name, refused }
     }
 
-    fn perform(
-        &mut self,
-        at: usize,
-        from: SessionState,
-        actions: Vec<Action>,
-        deeds: &mut Vec<Deed>,
-    ) {
+    /// Counts what a session decided, and says whose it is.
+    fn perform(&mut self, at: usize, from: SessionState, deeds: &mut Vec<Deed>) {
         let entry = &mut self.entries[at];
         let up = SessionState::Up;
         let to = entry.session.state();
-        if actions.contains(&Action::Tell) {
+        if self.actions.contains(&Action::Tell) {
             entry.counters.ups += u64::from(from != up && to == up);
             entry.counters.downs += u64::from(from == up && to != up);
         }
-        for action in actions {
-            let name = entry.config.name.text.clone();
+        for action in self.actions.drain(..) {
+            let name = entry.name.clone();
             deeds.push(match action {
                 Action::Send(packet) => {
                     entry.counters.sent += 1;

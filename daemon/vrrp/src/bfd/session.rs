@@ -9,6 +9,8 @@ use crate::core::Moment;
 
 /// Least pause between two packets while a session is not Up (RFC 5880 section 6.8.3).
 pub const MIN_IDLE_TX: Duration = Duration::from_secs(1);
+/// Whoever looks at a silence later than this share of the neighbour's interval did not run, and is to hear it first.
+const LATE_SHARE: u32 = 4;
 /// What the neighbour is taken to receive before it has said so (RFC 5880 section 6.8.1, bfd.RemoteMinRxInterval).
 const UNTOLD_MIN_RX: Duration = Duration::from_micros(1);
 
@@ -96,6 +98,8 @@ pub struct Session {
     sent: Option<ControlPacket>,
     send_at: Option<Moment>,
     detect_at: Option<Moment>,
+    /// The silence was looked at too late, and the neighbour was given another interval.
+    spared: bool,
     reason: String,
     well: bool,
     random: u64,
@@ -121,6 +125,7 @@ impl Session {
             sent: None,
             send_at: None,
             detect_at: None,
+            spared: false,
             reason,
             well: false,
             random: seed | 1,
@@ -183,7 +188,12 @@ impl Session {
 
     /// Longest silence of the neighbour that is no failure (RFC 5880 section 6.8.4).
     pub fn detection_time(&self) -> Duration {
-        self.rx_in_force.max(self.remote.desired_tx) * u32::from(self.remote.multiplier)
+        self.receive_interval() * u32::from(self.remote.multiplier)
+    }
+
+    /// Longest pause between two packets of the neighbour now (RFC 5880 section 6.8.4).
+    pub fn receive_interval(&self) -> Duration {
+        self.rx_in_force.max(self.remote.desired_tx)
     }
 
     /// When [`Session::elapsed`] wants to be called next.
@@ -197,8 +207,13 @@ impl Session {
     }
 
     /// Takes a valid packet of the neighbour (RFC 5880 section 6.8.6, from the selection of the session on).
-    pub fn heard(&mut self, now: Moment, packet: &ControlPacket) -> Result<Vec<Action>, Refused> {
-        let mut actions = Vec::new();
+    pub fn heard(
+        &mut self,
+        now: Moment,
+        packet: &ControlPacket,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Refused> {
+        self.spared = false;
         let before = self.remote.state;
         self.heard_at = Some(now);
         self.last_diagnostic = Some(packet.diagnostic);
@@ -227,22 +242,22 @@ impl Session {
             (_, SessionState::AdminDown) => {
                 let reason = format!("{neighbor} said AdminDown ({})", packet.diagnostic);
                 self.diagnostic = Diagnostic::NeighborSignaledDown;
-                self.enter(SessionState::Down, reason, &mut actions);
+                self.enter(SessionState::Down, reason, actions);
             }
             (SessionState::Down, SessionState::Down) => {
                 let reason = format!("{neighbor} said Down: it is to hear us yet");
-                self.enter(SessionState::Init, reason, &mut actions);
+                self.enter(SessionState::Init, reason, actions);
             }
             (SessionState::Down, SessionState::Init)
             | (SessionState::Init, SessionState::Init | SessionState::Up) => {
                 let reason = format!("{neighbor} said {}: both hear each other", packet.state);
                 self.diagnostic = Diagnostic::None;
                 self.well = true;
-                self.enter(SessionState::Up, reason, &mut actions);
+                self.enter(SessionState::Up, reason, actions);
             }
             (SessionState::Up, SessionState::Down) => {
                 let reason = format!("{neighbor} said Down ({})", packet.diagnostic);
-                self.leave(Diagnostic::NeighborSignaledDown, reason, &mut actions);
+                self.leave(Diagnostic::NeighborSignaledDown, reason, actions);
             }
             // It has to learn first that we are Down.
             (SessionState::Down, SessionState::Up)
@@ -258,30 +273,39 @@ impl Session {
                 is_final: true,
                 ..self.packet()
             };
-            self.say(now, answer, &mut actions);
+            self.say(now, answer, actions);
         }
-        self.speak_up(now, &mut actions);
-        Ok(actions)
+        self.speak_up(now, actions);
+        Ok(())
     }
 
     /// Runs every timer that is due.
-    pub fn elapsed(&mut self, now: Moment) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.detect_at.take_if(|at| *at <= now).is_some() {
-            self.silence(now, &mut actions);
+    pub fn elapsed(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if let Some(at) = self.detect_at.take_if(|at| *at <= now) {
+            match self.spare(at, now) {
+                true => self.detect_at = Some(now + self.receive_interval()),
+                false => self.silence(now, actions),
+            }
         }
         if self.send_at.is_some_and(|at| at <= now) {
             self.send_at = None;
             if self.may_send() {
-                self.say(now, self.packet(), &mut actions);
+                self.say(now, self.packet(), actions);
             }
         }
-        self.speak_up(now, &mut actions);
-        actions
+        self.speak_up(now, actions);
+    }
+
+    /// Whether a silence that was to be noticed at `at` is our own: we did not run, and neither did what would have brought
+    /// the neighbour's packets. Once, until it is heard.
+    fn spare(&mut self, at: Moment, now: Moment) -> bool {
+        let late = now.saturating_sub(at);
+        let spared = std::mem::replace(&mut self.spared, true);
+        !spared && late > self.receive_interval() / LATE_SHARE
     }
 
     /// Takes other numbers for the same neighbour. A session that is Up stays Up: the neighbour is told by a poll sequence.
-    pub fn follow(&mut self, now: Moment, settings: Settings) -> Vec<Action> {
+    pub fn follow(&mut self, now: Moment, settings: Settings, actions: &mut Vec<Action>) {
         let changed = |one: &Settings, other: &Settings| {
             (one.min_rx, one.min_tx, one.idle_tx) != (other.min_rx, other.min_tx, other.idle_tx)
         };
@@ -290,25 +314,21 @@ impl Session {
         if retimed {
             self.retime();
         }
-        let mut actions = Vec::new();
         if self.heard_at.is_some() && self.remote.discriminator != 0 {
             self.detect_at = self.heard_at.map(|at| at + self.detection_time());
         }
-        self.speak_up(now, &mut actions);
-        actions
+        self.speak_up(now, actions);
     }
 
     /// Holds the session down for good (RFC 5880 section 6.8.16). The first packet that says so leaves now.
-    pub fn admin_down(&mut self, now: Moment, reason: &str) -> Vec<Action> {
-        let mut actions = Vec::new();
+    pub fn admin_down(&mut self, now: Moment, reason: &str, actions: &mut Vec<Action>) {
         self.diagnostic = Diagnostic::AdministrativelyDown;
-        self.enter(SessionState::AdminDown, reason.to_owned(), &mut actions);
+        self.enter(SessionState::AdminDown, reason.to_owned(), actions);
         self.poll = Poll::Idle;
         self.detect_at = None;
-        self.speak_up(now, &mut actions);
+        self.speak_up(now, actions);
         // Further copies are the caller's: see `Session::packet`.
         self.send_at = None;
-        actions
     }
 
     /// What there is to say now.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::keepalived::BfdInstance;
@@ -10,13 +11,15 @@ use protocol::EventSeverity;
 use protocol::event::now_ms;
 use protocol::vrrp::BfdSnapshot;
 use sys::alarm::Alarm;
-use sys::datagram::{Arrived, Family, Listener, Speaker};
+use sys::datagram::{
+    Arrived, Family, Incoming, Listener, Speaker, interface_named, interface_with,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Ask, LAST_WORDS_PATIENCE, Told};
 use crate::bfd::packet::{MAX_DATAGRAM_BYTES, PORT, Refused, SessionState};
-use crate::bfd::{Datagram, Deed, Entry, Table};
+use crate::bfd::{Datagram, Deed, Entry, RefusedPacket, Table};
 use crate::core::Moment;
 use crate::driver::unit::REPORT_SPACING;
 
@@ -25,8 +28,8 @@ const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
 /// Source ports that are tried until one is free.
 const PORT_TRIES: usize = 64;
 /// Datagrams that are heard before timers are looked at again.
-const TOGETHER: usize = 256;
-/// Pause before a socket that could not be opened is tried again.
+const TOGETHER: usize = 64;
+/// Pause before a socket that could not be opened is tried again, or an interface that is not there looked for.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before what the driver had no room for is told again.
 const RETELL_PAUSE: Duration = Duration::from_millis(10);
@@ -42,12 +45,17 @@ struct Own {
     untold: Option<SessionState>,
     /// When its state was entered, in milliseconds since 1970.
     since_ms: u64,
+    /// When its interface was last looked for.
+    looked_at: Option<Moment>,
 }
 
 struct Room {
     started: Instant,
     table: Table,
-    own: HashMap<String, Own>,
+    own: HashMap<Arc<str>, Own>,
+    incoming: Incoming,
+    /// Empty between two calls: its memory is used again.
+    deeds: Vec<Deed>,
     listeners: BTreeMap<Family, Listener>,
     /// Why a family cannot be listened to, and when that is tried again.
     deaf: BTreeMap<Family, String>,
@@ -94,10 +102,10 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// The next datagram of a listener; never, if there is none.
-async fn next(listener: Option<&Listener>, buffer: &mut [u8]) -> std::io::Result<Arrived> {
+/// Until a listener may have something; never, if there is none.
+async fn readable(listener: Option<&Listener>) -> std::io::Result<()> {
     match listener {
-        Some(listener) => listener.receive(buffer).await,
+        Some(listener) => listener.readable().await,
         None => std::future::pending().await,
     }
 }
@@ -108,6 +116,8 @@ impl Room {
             started: Instant::now(),
             table: Table::default(),
             own: HashMap::new(),
+            incoming: Incoming::new(MAX_DATAGRAM_BYTES),
+            deeds: Vec::new(),
             listeners: BTreeMap::new(),
             deaf: BTreeMap::new(),
             listen_at: None,
@@ -122,27 +132,26 @@ impl Room {
     }
 
     async fn live(mut self, mut inbox: mpsc::Receiver<Ask>, alarm: Alarm) {
-        let mut buffers = [[0; MAX_DATAGRAM_BYTES]; 2];
+        let mut wound = None;
         loop {
             self.run_timers();
             let deadlines = [self.table.deadline(), self.listen_at, self.retell_at];
             let deadline = deadlines.into_iter().flatten().min();
-            let after = deadline.map(|at| at.saturating_sub(self.now()));
-            if let Err(error) = alarm.set(after) {
-                tracing::error!("bfd: the timer cannot be set: {error}");
+            // Most packets move no deadline that is the next one.
+            if deadline != wound || deadline.is_some_and(|at| at <= self.now()) {
+                let after = deadline.map(|at| at.saturating_sub(self.now()));
+                wound = deadline;
+                if let Err(error) = alarm.set(after) {
+                    tracing::error!("bfd: the timer cannot be set: {error}");
+                }
             }
-            let [ipv4, ipv6] = &mut buffers;
-            let arrived = tokio::select! {
+            tokio::select! {
                 biased;
                 ask = inbox.recv() => match ask {
-                    Some(Ask::Configure(configs)) => {
-                        self.configure(&configs);
-                        None
-                    }
+                    Some(Ask::Configure(configs)) => self.configure(&configs),
                     Some(Ask::Show(answer)) => {
                         // Who asked may have given up.
                         let _ = answer.send(self.show());
-                        None
                     }
                     Some(Ask::End(reason, answer)) => {
                         self.end(&reason).await;
@@ -151,23 +160,9 @@ impl Room {
                     }
                     None => return,
                 },
-                _ = alarm.ring() => None,
-                arrived = next(self.listeners.get(&Family::Ipv4), ipv4) => Some((Family::Ipv4, arrived)),
-                arrived = next(self.listeners.get(&Family::Ipv6), ipv6) => Some((Family::Ipv6, arrived)),
-            };
-            match arrived {
-                None => {}
-                Some((family, Ok(about))) => {
-                    let buffer = buffers[usize::from(family == Family::Ipv6)];
-                    self.heard(about, &buffer);
-                    self.catch_up();
-                }
-                Some((family, Err(error))) => {
-                    tracing::debug!("bfd: receiving: {error}");
-                    self.listeners.remove(&family);
-                    self.deaf.insert(family, error.to_string());
-                    self.listen_at = Some(self.now() + REOPEN_PAUSE);
-                }
+                _ = alarm.ring() => {}
+                _ = readable(self.listeners.get(&Family::Ipv4)) => self.catch_up(Family::Ipv4),
+                _ = readable(self.listeners.get(&Family::Ipv6)) => self.catch_up(Family::Ipv6),
             }
         }
     }
@@ -177,40 +172,82 @@ impl Room {
         let now = self.now();
         if self.listen_at.is_some_and(|at| at <= now) {
             self.listen();
+            self.look_for_interfaces();
         }
         if self.retell_at.take_if(|at| *at <= now).is_some() {
             self.tell_all();
         }
         if self.table.must_hear_first(now) {
-            self.catch_up();
+            self.catch_up(Family::Ipv4);
+            self.catch_up(Family::Ipv6);
         }
-        let deeds = self.table.elapsed(self.now());
-        self.perform(deeds);
+        self.elapse();
     }
 
-    fn catch_up(&mut self) {
-        let mut buffer = [0; MAX_DATAGRAM_BYTES];
-        for family in [Family::Ipv4, Family::Ipv6] {
-            for _ in 0..TOGETHER {
-                let listener = self.listeners.get(&family);
-                let Some(about) = listener.and_then(|one| one.receive_waiting(&mut buffer)) else {
-                    break;
-                };
-                self.heard(about, &buffer);
+    fn elapse(&mut self) {
+        let mut deeds = std::mem::take(&mut self.deeds);
+        self.table.elapsed(self.now(), &mut deeds);
+        self.perform(&mut deeds);
+        self.deeds = deeds;
+    }
+
+    /// Hears what waits in a socket, up to a bound.
+    fn catch_up(&mut self, family: Family) {
+        for _ in 0..TOGETHER {
+            let Some(listener) = self.listeners.get(&family) else {
+                return;
+            };
+            match listener.receive(&mut self.incoming) {
+                Ok(Some(about)) => self.heard(about),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!("bfd: receiving: {error}");
+                    self.listeners.remove(&family);
+                    self.deaf.insert(family, error.to_string());
+                    self.listen_at = Some(self.now() + REOPEN_PAUSE);
+                }
             }
         }
     }
 
     fn configure(&mut self, configs: &[BfdInstance]) {
         let now = self.now();
-        let deeds = self.table.configure(now, configs, random);
-        self.perform(deeds);
+        let mut deeds = self.table.configure(now, configs, random);
+        self.perform(&mut deeds);
         let known = |subject: &str| configs.iter().any(|config| config.name.text == subject);
         self.reported
             .retain(|(subject, _), _| subject.is_empty() || known(subject));
         self.listen();
-        let deeds = self.table.elapsed(self.now());
-        self.perform(deeds);
+        self.look_for_interfaces();
+        self.elapse();
+    }
+
+    /// Where link-local neighbours are, of those that are to be looked for.
+    fn look_for_interfaces(&mut self) {
+        let entries = self.table.entries();
+        let wanted = entries.filter(|entry| entry.config.is_link_local() && entry.interface == 0);
+        for name in wanted.map(|entry| entry.name.clone()).collect::<Vec<_>>() {
+            if self.look_for_interface(&name) == 0 {
+                let at = self.now() + REOPEN_PAUSE;
+                self.listen_at.get_or_insert(at);
+            }
+        }
+    }
+
+    /// Where a link-local neighbour is now; 0 if there is no such interface. Not more often than the pause.
+    fn look_for_interface(&mut self, name: &str) -> u32 {
+        let now = self.now();
+        let Some(entry) = self.table.find(name) else {
+            return 0;
+        };
+        let own = self.own.entry(entry.name.clone()).or_default();
+        if own.looked_at.is_some_and(|at| now < at + REOPEN_PAUSE) {
+            return entry.interface;
+        }
+        own.looked_at = Some(now);
+        let found = interface_of(&entry.config).unwrap_or(0);
+        self.table.set_interface(name, found);
+        found
     }
 
     /// Opens what is needed, and closes what is not.
@@ -250,7 +287,7 @@ impl Room {
     fn tell_family(&mut self, family: Family) {
         let names = self.table.entries().filter_map(|entry| {
             let same = Family::of(entry.config.neighbor) == family;
-            same.then(|| (entry.config.name.text.clone(), entry.session.state()))
+            same.then(|| (entry.name.clone(), entry.session.state()))
         });
         for (name, from) in names.collect::<Vec<_>>() {
             self.own
@@ -262,47 +299,52 @@ impl Room {
         }
     }
 
-    fn heard(&mut self, about: Arrived, buffer: &[u8]) {
+    fn heard(&mut self, about: Arrived) {
         let datagram = Datagram {
             source: about.source,
             destination: about.destination,
             ttl: about.ttl,
-            bytes: &buffer[..about.length.min(buffer.len())],
+            interface: about.interface,
+            bytes: self.incoming.bytes(&about),
         };
-        match self.table.heard(self.now(), &datagram) {
-            Ok(deeds) => self.perform(deeds),
-            Err(refused) => {
-                let from = datagram.source;
-                let known = refused.name.is_some();
-                let refused_for = refused.refused;
-                // A neighbour that we forgot by a restart says so until it has noticed: it is counted.
-                if known && matches!(refused_for, Refused::YourDiscriminator(_)) {
-                    return;
-                }
-                let subject = refused.name.unwrap_or_default();
-                let reason = format!("from {from}: {refused_for}");
-                let kind = refused_for.reason();
-                self.report(&subject, kind, "packet refused", &reason, true);
-            }
+        let now = self.started.elapsed();
+        let mut deeds = std::mem::take(&mut self.deeds);
+        let outcome = self.table.heard(now, &datagram, &mut deeds);
+        self.perform(&mut deeds);
+        self.deeds = deeds;
+        if let Err(refused) = outcome {
+            self.refused(refused, about.source);
         }
     }
 
-    fn perform(&mut self, deeds: Vec<Deed>) {
-        for deed in deeds {
+    fn refused(&mut self, refused: RefusedPacket, from: IpAddr) {
+        let RefusedPacket { name, refused } = refused;
+        // A neighbour that we forgot by a restart says so until it has noticed: it is counted.
+        if name.is_some() && matches!(refused, Refused::YourDiscriminator(_)) {
+            return;
+        }
+        if let (Some(name), Refused::Interface { .. }) = (&name, refused) {
+            // An interface that went and came back has another number.
+            self.look_for_interface(name);
+        }
+        let reason = format_args!("from {from}: {refused}");
+        let subject = name.as_deref().unwrap_or_default();
+        self.report(subject, refused.reason(), "packet refused", &reason, true);
+    }
+
+    /// Does what the table decided; nothing is left of it.
+    fn perform(&mut self, deeds: &mut Vec<Deed>) {
+        for deed in deeds.drain(..) {
             match deed {
                 Deed::Send { name, bytes } => self.send(&name, &bytes),
                 Deed::Tell { name, from } => {
-                    let entry = self
-                        .table
-                        .entries()
-                        .find(|one| one.config.name.text == name);
+                    let entry = self.table.entries().find(|one| one.name == name);
                     let to = entry.map_or(SessionState::AdminDown, |one| one.session.state());
                     let own = self.own.entry(name.clone()).or_default();
                     if from != to || own.since_ms == 0 {
                         own.since_ms = now_ms();
                     }
                     own.untold.get_or_insert(from);
-                    tracing::debug!("bfd {name}: {from} -> {to}");
                     self.tell(&name);
                 }
                 Deed::Close { name } => {
@@ -312,16 +354,35 @@ impl Room {
         }
     }
 
-    fn send(&mut self, name: &str, bytes: &[u8]) {
+    fn send(&mut self, name: &Arc<str>, bytes: &[u8]) {
+        let Some(own) = self.own.get_mut(name) else {
+            // The first one of a session.
+            self.own.insert(name.clone(), Own::default());
+            return self.send(name, bytes);
+        };
+        if own.mute.is_none()
+            && let Some(speaker) = &own.speaker
+            && speaker.send(bytes).is_ok()
+        {
+            return;
+        }
+        self.send_anew(name, bytes);
+    }
+
+    /// Sends with a socket that is to be opened first, or one that failed.
+    fn send_anew(&mut self, name: &Arc<str>, bytes: &[u8]) {
         let now = self.now();
-        let Some(config) = self.table.config(name) else {
+        let Some(config) = self.table.find(name).map(|entry| entry.config.clone()) else {
             return;
         };
-        let own = self.own.entry(name.to_owned()).or_default();
+        let own = self.own.entry(name.clone()).or_default();
         let was_mute = own.mute.is_some();
         if own.speaker.is_none() && own.reopen_at <= now {
-            match open(config) {
-                Ok(speaker) => own.speaker = Some(speaker),
+            match open(&config) {
+                Ok((speaker, interface)) => {
+                    own.speaker = Some(speaker);
+                    self.table.set_interface(name, interface);
+                }
                 Err(error) => {
                     own.reopen_at = now + REOPEN_PAUSE;
                     let source = config
@@ -345,29 +406,27 @@ impl Room {
         let changed = was_mute != failure.is_some();
         own.mute = failure.clone();
         if let Some(reason) = failure {
+            let reason = format_args!("{reason}");
             self.report(name, "unsent", "packet not sent", &reason, false);
         }
         if changed && let Some(entry) = self.find(name) {
             let from = entry.session.state();
-            self.own
-                .entry(name.to_owned())
-                .or_default()
-                .untold
-                .get_or_insert(from);
+            let own = self.own.entry(name.clone()).or_default();
+            own.untold.get_or_insert(from);
             self.tell(name);
         }
     }
 
     fn find(&self, name: &str) -> Option<&Entry> {
-        self.table
-            .entries()
-            .find(|one| one.config.name.text == name)
+        self.table.entries().find(|one| *one.name == *name)
     }
 
     /// State and reason, and what keeps it from working.
     fn detail(&self, entry: &Entry) -> String {
-        let name = &entry.config.name.text;
-        let mute = self.own.get(name).and_then(|own| own.mute.as_deref());
+        let mute = self
+            .own
+            .get(&entry.name)
+            .and_then(|own| own.mute.as_deref());
         let deaf = self.deaf.get(&Family::of(entry.config.neighbor));
         let (state, reason) = (entry.session.state(), reason(entry));
         match mute.or(deaf.map(String::as_str)) {
@@ -425,37 +484,36 @@ impl Room {
         subject: &str,
         kind: &'static str,
         change: &str,
-        reason: &str,
+        reason: &dyn std::fmt::Display,
         refused: bool,
     ) {
         let now = self.now();
-        let key = (subject.to_owned(), kind);
-        if self
-            .reported
-            .get(&key)
-            .is_some_and(|at| now < *at + REPORT_SPACING)
-        {
+        let of_kind = |((known, of), _): &(&(String, &'static str), &Moment)| {
+            *known == subject && *of == kind
+        };
+        let last = self.reported.iter().find(of_kind);
+        if last.is_some_and(|(_, at)| now < *at + REPORT_SPACING) {
             return;
         }
-        self.reported.insert(key, now);
+        self.reported.insert((subject.to_owned(), kind), now);
         // Without room it is not told: it comes again.
         let _ = self.told.try_send(Told::Trouble {
             subject: format!("bfd {subject}").trim_end().to_owned(),
             change: change.to_owned(),
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             refused,
         });
     }
 
     async fn end(&mut self, reason: &str) {
-        let deeds = self.table.stop(self.now(), reason);
-        self.perform(deeds);
+        let mut deeds = self.table.stop(self.now(), reason);
+        self.perform(&mut deeds);
         let until = self.now() + LAST_WORDS_PATIENCE;
         while let Some(at) = self.table.deadline().filter(|at| *at <= until) {
             tokio::time::sleep(at.saturating_sub(self.now())).await;
-            self.catch_up();
-            let deeds = self.table.elapsed(self.now());
-            self.perform(deeds);
+            self.catch_up(Family::Ipv4);
+            self.catch_up(Family::Ipv6);
+            self.elapse();
         }
     }
 
@@ -477,10 +535,7 @@ impl Room {
             source: config.source.map(|ip| ip.to_string()).unwrap_or_default(),
             state: session.state().to_string(),
             up: session.is_well(),
-            since_ms: self
-                .own
-                .get(config.name.as_str())
-                .map_or(0, |own| own.since_ms),
+            since_ms: self.own.get(&entry.name).map_or(0, |own| own.since_ms),
             detail: self.detail(entry),
             diagnostic: session.diagnostic().to_string(),
             remote_state: match known {
@@ -521,16 +576,26 @@ fn reason(entry: &Entry) -> String {
     }
 }
 
-/// Opens a socket with a source port that is free.
-fn open(config: &BfdInstance) -> std::io::Result<Speaker> {
+/// Index of the interface that a link-local neighbour is on, 0 of any other.
+fn interface_of(config: &BfdInstance) -> std::io::Result<u32> {
+    match (&config.interface, config.source) {
+        (Some(name), _) => interface_named(name),
+        (None, Some(IpAddr::V6(source))) if config.is_link_local() => interface_with(source),
+        (None, _) => Ok(0),
+    }
+}
+
+/// Opens a socket with a source port that is free, and says on which interface a link-local neighbour is.
+fn open(config: &BfdInstance) -> std::io::Result<(Speaker, u32)> {
     let to = SocketAddr::new(config.neighbor, PORT);
     let ports = u64::from(SOURCE_PORTS.end() - SOURCE_PORTS.start()) + 1;
+    let interface = interface_of(config)?;
     let mut failure = None;
     for _ in 0..PORT_TRIES {
         let offset = u16::try_from(random() % ports).unwrap_or_default();
         let port = SOURCE_PORTS.start() + offset;
-        match Speaker::open(config.source, port, to, config.ttl) {
-            Ok(speaker) => return Ok(speaker),
+        match Speaker::open(config.source, port, to, config.ttl, interface) {
+            Ok(speaker) => return Ok((speaker, interface)),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => failure = Some(error),
             Err(error) => return Err(error),
         }
