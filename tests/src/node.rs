@@ -230,15 +230,18 @@ impl Node {
                     .spawn("haproxy", &["-db", "-n", "4000", "-f", HAPROXY_FILE])?,
             );
         }
-        if self.files.keepalived.is_some() {
-            let arguments = [
+        if let Some(text) = &self.files.keepalived {
+            let mut arguments = vec![
                 "--dont-fork",
                 "--log-console",
                 "--log-detail",
-                "--vrrp",
                 "--use-file",
                 KEEPALIVED_FILE,
             ];
+            // With it alone its BFD does not run.
+            if !text.contains("bfd_instance") {
+                arguments.push("--vrrp");
+            }
             self.processes
                 .push(self.host.spawn("keepalived", &arguments)?);
         }

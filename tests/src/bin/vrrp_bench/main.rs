@@ -1,6 +1,7 @@
 //! `tandem-vrrp-bench`: tandemd beside keepalived, in network namespaces: how fast an address moves, what 255 instances cost,
-//! and how regular advertisements are beside a saturated proxy.
+//! how regular advertisements are beside a saturated proxy, and how steady BFD sessions are.
 
+mod bfd;
 mod figures;
 mod jitter;
 mod many;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bfd::Load;
 use figures::Report;
 use nodes::Pace;
 use takeover::End;
@@ -22,12 +24,13 @@ tandem-vrrp-bench: tandemd beside keepalived, in network namespaces (root)
 
 usage: tandem-vrrp-bench [OPTIONS]
 
-  --only A,B         what to measure, of: takeover, many, jitter (default: all)
+  --only A,B         what to measure, of: takeover, many, jitter, bfd (default: the first three)
   --pace A,B         advertisement intervals, of: 1000 (version 2), 100, 10 (version 3), in ms (default: all;
                      `many` takes 1000 and 100, `jitter` takes 100)
   --end A,B          how a master goes, of: killed, stopped (default: both)
+  --load A,B         what runs beside BFD sessions, of: quiet, busy (default: both), or none: takeovers alone
   --runs N           takeovers of a row (default 15; a third of it at 1000 ms)
-  --window SECONDS   measured window of `many` and `jitter` (default 10)
+  --window SECONDS   measured window of `many`, `jitter` and `bfd` (default 10)
   --json FILE        write everything that was measured to FILE
   --check            exit with 1 if a bar is missed
   --help             this text
@@ -37,12 +40,15 @@ master's last advertisement to its successor's first, `answer` that to the succe
 longest time without one. Killed: the master's cable is cut and all its processes get SIGKILL. Stopped: SIGTERM.
 Many: CPU time and memory of the process that speaks VRRP, of 255 instances; the supervisors of both are apart.
 Jitter: by how much the time between two advertisements differs from the interval, with wrk on the same node.
+BFD: how often sessions that nothing happens to go down, all pairs at once, and how fast an address moves when a tracked
+neighbor gets SIGKILL, from its last packet. Busy: two threads that only compute for each core.
 ";
 
 struct Plan {
     only: Vec<String>,
     paces: Vec<u64>,
     ends: Vec<End>,
+    loads: Vec<Load>,
     runs: usize,
     window: Duration,
     json: Option<PathBuf>,
@@ -55,6 +61,7 @@ impl Plan {
             only: ["takeover", "many", "jitter"].map(str::to_owned).to_vec(),
             paces: vec![1000, 100, 10],
             ends: vec![End::Killed, End::Stopped],
+            loads: vec![Load::Quiet, Load::Busy],
             runs: 15,
             window: Duration::from_secs(10),
             json: None,
@@ -86,6 +93,16 @@ impl Plan {
                         _ => Err(wrong()),
                     };
                     plan.ends = list().map(end).collect::<Outcome<_>>()?;
+                }
+                "--load" => {
+                    let load = |word| match word {
+                        "busy" => Ok(Some(Load::Busy)),
+                        "none" => Ok(None),
+                        "quiet" => Ok(Some(Load::Quiet)),
+                        _ => Err(wrong()),
+                    };
+                    let loads = list().map(load).collect::<Outcome<Vec<_>>>()?;
+                    plan.loads = loads.into_iter().flatten().collect();
                 }
                 "--runs" => plan.runs = value.parse().map_err(|_| wrong())?,
                 "--window" => {
@@ -171,6 +188,12 @@ fn run(plan: &Plan, report: &mut Report) -> Outcome {
     if plan.wants("jitter") {
         for pace in plan.paces(&[100]) {
             jitter::all(report, pace, plan.window)?;
+        }
+    }
+    if plan.wants("bfd") {
+        bfd::steady(report, &plan.loads, plan.window)?;
+        if plan.runs > 0 {
+            bfd::takeovers(report, plan.runs)?;
         }
     }
     Ok(())

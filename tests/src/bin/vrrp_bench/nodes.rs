@@ -106,7 +106,7 @@ pub(crate) fn wait_master(wire: &Wire, which: usize, pace: Pace) -> Outcome {
             .iter()
             .filter_map(|(_, what)| match what {
                 What::Advert { from, .. } => Some(*from),
-                What::Answer => None,
+                What::Answer | What::Bfd { .. } => None,
             })
             .collect();
         if adverts.len() >= 2 && adverts.iter().all(|from| *from == ADDRESSES[which]) {

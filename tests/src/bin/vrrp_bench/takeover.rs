@@ -93,7 +93,7 @@ fn cost(seen: &[Seen], end: End) -> Option<Cost> {
                     _ => priority > 0,
                 }
         }
-        What::Answer => false,
+        What::Answer | What::Bfd { .. } => false,
     };
     let last = seen.iter().rev().find(|one| advert_of(0, one))?.0;
     let first = seen.iter().find(|one| one.0 > last && advert_of(1, one))?.0;

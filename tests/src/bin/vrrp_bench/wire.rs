@@ -1,4 +1,4 @@
-//! What a client sees: every advertisement on its link and every answer to its questions, with the kernel's time of arrival.
+//! What a host sees: every advertisement on its link, every answer to its questions and every BFD packet, with the kernel's time of arrival.
 
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,6 +25,9 @@ const ALL_PROTOCOLS: i32 = 0x0300;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const VRRP: u8 = 112;
 const ICMP: u8 = 1;
+const UDP: u8 = 17;
+/// UDP port of BFD, in network order.
+const BFD_PORT: [u8; 2] = 3784u16.to_be_bytes();
 
 /// Something that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,15 @@ pub(crate) enum What {
     },
     /// An answer to a question.
     Answer,
+    /// A BFD Control packet.
+    Bfd {
+        /// Its sender.
+        from: Ipv4Addr,
+        /// Its sender's state: 3 is Up.
+        state: u8,
+        /// Why its sender left Up last: 1 is a detection time that expired.
+        diagnostic: u8,
+    },
 }
 
 /// When something arrived, since 1970.
@@ -156,14 +168,20 @@ fn read(frame: &[u8]) -> Option<What> {
     }
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let payload = packet.get(header..)?;
+    let from = Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?);
     match *packet.get(9)? {
         VRRP => Some(What::Advert {
-            from: Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]),
+            from,
             vrid: *payload.get(1)?,
             priority: *payload.get(2)?,
         }),
         // Echo reply.
         ICMP if payload.first() == Some(&0) => Some(What::Answer),
+        UDP if payload.get(2..4)? == BFD_PORT => Some(What::Bfd {
+            from,
+            state: payload.get(9)? >> 6,
+            diagnostic: payload.get(8)? & 0x1f,
+        }),
         _ => None,
     }
 }
