@@ -215,6 +215,11 @@ fn a_link_local_neighbor_may_have_its_interface() {
         "%eth0",
     ] {
         let text = format!("bfd_instance b {{\nneighbor_ip {wrong}\n}}\n");
-        assert!(read(&text).diagnostics.has_errors(), "{wrong}");
+        let found = complaints(&text);
+        assert!(found[0].2.contains("fe80::1%eth0"), "{wrong}: {found:?}");
+        assert_eq!(
+            read(&text).keepalived.map(|all| all.bfd_instances.len()),
+            Some(0)
+        );
     }
 }
