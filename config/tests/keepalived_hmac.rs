@@ -214,6 +214,24 @@ fn a_key_file_holds_what_could_stand_in_its_place() {
         found.key(1).map(Secret::octets),
         Some(b"an ASCII key of thirty-two octet".as_slice())
     );
+    // Who may write there puts another file in its place.
+    let folder_mode = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), permissions).expect("its mode");
+    };
+    mode(0o620);
+    folder_mode(0o770);
+    check(
+        &block,
+        &[
+            "can be changed by others (mode 0620)",
+            "can be written by others (mode 0770): they can put another key in the place of key 1",
+        ],
+    );
+    mode(0o600);
+    folder_mode(0o1777);
+    check(&block, &[]);
+    folder_mode(0o700);
     std::fs::write(&file, "x".repeat(5000)).expect("a file");
     refused(&block, "more than 4096 bytes");
     refused(
@@ -227,7 +245,7 @@ fn addresses_without_room_are_not_advertised() {
     let addresses: Vec<_> = (1..=92).map(|last| format!("fe80::{last:x}")).collect();
     let text = |block: &str| {
         format!(
-            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{\n{}\n}}\n{block}\n}}\n",
+            "vrrp_instance A {{\ninterface tndm-none\nvirtual_router_id 5\nvirtual_ipaddress {{\n{}\n}}\n{block}\n}}\n",
             addresses.join("\n")
         )
     };
@@ -240,7 +258,16 @@ fn addresses_without_room_are_not_advertised() {
         )
     };
     assert_eq!(load(""), (92, 0));
-    assert_eq!(load(&format!("auth_hmac {{\nkey 1 {HEX}\n}}")), (89, 3));
+    let block = format!("auth_hmac {{\nkey 1 {HEX}\n}}");
+    assert_eq!(load(&block), (89, 3));
+    // An interface that is there has a size of its own.
+    if let Ok(mtu) = std::fs::read_to_string("/proc/sys/net/ipv6/conf/lo/mtu") {
+        let most = (mtu.trim().parse::<usize>().expect("a number") - 76) / 16;
+        assert_eq!(
+            load(&format!("{block}\ninterface lo")),
+            (most.min(92), 92 - most.min(92))
+        );
+    }
 }
 
 /// What a pair's proof says of keys, errors first told so.

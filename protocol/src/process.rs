@@ -218,6 +218,8 @@ pub enum FromChild {
         /// Body.
         body: String,
     },
+    /// Vrrp: what its next start, also that of the daemon, is to know: the numbers of `auth_hmac` that were heard.
+    Remember(Vec<u8>),
     /// Control: the encoded [`crate::snapshot::WorkerSnapshot`] of the current worker or the last one known; empty if none.
     WorkerState(Vec<u8>),
     /// Control: the same, told because operators have changed something; a worker that dies is replaced by one that knows.

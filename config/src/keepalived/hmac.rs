@@ -252,8 +252,8 @@ fn from_file(
     span: Span,
     complaints: &mut Complaints<'_>,
 ) -> Result<Vec<u8>, String> {
-    /// Read by the group or by others.
-    const READ_BY_OTHERS: u32 = 0o044;
+    /// Read or written by the group or by others.
+    const OPEN_TO_OTHERS: u32 = 0o066;
     let file = Path::new(path);
     if !file.is_absolute() {
         return Err(format!("'file:{path}' is no absolute path"));
@@ -265,17 +265,44 @@ fn from_file(
     if about.len() > MAX_FILE_BYTES {
         return Err(format!("{path} has more than {MAX_FILE_BYTES} bytes"));
     }
-    if about.mode() & READ_BY_OTHERS != 0 {
+    if about.mode() & OPEN_TO_OTHERS != 0 {
+        let what = match about.mode() & 0o044 {
+            0 => "changed",
+            _ => "read",
+        };
         let message = format!(
-            "{path}, with key {id}, can be read by others (mode {:04o})",
+            "{path}, with key {id}, can be {what} by others (mode {:04o})",
             about.mode() & 0o7777
         );
         let diagnostic = Diagnostic::warning(DiagnosticKind::File, span, message);
         complaints.help(diagnostic, format!("chmod 0600 {path}"));
     }
+    open_folder(id, file, span, complaints);
     let bytes = std::fs::read(file).map_err(|why| format!("{path}: {why}"))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| format!("{path} is no text"))?;
     octets(text.trim_end_matches(['\n', '\r']))
+}
+
+/// Warns of the nearest folder above a key's file in which others can put another file in its place.
+fn open_folder(id: u8, file: &Path, span: Span, complaints: &mut Complaints<'_>) {
+    const WRITTEN_BY_OTHERS: u32 = 0o022;
+    /// In such a folder, `/tmp` for instance, each replaces only what is its own.
+    const STICKY: u32 = 0o1000;
+    // Links lead elsewhere: what counts is where the file is.
+    let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let open = real.ancestors().skip(1).find_map(|folder| {
+        let mode = std::fs::metadata(folder).ok()?.mode();
+        let is_open = mode & WRITTEN_BY_OTHERS != 0 && mode & STICKY == 0;
+        is_open.then_some((folder, mode & 0o7777))
+    });
+    if let Some((folder, mode)) = open {
+        let folder = folder.display();
+        let message = format!(
+            "{folder} can be written by others (mode {mode:04o}): they can put another key in the place of key {id}"
+        );
+        let diagnostic = Diagnostic::warning(DiagnosticKind::File, span, message);
+        complaints.help(diagnostic, format!("chmod go-w {folder}"));
+    }
 }
 
 /// What the block comes to; none if it cannot be used, which was complained about.
@@ -343,30 +370,50 @@ pub(super) fn finish(
     })
 }
 
-/// Advertised addresses that leave no room for the trailer in one frame of Ethernet are set up and not advertised, as
-/// keepalived does it.
+/// Bytes of an IPv6 packet on an interface (RFC 8200, section 5: 1280 at least). Ethernet's while there is no such interface: over IPv4
+/// all 255 addresses fit.
+fn mtu(interface: &str) -> usize {
+    const ETHERNET: usize = 1_500;
+    const LEAST: usize = 1_280;
+    // The network namespace's own, which /sys need not show.
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/mtu");
+    let is_name = !matches!(interface, "" | "." | "..") && !interface.contains('/');
+    let text = is_name
+        .then(|| std::fs::read_to_string(path).ok())
+        .flatten();
+    let mtu = text.and_then(|text| text.trim().parse().ok());
+    mtu.unwrap_or(ETHERNET).max(LEAST)
+}
+
+/// Advertised addresses that leave no room for the trailer in one packet are set up and not advertised, as keepalived
+/// does it.
 pub(super) fn make_room(
+    interface: &str,
     advertised: &mut Vec<VirtualAddress>,
     excluded: &mut Vec<VirtualAddress>,
     complaints: &mut Complaints<'_>,
 ) {
-    /// Of Ethernet; over IPv4 all 255 addresses fit.
-    const MTU: usize = 1500;
     const IPV6_HEADER: usize = 40;
     const VRRP_HEADER: usize = 8;
     const ADDRESS: usize = 16;
-    const MOST: usize = (MTU - IPV6_HEADER - VRRP_HEADER - TRAILER_OCTETS) / ADDRESS;
+    /// In the smallest packet that IPv6 knows.
+    const LEAST_ROOM: usize = (1_280 - IPV6_HEADER - VRRP_HEADER - TRAILER_OCTETS) / ADDRESS;
     let Some(first) = advertised.first().filter(|entry| entry.address.is_ipv6()) else {
         return;
     };
-    if advertised.len() > MOST {
+    if advertised.len() <= LEAST_ROOM {
+        return;
+    }
+    let mtu = mtu(interface);
+    let most = (mtu - IPV6_HEADER - VRRP_HEADER - TRAILER_OCTETS) / ADDRESS;
+    if advertised.len() > most {
         let message = format!(
-            "'auth_hmac' leaves room for {MOST} addresses in an advertisement: the {} after them are set up without \
-             being advertised",
-            advertised.len() - MOST
+            "'auth_hmac' leaves room for {most} addresses in an advertisement of {mtu} bytes: the {} after them are set up \
+             without being advertised",
+            advertised.len() - most
         );
         complaints.warning(DiagnosticKind::InvalidValue, first.span, message);
-        let rest = advertised.split_off(MOST);
+        let rest = advertised.split_off(most);
         excluded.splice(0..0, rest);
     }
 }

@@ -185,7 +185,13 @@ pub(super) fn instance(
             .finish(&config.global, &mut pending.virtual_addresses, complaints);
     if advertised.auth_hmac.is_some() {
         let excluded = &mut pending.excluded_addresses;
-        hmac::make_room(&mut pending.virtual_addresses, excluded, complaints);
+        let interface = pending.interface.as_deref().unwrap_or_default();
+        hmac::make_room(
+            interface,
+            &mut pending.virtual_addresses,
+            excluded,
+            complaints,
+        );
     }
     let priority = finish_priority(&mut pending, &name, advertised.strict, complaints);
     let nopreempt = finish_nopreempt(&pending, complaints);

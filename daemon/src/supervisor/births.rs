@@ -158,6 +158,7 @@ impl Supervisor {
             proxy_configured: configuration.haproxy.is_some(),
             keep_addresses: self.arguments.keep_addresses,
             node: self.node.clone(),
+            remembered: self.memory.clone(),
         };
         wire::encode(&setup)
             .inspect_err(|error| tracing::error!("no setup for vrrp: {error}"))

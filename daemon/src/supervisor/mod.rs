@@ -150,6 +150,8 @@ struct Supervisor {
     started_at_ms: u64,
     /// The last vrrp process ended otherwise than asked.
     vrrp_died: bool,
+    /// What the next vrrp process is to know.
+    memory: Vec<u8>,
 }
 
 /// Runs the supervisor until it is told to end. `parent` is let go when all processes are ready.
@@ -210,6 +212,7 @@ pub async fn run(
         stop: None,
         started_at_ms: protocol::event::now_ms(),
         vrrp_died: false,
+        memory: Vec::new(),
     };
     if let Err(failures) = supervisor.begin(configuration) {
         for failure in failures {
@@ -292,6 +295,7 @@ impl Supervisor {
             }
         }
         self.watch();
+        self.recall();
         for role in [Role::Control, Role::Vrrp, Role::Worker] {
             if role == Role::Vrrp {
                 self.open_fifos();
@@ -433,6 +437,7 @@ impl Supervisor {
             } => self.run_check(pid, id, argv, environment, timeout_ms),
             FromChild::Observed(observations) => self.backends_observed(pid, observations),
             FromChild::Mail { subject, body } => self.pass_on(&ToChild::Mail { subject, body }),
+            FromChild::Remember(memory) => self.remember(memory),
             FromChild::NotifyLine(line) => {
                 let told = self.fifos.write(&line);
                 self.tell_of_fifos(told);

@@ -23,6 +23,16 @@ use tandem_vrrp::Setup;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::AbortHandle;
 
+/// Where `remember=FILE` keeps what the process says of it.
+fn memory(words: &[String]) -> Option<&str> {
+    words.iter().find_map(|word| word.strip_prefix("remember="))
+}
+
+fn remembered(words: &[String]) -> Vec<u8> {
+    let bytes = memory(words).map(std::fs::read);
+    bytes.and_then(Result::ok).unwrap_or_default()
+}
+
 /// Builds a setup of one instance out of `word=value` arguments.
 pub(crate) fn setup(words: &[String]) -> Setup {
     let value = |name: &str| {
@@ -53,6 +63,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
             proxy_configured: has("proxy"),
             keep_addresses: has("keep"),
             node: "alone".to_owned(),
+            remembered: remembered(words),
         };
     }
     let mut config = KeepalivedConfig::default();
@@ -191,6 +202,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         proxy_configured: has("proxy"),
         keep_addresses: has("keep"),
         node: "alone".to_owned(),
+        remembered: remembered(words),
     }
 }
 
@@ -231,7 +243,7 @@ async fn run_script(
 }
 
 /// Plays the supervisor: runs scripts, prints events.
-async fn supervise(mut channel: Channel) {
+async fn supervise(mut channel: Channel, memory: Option<String>) {
     while let Ok(Some((bytes, _))) = channel.receiver.receive().await {
         match protocol::wire::decode::<FromChild>(&bytes) {
             Ok(FromChild::RunScript {
@@ -246,6 +258,14 @@ async fn supervise(mut channel: Channel) {
             }
             Ok(FromChild::NotifyLine(line)) => say(&format!("LINE {}", line.trim_end())),
             Ok(FromChild::Ready) => say("READY"),
+            Ok(FromChild::Remember(bytes)) => {
+                if let Some(path) = &memory {
+                    // A reader finds all of it.
+                    let beside = format!("{path}.new");
+                    std::fs::write(&beside, bytes).expect("a file");
+                    std::fs::rename(&beside, path).expect("a file");
+                }
+            }
             Ok(FromChild::Mail { subject, body }) => {
                 say(&format!("MAIL {subject} | {}", body.replace('\n', "/")))
             }
@@ -363,7 +383,8 @@ pub(crate) fn node(words: Vec<String>) -> ExitCode {
         let theirs = Channel::new(theirs).expect("a channel");
         let their_control = Channel::new(their_control).expect("a channel");
         let to_supervised = supervisor.sender.clone();
-        let supervising = tokio::spawn(supervise(supervisor)).abort_handle();
+        let supervising = tokio::spawn(supervise(supervisor, memory(&words).map(str::to_owned)));
+        let supervising = supervising.abort_handle();
         let to_control = our_control.sender.clone();
         tokio::spawn(obey(words.clone(), to_supervised, to_control, supervising));
         tokio::spawn(control(our_control.receiver));

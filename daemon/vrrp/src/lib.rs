@@ -30,6 +30,8 @@ pub struct Setup {
     pub keep_addresses: bool,
     /// The node's name: the `router_id` when none is configured.
     pub node: String,
+    /// What the process before said last ([`protocol::process::FromChild::Remember`]); empty if nothing is known.
+    pub remembered: Vec<u8>,
 }
 
 /// Runs the virtual routers until the supervisor says stop, vanishes, or SIGTERM or SIGINT comes.

@@ -52,6 +52,16 @@ impl Proofs {
         Ok(())
     }
 
+    /// Those who were heard, with their last numbers.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (IpAddr, u64)> {
+        self.senders.numbers()
+    }
+
+    /// What a process before this one has heard: no less counts as new.
+    pub(super) fn recall(&mut self, senders: &[(IpAddr, u64)]) {
+        self.senders.recall(senders);
+    }
+
     /// What an operator is to know of what was just heard, at most once a minute of each kind.
     fn warning(
         &mut self,
@@ -130,6 +140,10 @@ impl Driver {
     /// Tells of what was believed and is not as it should be.
     pub(super) fn tell_proof(&mut self, at: usize, heard: &Heard) {
         let now = self.now();
+        if self.units[at].config.auth_hmac.is_none() {
+            return;
+        }
+        self.remember(now);
         let unit = &mut self.units[at];
         let Some(auth) = &unit.config.auth_hmac else {
             return;

@@ -19,6 +19,7 @@ mod perform;
 mod ports;
 mod release;
 mod reload;
+mod remember;
 mod routes;
 mod scripts;
 mod sessions;
@@ -61,6 +62,7 @@ use notify::{Notifications, Told};
 use outbox::Outbox;
 use ports::Ports;
 use release::Afterwards;
+use remember::Memory;
 use routes::Troubles;
 pub(crate) use routes::lines;
 use scripts::{Numbers, Script};
@@ -133,6 +135,8 @@ struct Driver {
     statics_troubles: Troubles,
     virtual_addresses: HashSet<IpAddr>,
     numbers: Numbers,
+    /// What the next process is to know.
+    memory: Memory,
     supervisor: Outbox,
     supervisor_gone: bool,
     control: Option<Control>,
@@ -173,10 +177,12 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
             return ExitCode::FAILURE;
         }
     };
+    let memory = Memory::new(&setup.remembered);
     let mut driver = Driver {
         setup: Setup {
             config: Default::default(),
             node: String::new(),
+            remembered: Vec::new(),
             ..setup
         },
         started: Instant::now(),
@@ -213,6 +219,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         statics_troubles: Troubles::new(),
         virtual_addresses: HashSet::new(),
         numbers: Numbers::default(),
+        memory,
         supervisor: outbox,
         supervisor_gone: false,
         control: None,
@@ -354,6 +361,7 @@ impl Driver {
 
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
     async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
+        self.remember_now(self.now());
         for at in 0..self.units.len() {
             let keeps = self.setup.keep_addresses && !self.supervisor_gone;
             if !keeps || !self.keep(at).await {

@@ -38,6 +38,7 @@ impl Driver {
         }
         self.take_scripts(&setup);
         self.links.configure(&setup.config);
+        self.note_numbers();
         // From here on each instance has its definition, and nobody else.
         let instances = std::mem::take(&mut setup.config.instances);
         let units = Vec::with_capacity(instances.len());
@@ -55,7 +56,9 @@ impl Driver {
                 }
                 None => {
                     fresh.push(at);
-                    Unit::new(config, &setup.config.global)
+                    let mut unit = Unit::new(config, &setup.config.global);
+                    self.memory.recall(&mut unit);
+                    unit
                 }
             });
         }

@@ -72,6 +72,7 @@ impl Driver {
             self.watched.deadline(),
             self.refresh_at,
             self.tidy_at,
+            self.memory.deadline(),
             delay,
             self.announcer.deadline(),
             self.release_deadline(),
@@ -144,6 +145,7 @@ impl Driver {
             }
         }
         self.turn_notifications();
+        self.remember_due(now);
         self.tidy();
     }
 

@@ -215,9 +215,19 @@ pub struct Sender {
 
 /// The last numbers of those who were heard, the latest first.
 #[derive(Clone, Debug, Default)]
-pub struct Senders(Vec<Sender>);
+pub struct Senders {
+    heard: Vec<Sender>,
+    /// Numbers of before a restart.
+    before: Vec<(IpAddr, u64)>,
+}
 
 impl Senders {
+    /// Takes up what was heard before a restart. Of these nothing is known but the number: they are told once they are
+    /// heard again.
+    pub fn recall(&mut self, known: &[(IpAddr, u64)]) {
+        self.before = known.iter().copied().take(MAX_SENDERS).collect();
+    }
+
     /// Whether an advertisement that was proved is new. Call it for what is valid in every other respect.
     ///
     /// With `anti_replay time` a last number that our own clock has not reached yet, and could not reach within the window,
@@ -232,8 +242,11 @@ impl Senders {
     ) -> Result<&Sender, Refused> {
         let now = stamp(wall);
         let skew = ahead(sequence, now);
-        let at = self.0.iter().position(|sender| sender.address == from);
-        let last = at.map(|at| self.0[at].last);
+        let at = self.heard.iter().position(|sender| sender.address == from);
+        let before = self.before.iter().find(|(address, _)| *address == from);
+        let last = at
+            .map(|at| self.heard[at].last)
+            .or(before.map(|(_, number)| *number));
         if auth.anti_replay == AntiReplay::Time && !is_within(skew, auth.time_window) {
             return Err(Refused::Stale {
                 ahead_ms: (seconds(skew) * 1e3) as i64,
@@ -249,10 +262,10 @@ impl Senders {
             }
         }
         if let Some(at) = at {
-            self.0.remove(at);
+            self.heard.remove(at);
         }
-        self.0.truncate(MAX_SENDERS - 1);
-        self.0.insert(
+        self.heard.truncate(MAX_SENDERS - 1);
+        self.heard.insert(
             0,
             Sender {
                 address: from,
@@ -260,12 +273,25 @@ impl Senders {
                 last: sequence,
             },
         );
-        Ok(&self.0[0])
+        Ok(&self.heard[0])
     }
 
-    /// All of them, the latest first.
+    /// The last numbers, those of before a restart that nothing was heard of since behind the others.
+    pub fn numbers(&self) -> impl Iterator<Item = (IpAddr, u64)> {
+        let heard = self
+            .heard
+            .iter()
+            .map(|sender| (sender.address, sender.last));
+        let is_heard = |address| self.heard.iter().any(|sender| sender.address == address);
+        let before = self.before.iter().copied();
+        heard
+            .chain(before.filter(move |(address, _)| !is_heard(*address)))
+            .take(MAX_SENDERS)
+    }
+
+    /// All who were heard, the latest first.
     pub fn iter(&self) -> impl Iterator<Item = &Sender> {
-        self.0.iter()
+        self.heard.iter()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::lab::{Lab, Node, stays, wait};
 use crate::{ELECTION, MASTER_DOWN, SOON, forget};
 
 /// Scenarios of this file.
-pub(crate) const SCENARIOS: [(&str, fn()); 6] = [
+pub(crate) const SCENARIOS: [(&str, fn()); 7] = [
     ("proofs_elect_a_master_in_version_2", || {
         elects("", "10.230.137.100");
     }),
@@ -18,6 +18,10 @@ pub(crate) const SCENARIOS: [(&str, fn()); 6] = [
         elects("advert_int 0.3", "fe80::100\n 2001:db8::100");
     }),
     ("proofs_of_before_hold_up_no_takeover", replayed),
+    (
+        "proofs_of_before_count_for_nothing_after_a_restart",
+        restarted,
+    ),
     ("keys_are_changed_while_all_run", rotated),
     ("proofs_and_none_keep_nodes_apart", apart),
 ];
@@ -108,6 +112,48 @@ fn replayed() {
         assert!(text.contains(reason), "{reason}\n{text}");
     }
     assert_eq!(b.count("MASTER -> "), 0, "{text}");
+}
+
+/// What was heard before a restart does not count once more: with `remember`. Without it, it does.
+fn restarted() {
+    let lab = Lab::new();
+    let lines = hmac(KEYS[0], "time_window 30");
+    let vip = "10.230.137.100";
+    let mut a = ours(&lab, "a", &lines, vip);
+    let path = write(&lab, "b", &lines, vip);
+    let words = format!("file={}", path.display());
+    let memory = lab.folder.join("b.memory");
+    let remembering = format!("{words} remember={}", memory.display());
+    let mut b = lab.ours("b", &remembering);
+    wait("a is master", ELECTION, || {
+        has(&lab, "a", vip) && !has(&lab, "b", vip)
+    });
+    let own = std::env::current_exe().expect("this program");
+    let mut forger = Command::new("ip");
+    forger
+        .args(["netns", "exec", &lab.space("c")])
+        .arg(own)
+        .args(["forge", "replay"]);
+    let forger = Node::start(forger);
+    forger.hears("RECORDED", ELECTION);
+    a.signal("KILL");
+    // Half a second at most, and the machine may be busy.
+    stays("b is backup", Duration::from_millis(900), || {
+        !has(&lab, "b", vip)
+    });
+    b.signal("KILL");
+    let believed = |words: &str| {
+        let mut node = lab.ours("b", words);
+        node.hears("INIT -> BACKUP", SOON);
+        node.hears("VrrpPacketRefused", ELECTION);
+        node.tell("show");
+        node.hears("(\"replay\", ", SOON);
+        let text = node.text();
+        node.signal("KILL");
+        !text.contains("adverts_received: 0")
+    };
+    assert!(!believed(&remembering), "it counted once more");
+    assert!(believed(&words), "nothing was repeated");
 }
 
 /// From one key to another without a transition, node by node, as an operator does it.

@@ -354,3 +354,43 @@ fn keys_are_not_shown() {
     assert!(shown.contains("Secret(32 octets)"), "{shown}");
     assert!(!shown.contains("17, 17"), "{shown}");
 }
+
+#[test]
+fn a_receiver_that_restarts_believes_nothing_twice() {
+    let auth = auth();
+    let from = address("10.9.0.1");
+    let late = Duration::from_millis(300);
+    let mut sender = Outgoing::default();
+    let mut first = Senders::default();
+    let recorded: Vec<u64> = (0..3).map(|_| sender.take(NOW, &auth)).collect();
+    for number in &recorded {
+        first.accept(from, *number, NOW, &auth).expect("new");
+    }
+    // Without a memory each of them counts once more.
+    let mut forgetful = Senders::default();
+    assert!(
+        forgetful
+            .accept(from, recorded[2], NOW + late, &auth)
+            .is_ok()
+    );
+    let numbers: Vec<_> = first.numbers().collect();
+    assert_eq!(numbers, [(from, recorded[2])]);
+    let mut second = Senders::default();
+    second.recall(&numbers);
+    // Nobody was heard yet, and what is known is not lost by another restart.
+    assert_eq!(second.iter().count(), 0);
+    assert_eq!(second.numbers().collect::<Vec<_>>(), numbers);
+    for number in &recorded {
+        let refused = second.accept(from, *number, NOW + late, &auth);
+        assert_eq!(refused.map(|_| ()), Err(Refused::Repeated));
+    }
+    let next = sender.take(NOW + late, &auth);
+    assert!(second.accept(from, next, NOW + late, &auth).is_ok());
+    // Another one with the same key was not heard before.
+    let other = address("10.9.0.3");
+    assert!(second.accept(other, recorded[0], NOW + late, &auth).is_ok());
+    assert_eq!(
+        second.numbers().collect::<Vec<_>>(),
+        [(other, recorded[0]), (from, next)]
+    );
+}
