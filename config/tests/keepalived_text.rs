@@ -427,6 +427,19 @@ fn a_random_number_is_within_its_bounds() {
 }
 
 #[test]
+fn a_seed_makes_random_numbers_the_same_in_each_run() {
+    let name = |top: &str| {
+        let text =
+            format!("global_defs {{\n{top}\nrouter_id r${{_RANDOM}}-${{_RANDOM 0 9999}}\n}}\n");
+        good(&text).global.router_id.expect("a name")
+    };
+    assert_eq!(name("random_seed 7"), name("random_seed 7"));
+    assert_ne!(name("random_seed 7"), name("random_seed 8"));
+    let wrong = read("global_defs {\nrandom_seed x\n}\n").diagnostics;
+    assert_eq!((wrong.0.len(), wrong.has_errors()), (1, false));
+}
+
+#[test]
 fn a_sequence_that_cannot_be_is_a_warning_and_its_line_is_left_out() {
     let text = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n~SEQ(X,5,-2,10) 10.0.0.${X}\n10.0.0.1\n}\n}\n";
     let loaded = load(&[Input::text("k.conf", text)], &|_| None);

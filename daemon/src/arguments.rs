@@ -16,6 +16,8 @@ pub struct Arguments {
     pub peer: Option<PathBuf>,
     /// `--peer-id`: the configuration id of the other node (`@id` lines).
     pub peer_id: Option<String>,
+    /// `-i ID` or `--config-id ID`: this node's id for `@id` lines, instead of the first part of its name.
+    pub config_id: Option<String>,
     /// `-cc COND`: evaluate and end.
     pub condition: Option<String>,
     /// `-D`: go to the background.
@@ -74,6 +76,7 @@ Usage: tandemd [-f FILE|DIR]... [options]
       --peer FILE     with -c: the other node's VRRP configuration: prove the pair, and tell for
                       every single failure who becomes master
       --peer-id ID    with --peer: the id for its @id lines
+  -i ID, --config-id ID   this node's id for @id lines of keepalived's file (default: its name)
   -cc COND        evaluate a condition: exit 0 true, 1 false, 2 error
   -D              run in the background         -d, -db         stay in the foreground (-d: log more)
   -W, -Ws         accepted (always on)          -p FILE         write the process id there
@@ -185,6 +188,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-dW" => parsed.zero_warning = true,
             "-de" | "-dp" | "-dG" | "-dR" | "-dS" | "-dV" | "-dr" | "-dI" | "-dF" | "-dL"
             | "-dD" | "-dZ" | "-dC" | "-dK" | "-dv" => {}
+            "-i" | "--config-id" => parsed.config_id = Some(string()?),
             "--peer" => parsed.peer = Some(PathBuf::from(string()?)),
             "--peer-id" => parsed.peer_id = Some(string()?),
             "--socket" => parsed.socket = Some(PathBuf::from(string()?)),
@@ -260,6 +264,10 @@ mod tests {
         let parsed = read("-c --peer b.conf --peer-id lb2").expect("valid");
         assert_eq!(parsed.peer, Some(PathBuf::from("b.conf")));
         assert_eq!(parsed.peer_id.as_deref(), Some("lb2"));
+        let parsed = read("-i main -f a.conf").expect("valid");
+        assert_eq!(parsed.config_id.as_deref(), Some("main"));
+        let parsed = read("--config-id main").expect("valid");
+        assert_eq!(parsed.config_id.as_deref(), Some("main"));
         let parsed = read("-Ws -S /run/m.sock,mode,600").expect("valid");
         assert_eq!(parsed.master_socket, Some(PathBuf::from("/run/m.sock")));
         assert_eq!(

@@ -65,7 +65,11 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
         );
     }
     let inputs: Vec<config::Input> = paths.into_iter().map(config::Input::path).collect();
-    let read = config::load(&inputs, &|name| std::env::var(name).ok());
+    let environment = |name: &str| std::env::var(name).ok();
+    let read = match &arguments.config_id {
+        Some(id) => config::load_as(&inputs, &environment, id),
+        None => config::load(&inputs, &environment),
+    };
     let mut configuration = Configuration {
         haproxy: read.haproxy,
         keepalived: read.keepalived,

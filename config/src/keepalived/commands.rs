@@ -57,6 +57,16 @@ pub fn commands(config: &KeepalivedConfig) -> Vec<ConfiguredCommand<'_>> {
             all.push(one(keyword.to_owned(), command, span));
         }
     }
+    let life = [
+        ("startup_script", &global.life.startup),
+        ("shutdown_script", &global.life.shutdown),
+    ];
+    for (keyword, script) in life {
+        if let Some(command) = &script.command {
+            let span = global.places.find(keyword).unwrap_or_default();
+            all.push(one(keyword.to_owned(), command, span));
+        }
+    }
     all.retain(|command| !command.argv.is_empty());
     all
 }

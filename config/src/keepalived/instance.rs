@@ -9,7 +9,7 @@ use super::advertisement::{self, Advertising};
 use super::hmac;
 use super::lapse;
 use super::model::*;
-use super::parser::Action::{Do, Refuse, Warn};
+use super::parser::Action::{Do, Idle, Refuse, Warn};
 use super::parser::{MAX_GARP_SECONDS, Table, block, body};
 use super::places::Places;
 use super::routes::routes;
@@ -95,7 +95,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("auth_hmac", Do(|p, statement, complaints| hmac::auth_hmac(&mut p.advertising.hmac, statement, complaints))),
     ("authentication", Do(|p, statement, complaints| advertisement::authentication(&mut p.advertising, statement, complaints))),
     ("check_unicast_src", Do(|_, _, _| {})),
-    ("debug", Warn("see the daemon's own log")),
+    ("debug", Idle("see the daemon's own log")),
     ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
     ("down_timer_adverts", Do(|p, statement, complaints| p.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(p.down_timer_adverts))),
     ("garp_extra_if", Do(|p, statement, complaints| p.addressing.extra_interfaces = extra_interfaces(statement, complaints))),
@@ -107,7 +107,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat); })),
     ("higher_prio_send_advert", Do(|p, statement, complaints| { p.higher_prio_send_advert = switch(statement, complaints).unwrap_or(p.higher_prio_send_advert) })),
     ("interface", Do(|p, statement, complaints| { p.interface = text(statement, "an interface's name", complaints) })),
-    ("kernel_rx_buf_size", Warn("the system's own buffers are used")),
+    ("kernel_rx_buf_size", Idle("sockets of VRRP have a receive buffer of a fixed size, larger than any advertisements need")),
     ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
     ("lower_prio_no_advert", Do(|p, statement, complaints| { p.lower_prio_no_advert = switch(statement, complaints).unwrap_or(p.lower_prio_no_advert) })),
     ("lvs_sync_daemon_interface", Warn(LVS)),

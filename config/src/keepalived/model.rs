@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::addressing::{Addressing, Announcing, GarpGroup, InterfaceDelay, Statics, Vmac};
 use super::dbus::Dbus;
 use super::hmac::AuthHmac;
+use super::life::Life;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
 pub use super::rare::Rare;
@@ -114,6 +115,8 @@ pub struct GlobalDefs {
     pub higher_prio_send_advert: bool,
     /// `vrrp_lower_prio_no_advert`.
     pub lower_prio_no_advert: bool,
+    /// The daemon's own life: its scripts, its scheduling, its packet filter.
+    pub life: Rare<Life>,
     /// Where its keywords stand, for the checks of `-c`.
     #[serde(skip)]
     pub places: Places,
@@ -148,6 +151,7 @@ impl Default for GlobalDefs {
             down_timer_adverts: 3,
             higher_prio_send_advert: true,
             lower_prio_no_advert: false,
+            life: Rare::default(),
             places: Places::default(),
         }
     }

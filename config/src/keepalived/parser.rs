@@ -14,21 +14,23 @@ use super::rules::{give_preferences, rules};
 use super::tree::{Statement, tree};
 use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
 use super::vmacs::assign;
-use super::{bfd, dbus, script, sync_group, track_groups, watched};
-use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
+use super::{bfd, dbus, life, script, sync_group, track_groups, watched};
+use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
 use crate::source::{FileId, SourceMap};
 
 /// What becomes of a keyword.
 pub(super) enum Action<T> {
     /// It is read.
     Do(fn(&mut T, &Statement, &mut Complaints<'_>)),
+    /// It changes nothing here, as what it is for is so anyway: a notice tells why.
+    Idle(&'static str),
     /// It is not done; running without it is harmless to the addresses.
     Warn(&'static str),
     /// It is not done; running without it would do another thing than meant.
     Refuse,
 }
 
-use Action::{Do, Refuse, Warn};
+use Action::{Do, Idle, Refuse, Warn};
 
 /// Rows of a table: keyword and what becomes of it.
 pub(super) type Table<T> = &'static [(&'static str, Action<T>)];
@@ -45,6 +47,13 @@ pub(super) fn block<T>(
         let name = statement.name();
         match table.iter().find(|(known, _)| *known == name) {
             Some((_, Do(read))) => read(target, statement, complaints),
+            Some((_, Idle(why))) => {
+                let message = format!("'{name}' changes nothing: {why}");
+                let mut notice =
+                    Diagnostic::warning(DiagnosticKind::Pointless, statement.span(), message);
+                notice.severity = Severity::Notice;
+                complaints.0.push(notice);
+            }
             Some((_, Warn(why))) => {
                 let message = format!("'{name}' is not supported yet and is ignored: {why}");
                 complaints.warning(DiagnosticKind::NotSupportedYet, statement.span(), message);
@@ -106,21 +115,22 @@ pub(super) struct Text {
 }
 
 const LVS: &str = "it belongs to LVS";
+const LINKBEAT: &str = "the link's state comes by netlink";
 
 /// Top-level blocks and keywords, sorted.
 #[rustfmt::skip]
 const TOP: Table<Text> = &[
     ("SSL", Warn("it belongs to the checks of LVS")),
     ("bfd_instance", Do(bfd::read)),
-    ("child_wait_time", Warn("processes end when they have ended")),
+    ("child_wait_time", Idle("processes are waited for as long as what they do may last")),
     ("garp_group", Do(|text, statement, complaints| garp_group(&mut text.config.garp_groups, statement, complaints))),
     ("global_defs", Do(|text, statement, complaints| { text.config.global.places.add(body(statement)); block(&mut text.config.global, body(statement), GLOBAL, "'global_defs'", complaints, ); })),
-    ("instance", Warn("processes are told apart by their sockets")),
+    ("instance", Idle("daemons are told apart by their sockets (--socket) and pidfiles (-p)")),
     ("interface_up_down_delays", Do(|text, statement, complaints| { interface_delays(&mut text.config.interface_delays, statement, complaints); })),
-    ("linkbeat_interfaces", Warn("the link's state comes by netlink")),
-    ("linkbeat_use_polling", Warn("the link's state comes by netlink")),
+    ("linkbeat_interfaces", Warn(LINKBEAT)),
+    ("linkbeat_use_polling", Warn(LINKBEAT)),
     ("local_address_group", Refuse),
-    ("namespace_with_ipsets", Warn("no packet filter is set up")),
+    ("namespace_with_ipsets", Idle("no ipsets are used")),
     ("net_namespace", Refuse),
     ("net_namespace_ipvs", Warn(LVS)),
     ("static_ipaddress", Do(|text, statement, complaints| addresses(&mut text.config.statics.addresses, statement, complaints))),
@@ -129,7 +139,7 @@ const TOP: Table<Text> = &[
     ("static_track_group", Do(|text, statement, _| text.track_groups.push(statement.clone()))),
     ("track_file", Do(watched::read_file)),
     ("track_group", Do(|text, statement, _| text.track_groups.push(statement.clone()))),
-    ("use_pid_dir", Warn("the pidfile is the daemon's")),
+    ("use_pid_dir", Idle("the pidfile is where -p or 'pidfile' say")),
     ("virtual_server", Refuse),
     ("virtual_server_group", Refuse),
     ("vrrp_instance", Do(|text, statement, _| text.instances.push(statement.clone()))),
@@ -142,30 +152,33 @@ const TOP: Table<Text> = &[
 const TUNING: &str = "tuning of keepalived's own processes";
 const MONITORING: &str = "watch the daemon by its own sockets";
 const FILTER: &str =
-    "where 'no_accept' needs a packet filter it is the table tandem-vrrp of nftables";
+    "nftables is used, whose table 'nftables' names, as keepalived does where there is no iptables";
+const SESSIONS: &str =
+    "sessions run on a real-time thread of the vrrp process, for which the words vrrp_… count";
+const NAMES: &str = "the processes have names of their own, by which they know each other";
 
 /// Keywords of `global_defs`, sorted.
 #[rustfmt::skip]
 const GLOBAL: Table<GlobalDefs> = &[
-    ("bfd_cpu_affinity", Warn(TUNING)),
-    ("bfd_no_swap", Warn(TUNING)),
-    ("bfd_priority", Warn(TUNING)),
-    ("bfd_process_name", Warn(TUNING)),
-    ("bfd_rlimit_rttime", Warn(TUNING)),
-    ("bfd_rt_priority", Warn(TUNING)),
-    ("checker_cpu_affinity", Warn(TUNING)),
-    ("checker_log_all_failures", Warn(TUNING)),
-    ("checker_no_swap", Warn(TUNING)),
-    ("checker_priority", Warn(TUNING)),
-    ("checker_process_name", Warn(TUNING)),
-    ("checker_rlimit_rttime", Warn(TUNING)),
-    ("checker_rt_priority", Warn(TUNING)),
+    ("bfd_cpu_affinity", Warn(SESSIONS)),
+    ("bfd_no_swap", Warn(SESSIONS)),
+    ("bfd_priority", Warn(SESSIONS)),
+    ("bfd_process_name", Warn(NAMES)),
+    ("bfd_rlimit_rttime", Warn(SESSIONS)),
+    ("bfd_rt_priority", Warn(SESSIONS)),
+    ("checker_cpu_affinity", Warn(LVS)),
+    ("checker_log_all_failures", Warn(LVS)),
+    ("checker_no_swap", Warn(LVS)),
+    ("checker_priority", Warn(LVS)),
+    ("checker_process_name", Warn(NAMES)),
+    ("checker_rlimit_rttime", Warn(LVS)),
+    ("checker_rt_priority", Warn(LVS)),
     ("config_save_dir", Warn(MONITORING)),
     ("data_use_instance", Warn(MONITORING)),
     ("dbus_no_interface_name", Do(dbus)),
     ("dbus_service_name", Do(dbus)),
     ("default_interface", Do(|g, statement, complaints| match statement.text(1) { "" => complaints.lacking(statement, "an interface's name"), name => g.default_interface = name.to_owned(), })),
-    ("disable_local_igmp", Warn(TUNING)),
+    ("disable_local_igmp", Do(life::read)),
     ("dynamic_interfaces", Do(|_, _, _| {})),
     ("enable_dbus", Do(dbus)),
     ("enable_script_security", Do(|g, _, _| g.enable_script_security = true)),
@@ -178,7 +191,7 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("enable_traps", Warn(MONITORING)),
     ("fifo_write_vrrp_states_on_reload", Do(notify)),
     ("include_check", Do(|_, _, _| {})),
-    ("log_unknown_vrids", Warn(MONITORING)),
+    ("log_unknown_vrids", Do(life::read)),
     ("lvs_flush", Warn(LVS)),
     ("lvs_flush_on_stop", Warn(LVS)),
     ("lvs_flush_onstop", Warn(LVS)),
@@ -191,35 +204,35 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("lvs_notify_fifo_script", Warn(LVS)),
     ("lvs_sync_daemon", Warn(LVS)),
     ("lvs_timeouts", Warn(LVS)),
-    ("max_auto_priority", Warn(TUNING)),
-    ("min_auto_priority_delay", Warn(TUNING)),
-    ("nftables", Warn(FILTER)),
-    ("nftables_counters", Warn(FILTER)),
-    ("nftables_ifindex", Warn(FILTER)),
-    ("nftables_ipvs", Warn(FILTER)),
-    ("nftables_ipvs_priority", Warn(FILTER)),
-    ("nftables_ipvs_start_fwmark", Warn(FILTER)),
-    ("nftables_priority", Warn(FILTER)),
+    ("max_auto_priority", Idle("the process is real-time from its start on")),
+    ("min_auto_priority_delay", Idle("the process is real-time from its start on")),
+    ("nftables", Do(life::read)),
+    ("nftables_counters", Do(life::read)),
+    ("nftables_ifindex", Idle("sets of link-local addresses have the interface's number")),
+    ("nftables_ipvs", Warn(LVS)),
+    ("nftables_ipvs_priority", Warn(LVS)),
+    ("nftables_ipvs_start_fwmark", Warn(LVS)),
+    ("nftables_priority", Do(life::read)),
     ("no_checker_emails", Warn(LVS)),
     ("no_email_faults", Do(notify)),
     ("notification_email", Do(notification_email)),
     ("notification_email_from", Do(|g, statement, complaints| { g.notification_email_from = text(statement, "an address", complaints).or(g.notification_email_from.take()); })),
     ("notify_fifo", Do(notify)),
     ("notify_fifo_script", Do(notify)),
-    ("process_monitor_rcv_bufs", Warn(TUNING)),
-    ("process_monitor_rcv_bufs_force", Warn(TUNING)),
-    ("process_name", Warn(TUNING)),
-    ("process_names", Warn(TUNING)),
-    ("random_seed", Warn(TUNING)),
-    ("reload_check_config", Warn("a reload always checks the configuration first")),
+    ("process_monitor_rcv_bufs", Idle("processes are looked for in /proc")),
+    ("process_monitor_rcv_bufs_force", Idle("processes are looked for in /proc")),
+    ("process_name", Warn(NAMES)),
+    ("process_names", Idle("the processes have names of their own")),
+    ("random_seed", Do(|_, _, _| {})),
+    ("reload_check_config", Idle("a reload always checks the configuration first")),
     ("reload_file", Warn(MONITORING)),
     ("reload_repeat", Warn(MONITORING)),
     ("reload_time_file", Warn(MONITORING)),
     ("router_id", Do(router_id)),
     ("rs_init_notifies", Warn(LVS)),
     ("script_user", Do(|g, statement, complaints| match (statement.text(1), statement.text(2)) { ("", _) => complaints.lacking(statement, "a user and perhaps a group"), (user, "") => g.script_user = Some((user.to_owned(), None)), (user, group) => g.script_user = Some((user.to_owned(), Some(group.to_owned()))), })),
-    ("shutdown_script", Refuse),
-    ("shutdown_script_timeout", Warn(TUNING)),
+    ("shutdown_script", Do(life::read)),
+    ("shutdown_script_timeout", Do(life::read)),
     ("smtp_alert", Do(notify)),
     ("smtp_alert_checker", Warn(LVS)),
     ("smtp_alert_vrrp", Do(notify)),
@@ -227,15 +240,15 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("smtp_helo_name", Do(|g, statement, complaints| { g.smtp_helo_name = text(statement, "a name", complaints).or(g.smtp_helo_name.take()); })),
     ("smtp_server", Do(smtp_server)),
     ("snmp_socket", Warn(MONITORING)),
-    ("startup_script", Refuse),
-    ("startup_script_timeout", Warn(TUNING)),
-    ("tmp_config_directory", Warn(TUNING)),
-    ("umask", Warn(TUNING)),
+    ("startup_script", Do(life::read)),
+    ("startup_script_timeout", Do(life::read)),
+    ("tmp_config_directory", Idle("all processes are given the configuration that the first one has read")),
+    ("umask", Do(life::read)),
     ("use_symlink_paths", Warn(TUNING)),
     ("vmac_addr_prefix", Do(|g, statement, complaints| { g.announcing.vmac_addr_prefix = text(statement, "the beginning of a name", complaints); })),
     ("vmac_prefix", Do(|g, statement, complaints| { g.announcing.vmac_prefix = text(statement, "the beginning of a name", complaints).unwrap_or(std::mem::take(&mut g.announcing.vmac_prefix)); })),
     ("vrrp_check_unicast_src", Do(|_, _, _| {})),
-    ("vrrp_cpu_affinity", Warn(TUNING)),
+    ("vrrp_cpu_affinity", Do(life::read)),
     ("vrrp_delay_after_boot", Do(|g, statement, complaints| { g.delay_after_boot = seconds(statement, MAX_STARTUP_SECONDS, complaints).unwrap_or(g.delay_after_boot); })),
     ("vrrp_down_timer_adverts", Do(|g, statement, complaints| g.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(g.down_timer_adverts))),
     ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
@@ -254,20 +267,20 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_mcast_group4", Do(|g, statement, complaints| { let group = ipv4(statement, complaints); match group.filter(|group| group.is_multicast()) { Some(group) => g.vrrp_mcast_group4 = group, None if group.is_some() => complaints.wrong(statement, "a multicast address"), None => {} } })),
     ("vrrp_mcast_group6", Do(group6)),
     ("vrrp_min_garp", Do(addressing::min_garp)),
-    ("vrrp_netlink_cmd_rcv_bufs", Warn(TUNING)),
-    ("vrrp_netlink_cmd_rcv_bufs_force", Warn(TUNING)),
-    ("vrrp_netlink_monitor_rcv_bufs", Warn(TUNING)),
-    ("vrrp_netlink_monitor_rcv_bufs_force", Warn(TUNING)),
-    ("vrrp_no_swap", Warn(TUNING)),
+    ("vrrp_netlink_cmd_rcv_bufs", Idle("the kernel's tables are read again after an overrun")),
+    ("vrrp_netlink_cmd_rcv_bufs_force", Idle("the kernel's tables are read again after an overrun")),
+    ("vrrp_netlink_monitor_rcv_bufs", Idle("the kernel's tables are read again after an overrun")),
+    ("vrrp_netlink_monitor_rcv_bufs_force", Idle("the kernel's tables are read again after an overrun")),
+    ("vrrp_no_swap", Idle("the process is locked into memory anyway")),
     ("vrrp_notify_fifo", Do(notify)),
     ("vrrp_notify_fifo_script", Do(notify)),
     ("vrrp_notify_priority_changes", Do(notify)),
-    ("vrrp_priority", Warn(TUNING)),
-    ("vrrp_process_name", Warn(TUNING)),
-    ("vrrp_rlimit_rttime", Warn(TUNING)),
-    ("vrrp_rt_priority", Warn(TUNING)),
-    ("vrrp_rx_bufs_multiplier", Warn(TUNING)),
-    ("vrrp_rx_bufs_policy", Warn(TUNING)),
+    ("vrrp_priority", Do(life::read)),
+    ("vrrp_process_name", Warn(NAMES)),
+    ("vrrp_rlimit_rttime", Do(life::read)),
+    ("vrrp_rt_priority", Do(life::read)),
+    ("vrrp_rx_bufs_multiplier", Idle("sockets of VRRP have a receive buffer of a fixed size, larger than any advertisements need")),
+    ("vrrp_rx_bufs_policy", Idle("sockets of VRRP have a receive buffer of a fixed size, larger than any advertisements need")),
     ("vrrp_skip_check_adv_addr", Do(|g, statement, complaints| g.skip_check_adv_addr = switch(statement, complaints).unwrap_or(g.skip_check_adv_addr))),
     ("vrrp_startup_delay", Do(|g, statement, complaints| { g.startup_delay = seconds(statement, MAX_STARTUP_SECONDS, complaints).unwrap_or(g.startup_delay); })),
     ("vrrp_strict", Do(|g, statement, complaints| g.strict = switch(statement, complaints).unwrap_or(g.strict))),
@@ -472,7 +485,7 @@ fn lists<T>(title: &str, table: Table<T>) -> KeywordLists {
     };
     KeywordLists {
         title: title.to_owned(),
-        read: names(|action| matches!(action, Do(_))),
+        read: names(|action| matches!(action, Do(_) | Idle(_))),
         ignored: names(|action| matches!(action, Warn(_))),
         refused: names(|action| matches!(action, Refuse)),
     }

@@ -251,6 +251,9 @@ impl<'a> Reader<'a> {
                 .checks
                 .changed(words.split(['#', '!']).next().unwrap_or(""));
         }
+        if let Some(number) = text.strip_prefix("random_seed ") {
+            self.random_seed(number, &line);
+        }
         match include(text, self.checks) {
             Some(found) => self.include(&found, &line),
             None => self.lines.push(line),
@@ -306,6 +309,19 @@ impl<'a> Reader<'a> {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let span = most.checked_sub(least)?.saturating_add(1);
         Some((least + (mixed ^ (mixed >> 31)) % span).to_string())
+    }
+
+    /// `random_seed NUMBER`: from here on random numbers are the same in each run.
+    fn random_seed(&mut self, text: &str, line: &[Char]) {
+        match text.split(['#', '!']).next().unwrap_or("").trim().parse() {
+            Ok(seed) => self.random = seed,
+            Err(_) => {
+                let message =
+                    "'random_seed' expects a number: it is ignored, as keepalived ignores it";
+                let kind = DiagnosticKind::InvalidValue;
+                self.complain(Severity::Warning, kind, line, message.to_owned());
+            }
+        }
     }
 
     fn include(&mut self, include: &Include, line: &[Char]) {
@@ -368,7 +384,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Another one each time; `random_seed` of keepalived is not followed.
+/// Another one each time, until `random_seed` says otherwise.
 fn seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(1, |since| since.as_nanos() as u64)

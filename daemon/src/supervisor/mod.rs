@@ -7,6 +7,7 @@ mod births;
 mod child;
 mod fifos;
 mod health;
+mod life;
 mod listeners;
 mod observed;
 mod reload;
@@ -214,7 +215,9 @@ pub async fn run(
         vrrp_died: false,
         memory: Vec::new(),
     };
-    if let Err(failures) = supervisor.begin(configuration) {
+    life::begin(&configuration, &supervisor.scripts).await;
+    let begun = supervisor.begin(configuration);
+    if let Err(failures) = begun {
         for failure in failures {
             // In the background the terminal still hears why.
             if supervisor.parent.is_some() {
@@ -222,6 +225,7 @@ pub async fn run(
             }
             tracing::error!("{failure}");
         }
+        life::end(&supervisor.configuration, &supervisor.scripts).await;
         return ExitCode::FAILURE;
     }
     let mut tick = tokio::time::interval(TICK);
@@ -679,6 +683,7 @@ impl Supervisor {
                 }
             }
         }
+        life::end(&self.configuration, &self.scripts).await;
         // Another daemon of the same configuration may have written its own id since.
         let own_id = std::process::id().to_string();
         let still_ours =

@@ -22,6 +22,8 @@ impl Driver {
                 wanted.insert((entry.address, index.filter(|_| of_link)));
             }
         }
+        let table = &self.setup.config.global.life.filter;
+        self.network.filter.configure(table);
         let outcome = self.network.filter.set(wanted);
         let failed = outcome.as_ref().err().map(ToString::to_string);
         if let (Some(why), true) = (&failed, self.filter_failed != failed) {

@@ -17,6 +17,7 @@ mod notify;
 mod outbox;
 mod perform;
 mod ports;
+mod process;
 mod release;
 mod reload;
 mod remember;
@@ -102,6 +103,8 @@ struct Driver {
     due: Vec<Moment>,
     /// VRIDs with their units, in order: they are looked for at every packet.
     vrids: Vec<(u8, usize)>,
+    /// Virtual routers of others that were told of.
+    strangers: process::Strangers,
     /// When the alarm rings; nothing is due before.
     wound: Moment,
     /// It has not rung yet.
@@ -196,6 +199,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         units: Vec::new(),
         due: Vec::new(),
         vrids: Vec::new(),
+        strangers: process::Strangers::default(),
         wound: Moment::MAX,
         is_wound: false,
         stirred: true,

@@ -130,6 +130,12 @@ impl Ports {
         Ok(number)
     }
 
+    /// The interface of an open one.
+    pub(super) fn interface(&self, number: PortNumber) -> Option<&str> {
+        let port = self.open.get(number)?.as_ref()?;
+        Some(&port.interface)
+    }
+
     fn open(&mut self, interface: &str, index: u32, travel: Travel) -> std::io::Result<PortNumber> {
         let socket = VrrpSocket::open(interface, index, travel)?;
         let free = self.open.iter().position(Option::is_none);

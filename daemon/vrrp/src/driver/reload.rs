@@ -18,6 +18,7 @@ impl Driver {
     /// Takes a configuration, the first one as well.
     pub(super) async fn apply(&mut self, mut setup: Setup, cause: &str) {
         let now = self.now();
+        self.follow_life(&self.setup.config.global.life, &setup.config.global.life);
         // First what goes: an address that moves to another instance must be free.
         let mut at = 0;
         while at < self.units.len() {

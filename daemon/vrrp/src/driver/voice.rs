@@ -284,6 +284,9 @@ impl Driver {
             .or_else(|| self.with_vrid(vrid).find(ours));
         // Advertisements of groups that are not ours are none of our business.
         let Some(at) = found else {
+            if !self.with_vrid(vrid).any(|at| ours(&at)) {
+                self.stranger(port, vrid, datagram.source);
+            }
             return;
         };
         let now = self.now();

@@ -1,15 +1,16 @@
 //! `no_accept`: packets to and from virtual addresses are dropped on their master (RFC 5798 6.4.3), by nftables.
 //!
-//! One table, `inet tandem-vrrp`, belongs to the open socket: the kernel removes it when the process ends, however it ends.
+//! One table, `inet tandem-vrrp` or as `nftables` names it, belongs to the open socket: the kernel removes it when the process ends, however it ends.
 //! Each change replaces the whole table in one step. As keepalived's, it lets neighbour discovery pass.
 
 use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind};
 use std::net::IpAddr;
 
+use config::keepalived::{FilterTable, Life, Usual};
 use rtnetlink::sys::{Socket, SocketAddr};
 
-/// The table's name, as `nft list ruleset` shows it.
+/// The table's name, as `nft list ruleset` shows it, where none is configured.
 const TABLE: &str = "tandem-vrrp";
 /// Largest batch in bytes: 20,000 addresses and more.
 const MAX_BATCH_BYTES: usize = 1 << 21;
@@ -38,9 +39,6 @@ const FAMILY_INET: u8 = 1;
 const NESTED: u16 = 1 << 15;
 /// NFT_TABLE_F_OWNER: it ends with the socket.
 const OWNED: u32 = 2;
-/// Before the filters of others, as keepalived's.
-const PRIORITY: i32 = -1;
-
 /// A protocol family with its numbers: NFPROTO_*, the set's name and type, and where the addresses are in the IP header.
 struct Family {
     number: u8,
@@ -101,9 +99,21 @@ pub(crate) struct Filter {
     socket: Option<Socket>,
     sequence: u32,
     there: BTreeSet<Silent>,
+    /// What the configuration says of the table.
+    wanted_table: Option<FilterTable>,
 }
 
 impl Filter {
+    /// How the table is to be from now on; another one than before takes its place with the next change.
+    pub(crate) fn configure(&mut self, table: &FilterTable) {
+        if self.wanted_table.as_ref() != Some(table) {
+            self.wanted_table = Some(table.clone());
+            // The old one ends with its socket.
+            self.socket = None;
+            self.there.clear();
+        }
+    }
+
     /// Drops packets to and from these addresses and no others.
     ///
     /// # Errors
@@ -125,9 +135,15 @@ impl Filter {
             socket.set_non_blocking(true)?;
             self.socket = Some(socket);
         }
+        let table = self.wanted_table.as_ref();
         let mut batch = Batch {
             bytes: Vec::new(),
             sequence: self.sequence,
+            table: table
+                .and_then(|table| table.name.as_deref())
+                .unwrap_or(TABLE),
+            priority: table.map_or(Life::usual().filter.priority, |table| table.priority),
+            counters: table.is_some_and(|table| table.counters),
         };
         batch.replace(&wanted, !self.there.is_empty());
         self.sequence = batch.sequence;
@@ -178,15 +194,21 @@ fn ask(socket: &Socket, batch: &[u8]) -> Result<(), Error> {
 }
 
 /// Messages that are done together or not at all.
-struct Batch {
+struct Batch<'a> {
     bytes: Vec<u8>,
     sequence: u32,
+    /// The table's name.
+    table: &'a str,
+    /// Of its chains.
+    priority: i32,
+    /// Each rule counts.
+    counters: bool,
 }
 
-impl Batch {
+impl Batch<'_> {
     fn replace(&mut self, wanted: &BTreeSet<Silent>, is_there: bool) {
         self.message(BATCH_BEGIN, 0, 0, SUBSYSTEM, &[]);
-        let name = text(1, TABLE);
+        let name = text(1, self.table);
         let table = [name.clone(), number(2, OWNED)].concat();
         if is_there {
             self.change(DELETE_TABLE, 0, &name);
@@ -222,7 +244,10 @@ impl Batch {
             }
         }
         for chain in &CHAINS {
-            let hook = [number(1, chain.hook), attribute(2, &PRIORITY.to_be_bytes())];
+            let hook = [
+                number(1, chain.hook),
+                attribute(2, &self.priority.to_be_bytes()),
+            ];
             let body = [
                 name.clone(),
                 text(3, chain.name),
@@ -280,8 +305,14 @@ impl Batch {
     }
 
     fn rule(&mut self, chain: &Chain, expressions: &[Vec<u8>]) {
-        let all: Vec<u8> = expressions.iter().flat_map(|one| nested(1, one)).collect();
-        let body = [text(1, TABLE), text(2, chain.name), nested(4, &all)];
+        let mut all: Vec<u8> = Vec::new();
+        let (last, before) = expressions.split_last().unzip();
+        all.extend(before.into_iter().flatten().flat_map(|one| nested(1, one)));
+        if self.counters {
+            all.extend(nested(1, &expression("counter", &[])));
+        }
+        all.extend(last.into_iter().flat_map(|one| nested(1, one)));
+        let body = [text(1, self.table), text(2, chain.name), nested(4, &all)];
         self.change(NEW_RULE, CREATE | APPEND, &body.concat());
     }
 
@@ -422,6 +453,9 @@ mod tests {
         let mut batch = Batch {
             bytes: Vec::new(),
             sequence: 3,
+            table: TABLE,
+            priority: -1,
+            counters: true,
         };
         batch.replace(&wanted, true);
         let (mut rest, mut kinds) = (batch.bytes.as_slice(), Vec::new());

@@ -20,6 +20,7 @@ mod lab;
 mod lapse;
 mod notify;
 mod odd;
+mod process;
 mod release;
 mod reload;
 mod routing;
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         .chain(&lapse::SCENARIOS)
         .chain(&keepalived::SCENARIOS)
         .chain(&odd::SCENARIOS)
+        .chain(&process::SCENARIOS)
         .chain(&notify::SCENARIOS)
         .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
