@@ -216,7 +216,7 @@ fn announcements_have_the_global_settings_by_default() {
 #[test]
 fn a_virtual_mac_has_the_number_of_its_router() {
     let name = |more: &str| {
-        let vmac = instance(more).addressing.vmac.expect("use_vmac");
+        let vmac = instance(more).addressing.vmac.clone().expect("use_vmac");
         (vmac.name, vmac.hardware, vmac.transmit_base)
     };
     assert_eq!(

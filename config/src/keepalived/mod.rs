@@ -28,6 +28,7 @@ mod routes;
 mod rules;
 mod script;
 mod sequence;
+mod shared;
 mod sync_group;
 mod track;
 mod track_groups;

@@ -12,6 +12,7 @@ use super::life::Life;
 pub use super::notify::{GlobalNotify, Notify, NotifyCommand, NotifyFifo, PreRelease};
 use super::places::Places;
 pub use super::rare::Rare;
+pub use super::shared::Shared;
 pub use super::tracks::*;
 use crate::source::{Span, Word};
 
@@ -35,6 +36,7 @@ pub struct KeepalivedConfig {
     /// `bfd_instance` blocks.
     pub bfd_instances: Vec<BfdInstance>,
     /// `vrrp_instance` blocks.
+    #[serde(deserialize_with = "super::shared::instances")]
     pub instances: Vec<VrrpInstance>,
     /// `vrrp_sync_group` blocks.
     pub sync_groups: Vec<SyncGroup>,
@@ -326,7 +328,7 @@ pub struct VrrpInstance {
     /// `strict_mode`; what it forbids is out of the other fields already.
     pub strict: bool,
     /// `track_*`.
-    pub tracks: Tracks,
+    pub tracks: Shared<Tracks>,
     /// `dont_track_primary`.
     pub dont_track_primary: bool,
     /// `track_src_ip`: FAULT while the configured source address is not on this node.
@@ -346,7 +348,7 @@ pub struct VrrpInstance {
     /// `garp_master_refresh_repeat`; the global one when none is written.
     pub garp_master_refresh_repeat: u32,
     /// Announcements, routes, rules, and the virtual MAC.
-    pub addressing: Addressing,
+    pub addressing: Shared<Addressing>,
     /// `notify*` and `pre_release`.
     pub notify: Rare<Notify>,
     /// `smtp_alert`.

@@ -123,7 +123,7 @@ pub(super) fn sync_group(
     Some(SyncGroup {
         name,
         members,
-        tracks,
+        tracks: tracks.into(),
         notify: pending.notify,
         smtp_alert: pending.smtp_alert,
         tracking_weight: pending.tracking_weight,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::Notify;
 use super::places::Places;
+use super::shared::Shared;
 use crate::source::{Span, Word};
 
 /// `min_rx` and `min_tx` of a BFD session, by default.
@@ -48,7 +49,7 @@ pub struct SyncGroup {
     /// `group`: into [`KeepalivedConfig::instances`]; no instance is in two groups.
     pub members: Vec<usize>,
     /// `track_*`: they count for every member.
-    pub tracks: Tracks,
+    pub tracks: Shared<Tracks>,
     /// `notify*`.
     pub notify: Notify,
     /// `smtp_alert`.

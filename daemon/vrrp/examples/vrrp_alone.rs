@@ -158,7 +158,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         skip_check_adv_addr: false,
         checksum: Checksum::default(),
         strict: false,
-        tracks,
+        tracks: tracks.into(),
         dont_track_primary: false,
         track_src_ip: false,
         down_timer_adverts: 3,
@@ -168,7 +168,7 @@ pub(crate) fn setup(words: &[String]) -> Setup {
         garp_master_repeat: 5,
         garp_master_refresh: Duration::ZERO,
         garp_master_refresh_repeat: 1,
-        addressing: Addressing::default(),
+        addressing: Addressing::default().into(),
         notify: Notify {
             master: with("own-master"),
             backup: with("own-backup"),

@@ -15,8 +15,8 @@ pub(super) fn prove(config: &KeepalivedConfig, host: Option<&Host>, found: &mut 
 }
 
 fn all_tracks(config: &KeepalivedConfig) -> impl Iterator<Item = &Tracks> {
-    let instances = config.instances.iter().map(|instance| &instance.tracks);
-    instances.chain(config.sync_groups.iter().map(|group| &group.tracks))
+    let instances = config.instances.iter().map(|instance| &*instance.tracks);
+    instances.chain(config.sync_groups.iter().map(|group| &*group.tracks))
 }
 
 /// A session that nobody tracks moves nothing, but the neighbour may need it.

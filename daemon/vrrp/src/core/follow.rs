@@ -1,5 +1,7 @@
 //! Other rules while the state stays: timers are moved, not started anew.
 
+use std::sync::Arc;
+
 use config::keepalived::Version;
 
 use super::{Instance, Moment, Rules, Wait};
@@ -9,9 +11,9 @@ impl Instance {
     ///
     /// No advertisement comes later than it would have come. A backup waits for its master as long as the new rules say,
     /// but a shorter wait begins now: the master kept to the old ones until here.
-    pub fn follow(&mut self, now: Moment, rules: Rules) {
+    pub fn follow(&mut self, now: Moment, rules: impl Into<Arc<Rules>>) {
         let down_before = self.master_down_interval();
-        let old = std::mem::replace(&mut self.rules, rules);
+        let old = std::mem::replace(&mut self.rules, rules.into());
         if self.master.is_none() || self.rules.version == Version::V2 {
             self.master_interval = self.rules.advert_interval;
         }

@@ -16,6 +16,7 @@ mod tests;
 pub mod tracking;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::keepalived::Version;
@@ -40,7 +41,7 @@ const YIELD_TIME: Duration = Duration::from_millis(30);
 /// A timer so late means that we did not run.
 const OVERDUE: Duration = Duration::from_millis(100);
 /// What an instance follows; a reload may change it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// `version`: it decides the skew time, and whether a backup learns its master's interval.
     pub version: Version,
@@ -139,7 +140,7 @@ enum Wait {
 /// A virtual router on this node.
 #[derive(Debug)]
 pub struct Instance {
-    rules: Rules,
+    rules: Arc<Rules>,
     source: IpAddr,
     effective: u8,
     state: State,
@@ -149,7 +150,7 @@ pub struct Instance {
     master: Option<IpAddr>,
     peers: Peers,
     held: bool,
-    handover: Option<Handover>,
+    handover: Option<Box<Handover>>,
     master_down_at: Option<Moment>,
     advert_at: Option<Moment>,
     /// When we last said as master that we are.
@@ -173,8 +174,14 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// What it follows.
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
     /// An instance that waits for [`Instance::judge`] to let it go.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: impl Into<Arc<Rules>>) -> Self {
+        let rules = rules.into();
         Self {
             effective: rules.base_priority,
             master_interval: rules.advert_interval,
@@ -260,7 +267,7 @@ impl Instance {
             self.yield_again_at,
             self.yield_at,
             self.refresh_at,
-            self.handover.map(|handover| handover.until),
+            self.handover.as_ref().map(|handover| handover.until),
             self.conflict_until,
         ];
         timers.into_iter().flatten().min()
@@ -404,7 +411,7 @@ impl Instance {
         interval: Duration,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(handover) = self.handover {
+        if let Some(handover) = self.handover.as_deref().copied() {
             return self.heard_in_handover(now, (from, priority, interval), handover, actions);
         }
         let outranked =
@@ -511,7 +518,12 @@ impl Instance {
                     .to_owned(),
             });
         }
-        if let Some(handover) = self.handover.filter(|handover| handover.until <= now) {
+        if let Some(handover) = self
+            .handover
+            .as_deref()
+            .copied()
+            .filter(|handover| handover.until <= now)
+        {
             self.handover_over(now, handover, &mut actions);
         }
         if due(&mut self.master_down_at) {

@@ -69,12 +69,12 @@ impl Instance {
             return Err("a failover is under way already".to_owned());
         }
         self.forget_timers();
-        self.handover = Some(Handover {
+        self.handover = Some(Box::new(Handover {
             since: now,
             until: now + self.handover_limit(),
             force,
             successor: None,
-        });
+        }));
         Ok(vec![Action::Advertise(RESIGN)])
     }
 
@@ -96,7 +96,7 @@ impl Instance {
                 // It has given up at once: the wait goes on.
                 handover.successor = None;
                 handover.until = handover.since + self.handover_limit();
-                self.handover = Some(handover);
+                self.handover = Some(Box::new(handover));
             }
             return;
         }
@@ -127,7 +127,7 @@ impl Instance {
             heard: now,
         });
         handover.until = now + LINGER;
-        self.handover = Some(handover);
+        self.handover = Some(Box::new(handover));
     }
 
     /// The wait of a failover is over.
@@ -196,7 +196,7 @@ impl Instance {
     /// Ends a failover because the one of another member of the sync group was refused; nothing if none is under way.
     pub(super) fn call_off(&mut self, now: Moment, reason: &str) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Some(handover) = self.handover {
+        if let Some(handover) = self.handover.as_deref().copied() {
             self.go_on(now, handover.since, &mut actions);
             actions.push(Action::FailoverEnded(Err(format!(
                 "{reason}: the addresses stay here"

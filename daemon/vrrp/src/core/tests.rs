@@ -1,5 +1,7 @@
 //! Facts about the state machine, in virtual time.
 
+use std::sync::Arc;
+
 use super::*;
 
 mod handover;
@@ -631,7 +633,7 @@ fn down_timer_adverts_are_the_intervals_of_silence() {
 #[test]
 fn lower_prio_no_advert_leaves_a_lower_master_unanswered_but_not_a_resigning_one() {
     let mut instance = active();
-    instance.rules.answers_lower = false;
+    Arc::make_mut(&mut instance.rules).answers_lower = false;
     let next = instance.advert_at;
     assert!(
         !instance
@@ -653,7 +655,7 @@ fn lower_prio_no_advert_leaves_a_lower_master_unanswered_but_not_a_resigning_one
 #[test]
 fn without_higher_prio_send_advert_a_master_yields_in_silence() {
     let mut instance = active();
-    instance.rules.last_word = false;
+    Arc::make_mut(&mut instance.rules).last_word = false;
     let actions = instance.heard(ms(5000), HIGH, 200, ms(1000));
     assert_eq!(deeds(&actions), [Action::RemoveAddresses]);
 }

@@ -149,7 +149,7 @@ impl Driver {
     pub(super) fn tracked_bfd(&self, at: usize, sessions: &[BfdSnapshot]) -> Vec<BfdSnapshot> {
         let groups = self.groups.iter();
         let groups = groups.filter(|group| group.config.members.contains(&at));
-        let mut tracks: Vec<&Tracks> = groups.map(|group| &group.config.tracks).collect();
+        let mut tracks: Vec<&Tracks> = groups.map(|group| &*group.config.tracks).collect();
         tracks.push(&self.units[at].config.tracks);
         let configs = &self.setup.config.bfd_instances;
         let tracked = tracks.iter().flat_map(|tracks| &tracks.bfds);

@@ -44,7 +44,11 @@ impl Driver {
             if verdict.standing == Standing::Well && starting {
                 verdict.standing = Standing::Waiting("vrrp_startup_delay".to_owned());
             }
-            unit.shares = verdict.shares;
+            unit.shares = verdict.shares.into();
+            // Most instances track the same, and there may be many.
+            if let [.., before, unit] = &mut self.units[..=at] {
+                unit.shares.share(&before.shares);
+            }
             standings.push(verdict.standing);
             priorities.push(verdict.effective);
         }

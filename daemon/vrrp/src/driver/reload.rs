@@ -57,7 +57,8 @@ impl Driver {
                 }
                 None => {
                     fresh.push(at);
-                    let mut unit = Unit::new(config, &setup.config.global);
+                    let before = self.units.last();
+                    let mut unit = Unit::new(config, &setup.config.global, before);
                     self.memory.recall(&mut unit);
                     unit
                 }

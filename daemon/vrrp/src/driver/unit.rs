@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use config::keepalived::{GlobalDefs, InitialState, VirtualAddress, VrrpInstance, VrrpScript};
+use config::keepalived::{
+    GlobalDefs, InitialState, Shared, VirtualAddress, VrrpInstance, VrrpScript,
+};
 use protocol::event::now_ms;
 use protocol::vrrp::{
     InstanceSnapshot, MAX_TRANSITIONS, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
@@ -53,7 +56,7 @@ pub(super) struct Unit {
     /// Our address.
     pub(super) source: IpAddr,
     /// What tracking does to it.
-    pub(super) shares: Vec<Share>,
+    pub(super) shares: Shared<Vec<Share>>,
     /// Counted packets; the refused ones are counted apart.
     pub(super) counters: VrrpCounters,
     /// The request that a failover answers.
@@ -82,16 +85,21 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// A unit that waits for its first verdict.
-    pub(super) fn new(config: VrrpInstance, global: &GlobalDefs) -> Self {
-        let core = Instance::new(rules(&config));
+    /// A unit that waits for its first verdict. It has from `before` what it has alike.
+    pub(super) fn new(config: VrrpInstance, global: &GlobalDefs, before: Option<&Self>) -> Self {
+        let rules = rules(&config);
+        let same = before.map(|before| before.core.rules());
+        let core = match same.filter(|same| ***same == rules) {
+            Some(same) => Instance::new(Arc::clone(same)),
+            None => Instance::new(rules),
+        };
         let voice = Voice::new(&config, global);
         Self {
             config,
             core,
             voice,
             source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            shares: Vec::new(),
+            shares: Shared::default(),
             counters: VrrpCounters::default(),
             asked: None,
             kept: false,
@@ -243,6 +251,8 @@ impl Unit {
         if self.history.len() == MAX_TRANSITIONS {
             self.history.pop_front();
         }
+        // Most instances change seldom, and there may be many.
+        self.history.reserve_exact(1);
         self.history.push_back(Transition {
             at_ms: self.since_ms,
             from,
@@ -301,7 +311,7 @@ impl Unit {
             since_ms: self.since_ms,
             base_priority: self.config.priority,
             effective_priority: self.core.effective_priority(),
-            shares: self.shares.clone(),
+            shares: self.shares.to_vec(),
             advert_interval_ms: u64::try_from(self.config.advert_int.as_millis())
                 .unwrap_or(u64::MAX),
             master_interval_ms: self

@@ -1,6 +1,7 @@
 //! Facts about sync groups, in virtual time.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::keepalived::Version;
@@ -287,7 +288,7 @@ fn a_failover_holds_all_members_and_a_failback_returns_all() {
 fn a_group_takes_over_only_after_all_have_listened_for_two_intervals() {
     let mut node = Node::new(&[100, 100]);
     node.members[1].stop("ended");
-    node.members[1].rules.advert_interval = SECOND * 3;
+    Arc::make_mut(&mut node.members[1].rules).advert_interval = SECOND * 3;
     node.members[1].master_interval = SECOND * 3;
     node.judge(ms(0), vec![Standing::Well; 2]);
     let taken = node.pass(SECOND * 5);
