@@ -49,6 +49,25 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
         .map_err(|error| WireError::Encode(error.to_string()))
 }
 
+/// Encodes a value whose last field is a list, which is empty in `value`, with these entries. Of the entries one at a time is
+/// in memory: there may be many.
+pub fn encode_with_list<T: Serialize, E: Serialize>(
+    value: &T,
+    entries: impl ExactSizeIterator<Item = E>,
+) -> Result<Vec<u8>, WireError> {
+    let mut bytes = encode(value)?;
+    // The count, which is none.
+    if bytes.pop() != Some(0) {
+        return Err(WireError::Encode("the list is not empty".to_owned()));
+    }
+    let failed = |error: bincode::error::EncodeError| WireError::Encode(error.to_string());
+    bincode::serde::encode_into_std_write(entries.len(), &mut bytes, codec()).map_err(failed)?;
+    for entry in entries {
+        bincode::serde::encode_into_std_write(entry, &mut bytes, codec()).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
 /// Encodes a value as a whole frame, length first.
 pub fn frame<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
     let mut bytes = vec![0; LENGTH_BYTES];
@@ -98,6 +117,17 @@ mod tests {
         assert_eq!(length, bytes.len() - 4);
         let back: (String, u64) = decode(&bytes[4..]).expect("same type");
         assert_eq!(back, ("web1".to_owned(), 7));
+    }
+
+    #[test]
+    fn a_list_that_is_made_while_it_is_encoded_is_the_same_list() {
+        for length in [0, 1, 250, 251, 70_000] {
+            let list: Vec<(String, u64)> = (0..length).map(|at| (at.to_string(), at)).collect();
+            let empty: (u8, Vec<(String, u64)>) = (7, Vec::new());
+            let made = encode_with_list(&empty, list.iter()).expect("small");
+            assert_eq!(made, encode(&(7_u8, list)).expect("small"));
+        }
+        assert!(encode_with_list(&(7_u8, vec![1_u8]), [1_u8].iter()).is_err());
     }
 
     #[test]

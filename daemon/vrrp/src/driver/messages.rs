@@ -183,13 +183,18 @@ impl Driver {
                 let sessions = self.show_bfd().await;
                 let now = self.now();
                 let units = self.units.iter().enumerate();
-                let instances = units
-                    .map(|(at, unit)| InstanceSnapshot {
-                        bfd: self.tracked_bfd(at, &sessions),
-                        ..unit.snapshot(now, &self.network)
-                    })
-                    .collect();
-                self.tell(&VrrpTell::Instances { id, instances });
+                let instances = units.map(|(at, unit)| InstanceSnapshot {
+                    bfd: self.tracked_bfd(at, &sessions),
+                    ..unit.snapshot(now, &self.network)
+                });
+                let none = Vec::new();
+                let message = VrrpTell::Instances {
+                    id,
+                    instances: none,
+                };
+                if let Some(control) = &self.control {
+                    control.outbox.send_list(&message, instances);
+                }
             }
             VrrpAsk::Announce(instance) => {
                 let result = self.announce_once(&instance);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::wire::WireError;
 use serde::Serialize;
 use sys::channel::Sender;
 use tokio::sync::mpsc;
@@ -35,7 +36,20 @@ impl Outbox {
 
     /// Sends a message later; a stuck or vanished reader loses it.
     pub(super) fn send<T: Serialize>(&self, message: &T) {
-        match protocol::wire::encode(message) {
+        self.pass(protocol::wire::encode(message));
+    }
+
+    /// The same of a message that ends with a list, empty in `message`, and of its entries, which are made one by one.
+    pub(super) fn send_list<T: Serialize, E: Serialize>(
+        &self,
+        message: &T,
+        entries: impl ExactSizeIterator<Item = E>,
+    ) {
+        self.pass(protocol::wire::encode_with_list(message, entries));
+    }
+
+    fn pass(&self, encoded: Result<Vec<u8>, WireError>) {
+        match encoded {
             Ok(bytes) => {
                 if self.queue.try_send(bytes).is_err() {
                     tracing::debug!("{}: message lost: it does not read", self.name);
