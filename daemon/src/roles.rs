@@ -68,6 +68,8 @@ fn worker() -> Result<ExitCode, String> {
 }
 
 fn vrrp() -> Result<ExitCode, String> {
+    // Before the setup comes, which is large and not needed for long.
+    sys::memory::keep_little();
     let (setup, mut descriptors) = born::<vrrp::Setup>()?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     let control = descriptors.next();
