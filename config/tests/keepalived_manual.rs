@@ -572,9 +572,8 @@ to 10.8.0.0/24 lookup 100 priority 5
 not from 10.8.0.0/24 table 100 preference 5"#;
 
 /// What is refused, though keepalived would run with it.
-const REFUSED: [&str; 6] = [
+const REFUSED: [&str; 5] = [
     "10.8.0.0/24 via 10.9.0.9 dev eth0 vrf blue",
-    "net_namespace foo",
     "local_address_group",
     "virtual_server",
     "use_ipvlan",

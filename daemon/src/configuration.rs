@@ -101,12 +101,26 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, String> {
     if let Some(keepalived) = &configuration.keepalived {
         diagnostics.0.extend(left_out(keepalived));
     }
+    diagnostics.0.extend(proxy_in_namespace(&configuration));
     diagnostics.0.extend(unknown_backends(&configuration));
     diagnostics.tidy();
     Ok(Loaded {
         configuration,
         diagnostics,
     })
+}
+
+/// `net_namespace` takes the whole daemon with it: a proxy that was outside until now would be inside.
+fn proxy_in_namespace(configuration: &Configuration) -> Option<Diagnostic> {
+    let name = configuration.keepalived.as_ref()?.net_namespace.as_ref()?;
+    configuration.haproxy.as_ref()?;
+    let message = "'net_namespace' together with a proxy's configuration is not supported yet: its sockets would be in \
+                   that namespace, too";
+    let diagnostic = Diagnostic::error(DiagnosticKind::NotSupportedYet, name.span, message);
+    Some(diagnostic.with_help(format!(
+        "run two daemons; or leave the word out and start this one with 'ip netns exec {}'",
+        name.text
+    )))
 }
 
 /// What this build was made without.
@@ -191,6 +205,12 @@ impl Configuration {
             .and_then(|haproxy| haproxy.global.node.clone())
             .or_else(|| arguments.local_peer.clone())
             .unwrap_or_else(host_name)
+    }
+
+    /// `net_namespace`: where the daemon lives.
+    pub fn net_namespace(&self) -> Option<&str> {
+        let name = self.keepalived.as_ref()?.net_namespace.as_ref()?;
+        Some(name.as_str())
     }
 
     /// The pidfile: `-p`, or `pidfile` where HAProxy would write it, which is not in the foreground without a master.

@@ -43,6 +43,12 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Ok(configuration) => configuration,
         Err(code) => return code,
     };
+    if let Some(namespace) = configuration.net_namespace()
+        && let Err(error) = sys::namespace::enter_network(namespace)
+    {
+        // Otherwise the addresses would be put where they do not belong.
+        return refuse(&format!("net_namespace {namespace}: {error}"));
+    }
     if arguments.cleanup {
         return cleanup(&configuration);
     }

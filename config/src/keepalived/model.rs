@@ -21,6 +21,8 @@ use crate::source::{Span, Word};
 pub struct KeepalivedConfig {
     /// `global_defs`.
     pub global: GlobalDefs,
+    /// `net_namespace`: the whole daemon lives in this network namespace.
+    pub net_namespace: Option<Word>,
     /// `garp_group` blocks.
     pub garp_groups: Vec<GarpGroup>,
     /// `interface_up_down_delays`.

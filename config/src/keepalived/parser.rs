@@ -131,7 +131,7 @@ const TOP: Table<Text> = &[
     ("linkbeat_use_polling", Warn(LINKBEAT)),
     ("local_address_group", Refuse),
     ("namespace_with_ipsets", Idle("no ipsets are used")),
-    ("net_namespace", Refuse),
+    ("net_namespace", Do(net_namespace)),
     ("net_namespace_ipvs", Warn(LVS)),
     ("static_ipaddress", Do(|text, statement, complaints| addresses(&mut text.config.statics.addresses, statement, complaints))),
     ("static_routes", Do(|text, statement, complaints| routes(&mut text.config.statics.routes, statement, complaints))),
@@ -148,6 +148,16 @@ const TOP: Table<Text> = &[
     ("vrrp_track_file", Do(watched::read_file)),
     ("vrrp_track_process", Do(watched::read_process)),
 ];
+
+fn net_namespace(text: &mut Text, statement: &Statement, complaints: &mut Complaints<'_>) {
+    match statement.words.get(1) {
+        None => complaints.missing(statement, "a name"),
+        Some(name) if name.text.is_empty() || name.text.contains('/') || name.text == ".." => {
+            complaints.wrong(statement, "the name of a network namespace");
+        }
+        Some(name) => text.config.net_namespace = Some(name.clone()),
+    }
+}
 
 const TUNING: &str = "tuning of keepalived's own processes";
 const MONITORING: &str = "watch the daemon by its own sockets";

@@ -78,6 +78,16 @@ impl Supervisor {
         if configuration.haproxy.is_none() && configuration.keepalived.is_none() {
             return self.fail_reload("the configuration is empty");
         }
+        let (before, after) = (
+            self.configuration.net_namespace(),
+            configuration.net_namespace(),
+        );
+        if before != after {
+            tracing::warn!(
+                "reload: net_namespace changes with a restart alone: the daemon stays in {}",
+                before.unwrap_or("the namespace it was started in")
+            );
+        }
         if let Some(reload) = &mut self.reload {
             reload.since = Instant::now();
         }

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod confine;
 pub mod datagram;
 pub mod memory;
+pub mod namespace;
 pub mod neighbour;
 pub mod packet;
 pub mod privileges;

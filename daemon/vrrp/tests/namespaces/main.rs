@@ -10,6 +10,7 @@ mod beside;
 mod bfd;
 mod busy;
 mod conflict;
+mod dumped;
 mod forge;
 mod forged;
 mod groups;
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
         .chain(&beside::SCENARIOS)
         .chain(&busy::SCENARIOS)
         .chain(&bfd::SCENARIOS)
+        .chain(&dumped::SCENARIOS)
         .chain(&groups::SCENARIOS)
         .chain(&hmac::SCENARIOS)
         .chain(&lapse::SCENARIOS)
