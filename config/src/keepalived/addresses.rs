@@ -40,7 +40,7 @@ const FLAGS: [(&str, u32); 4] = [
     ("noprefixroute", 0x200),
 ];
 
-/// `ADDRESS[/PREFIX] [brd A] [dev D] [label L] [scope S] …`, several on one line too.
+/// `ADDRESS[/PREFIX] [brd A] [dev D] [label L] [scope S] …`, one a line.
 pub(super) fn addresses(
     list: &mut Vec<VirtualAddress>,
     statement: &Statement,
@@ -176,7 +176,10 @@ fn virtual_address(
                 at -= 1;
             }
             (text, _) if address(text.split('/').next().unwrap_or("")).is_some() => {
-                return (at - 2, Some(found).filter(|_| !is_left_out));
+                // Who took it would advertise a list that keepalived does not have.
+                let message = format!("a second address on one line, {text}");
+                complaints.left_out(option.span, message);
+                at -= 1;
             }
             (text, _) => {
                 let message = format!("unknown word '{text}' after an address is ignored");
