@@ -169,6 +169,18 @@ pub enum Operation {
         /// New limit; 0 is none.
         maxconn: u32,
     },
+    /// `add server B/S ADDRESS [OPTIONS]`.
+    AddServer {
+        /// Which.
+        server: ServerName,
+        /// Its address, and the options as a `server` line has them.
+        words: Vec<String>,
+    },
+    /// `del server B/S`.
+    RemoveServer {
+        /// Which.
+        server: ServerName,
+    },
     /// `shutdown sessions server B/S`.
     ShutdownServerSessions {
         /// Which.

@@ -337,13 +337,23 @@ fn resolve_paths(proxy: &mut ProxyConfig, global: &Global, file_name: &str, cx: 
         apply_bind_defaults(global, tls, cx);
     }
     for server in &mut proxy.servers {
-        let check = server.check.as_mut().map(|check| &mut check.tls_options);
-        for tls in server.tls.iter_mut().chain(check) {
-            if let Some(ca_file) = &mut tls.ca_file {
-                rebase(ca_file, global.ca_base.as_ref());
-            }
-            apply_server_defaults(global, tls, cx);
+        server_defaults(server, global, &rebase, cx);
+    }
+}
+
+/// `ca-base` and the TLS defaults of one server.
+pub(super) fn server_defaults(
+    server: &mut ServerConfig,
+    global: &Global,
+    rebase: &dyn Fn(&mut Word, Option<&String>),
+    cx: &mut Context<'_>,
+) {
+    let check = server.check.as_mut().map(|check| &mut check.tls_options);
+    for tls in server.tls.iter_mut().chain(check) {
+        if let Some(ca_file) = &mut tls.ca_file {
+            rebase(ca_file, global.ca_base.as_ref());
         }
+        apply_server_defaults(global, tls, cx);
     }
 }
 

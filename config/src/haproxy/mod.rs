@@ -16,6 +16,7 @@ mod checks;
 mod condition;
 mod cookie;
 mod dispatch;
+mod dynamic;
 mod errors;
 mod finish;
 mod global;
@@ -33,6 +34,7 @@ mod stats;
 mod userlist;
 
 pub use condition::{COMPATIBLE_VERSION, FEATURES, evaluate_condition, evaluate_condition_with};
+pub use dynamic::{DynamicServer, dynamic_server};
 pub use model::*;
 pub use parser::sections_not_supported_yet;
 pub(crate) use parser::{parse, section_names};

@@ -141,6 +141,8 @@ pub struct Global {
     pub server_state_file: Option<String>,
     /// `setenv`, `presetenv` and so on, already applied to the variables of this text.
     pub environment: BTreeMap<String, String>,
+    /// `ssl-server-verify none`: servers are trusted unless they say otherwise.
+    pub servers_unverified: bool,
 }
 
 /// Buffers of sockets, and pipes of bulk transfers; what is `None` is the system's or our own choice.

@@ -46,6 +46,7 @@ pub(crate) fn parse(
         ..
     } = parser;
     config.global.environment = cx.variables.set_values();
+    config.global.servers_unverified = cx.servers_unverified;
     finish::finish(&mut config, drafts, &mut cx);
     (config, cx.diagnostics)
 }
@@ -57,6 +58,17 @@ pub(super) struct Variables<'a> {
     own: RefCell<BTreeMap<String, Option<String>>>,
     /// `resetenv` without names.
     forget_all: RefCell<bool>,
+}
+
+impl Variables<'static> {
+    /// No variables at all.
+    pub(super) fn none() -> Self {
+        Self {
+            outer: &|_| None,
+            own: RefCell::default(),
+            forget_all: RefCell::default(),
+        }
+    }
 }
 
 impl Variables<'_> {

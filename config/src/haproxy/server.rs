@@ -47,7 +47,7 @@ pub(super) struct ServerOptions {
     pub(super) resolve: ResolveConfig,
     tcp_user_timeout: Option<Duration>,
     socks4: Option<SocketAddr>,
-    id: Option<u32>,
+    pub(super) id: Option<u32>,
 }
 
 /// `send-proxy` and all its forms: each sets its own, and the second version wins.
@@ -67,6 +67,13 @@ impl ProxyHeader {
             return Some(SendProxy::V2(self.options));
         }
         (self.v1 || self.options != ProxyV2Options::default()).then_some(SendProxy::V1)
+    }
+}
+
+impl ServerOptions {
+    /// `track` beside checks of its own, which cannot be.
+    pub(super) fn tracks_and_checks(&self) -> bool {
+        self.track.is_some() && (self.check || self.agent)
     }
 }
 
@@ -305,7 +312,7 @@ pub(super) fn server_template(
 /// Most servers that one `server-template` line may make.
 const MAX_TEMPLATE_SERVERS: u32 = 10_000;
 
-fn bad_character(name: &str) -> Option<char> {
+pub(super) fn bad_character(name: &str) -> Option<char> {
     name.chars()
         .find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)))
 }
@@ -339,7 +346,7 @@ pub(super) fn nameless(draft: &mut Draft, address: &Word, cx: &mut Context<'_>) 
 }
 
 /// A server of what is known of it.
-fn assemble(
+pub(super) fn assemble(
     draft: &mut Draft,
     name: Word,
     span: Span,
@@ -373,7 +380,11 @@ fn assemble(
         options.proxy_header.checks || (send_proxy.is_some() && !check_elsewhere);
     let check = check_of(&options);
     let agent = agent_of(&options, &name, cx)?;
-    if let (Some(track), true) = (&options.track, options.check || options.agent) {
+    if let Some(track) = options
+        .track
+        .as_ref()
+        .filter(|_| options.tracks_and_checks())
+    {
         let message = "'track' cannot go with 'check' or 'agent-check' on one server";
         cx.error(DiagnosticKind::InvalidValue, track.span, message);
     }
@@ -474,35 +485,51 @@ fn read_options(
     cx: &mut Context<'_>,
 ) -> Option<()> {
     while let Some(word) = args.next_option() {
-        args.enter(word);
-        match OPTIONS.iter().find(|(name, _)| *name == word.text) {
-            Some((_, Do(read))) => read(options, args, cx)?,
-            Some((name, Accepted(arguments, why))) => {
-                for _ in 0..*arguments {
-                    args.value(cx, "an argument")?;
-                }
-                cx.notice(
-                    DiagnosticKind::Pointless,
-                    word.span,
-                    format!("'{name}' of 'server' has no effect: {why}"),
-                );
+        read_option(options, word, args, cx)?;
+    }
+    Some(())
+}
+
+/// Whether a word is an option of a server, done here or not.
+pub(super) fn is_option(word: &str) -> bool {
+    OPTIONS.iter().any(|(name, _)| *name == word)
+}
+
+/// One option with its arguments.
+pub(super) fn read_option(
+    options: &mut ServerOptions,
+    word: &Word,
+    args: &mut Args<'_>,
+    cx: &mut Context<'_>,
+) -> Option<()> {
+    args.enter(word);
+    match OPTIONS.iter().find(|(name, _)| *name == word.text) {
+        Some((_, Do(read))) => read(options, args, cx)?,
+        Some((name, Accepted(arguments, why))) => {
+            for _ in 0..*arguments {
+                args.value(cx, "an argument")?;
             }
-            Some((name, NotYet)) => {
-                cx.not_yet(word.span, &format!("server … {name}"));
-                return None;
-            }
-            None if word.text.starts_with("set-proxy-v2-tlv-fmt(") => {
-                cx.not_yet(word.span, "server … set-proxy-v2-tlv-fmt");
-                return None;
-            }
-            None => {
-                cx.unknown(
-                    word,
-                    "as an option of 'server'",
-                    OPTIONS.iter().map(|(name, _)| *name),
-                );
-                return None;
-            }
+            cx.notice(
+                DiagnosticKind::Pointless,
+                word.span,
+                format!("'{name}' of 'server' has no effect: {why}"),
+            );
+        }
+        Some((name, NotYet)) => {
+            cx.not_yet(word.span, &format!("server … {name}"));
+            return None;
+        }
+        None if word.text.starts_with("set-proxy-v2-tlv-fmt(") => {
+            cx.not_yet(word.span, "server … set-proxy-v2-tlv-fmt");
+            return None;
+        }
+        None => {
+            cx.unknown(
+                word,
+                "as an option of 'server'",
+                OPTIONS.iter().map(|(name, _)| *name),
+            );
+            return None;
         }
     }
     Some(())

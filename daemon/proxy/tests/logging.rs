@@ -24,7 +24,7 @@ fn line(options: &str) -> String {
     let session = session(&environment);
     let mut txn = transaction("GET", "/a?b", &[]);
     txn.backend = Some(environment.backends[0].clone());
-    txn.server = Some(environment.backends[0].servers[0].clone());
+    txn.server = Some(environment.backends[0].servers.get(0).expect("a server"));
     txn.timings.start_us = 1_000;
     txn.timings.first_byte_us = 2_000;
     txn.timings.request_us = 4_000;

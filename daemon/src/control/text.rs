@@ -32,6 +32,8 @@ pub(super) async fn serve(
         severity: SeverityOutput::None,
         prompt: false,
         quit: false,
+        experimental: false,
+        expert: false,
         timeout,
         socket,
     };
@@ -214,6 +216,8 @@ pub(super) async fn one(line: &str, hub: &Hub, level: Level, socket: &str) -> St
         severity: SeverityOutput::None,
         prompt: false,
         quit: false,
+        experimental: false,
+        expert: false,
         timeout: Duration::from_secs(1),
         socket: socket.to_owned(),
     };

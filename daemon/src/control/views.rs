@@ -186,6 +186,10 @@ fn server_state(proxy: &ProxySnapshot, server: &ServerStats) -> String {
             };
             // Configured and enabled, in maintenance also paused.
             let (health, pause) = match in_maintenance {
+                // Of a server that came at run time the checks were never begun.
+                true if !check.enabled && check.status == "INI" && !server.configured_disabled => {
+                    (0, 0)
+                }
                 true => (0, PAUSED),
                 false => (check.health, 0),
             };
@@ -366,6 +370,10 @@ pub fn describe_operation(operation: &Operation) -> (String, String) {
             };
             (server.to_string(), format!("set to {word}"))
         }
+        Operation::AddServer { server, words } => {
+            (server.to_string(), format!("added: {}", words.join(" ")))
+        }
+        Operation::RemoveServer { server } => (server.to_string(), "removed".to_owned()),
         Operation::ServerWeight {
             server,
             weight: WeightChange::Absolute(weight),

@@ -21,7 +21,7 @@ use crate::rules::{CompiledRules, ErrorPages};
 use crate::sample::{Environment, Names, Scope};
 use crate::server::{Admission, Connector, RetryOn};
 use crate::state::{
-    Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Server, ServerId,
+    Backend, BackendId, Frontend, FrontendCounters, FrontendId, MaxGauge, Places, Server, ServerId,
 };
 use crate::stats::StatsService;
 
@@ -43,7 +43,7 @@ pub struct App {
     /// Listeners in order of [`listener_keys`].
     pub listeners: Vec<Arc<ListenerRuntime>>,
     /// All servers of all backends, by [`ServerRuntime::index`].
-    pub servers: Vec<Arc<Server>>,
+    pub servers: Places<Server>,
     /// What expressions see.
     pub environment: Environment,
     /// Bounds of heads.
@@ -125,8 +125,8 @@ pub struct BackendRuntime {
     pub server_rules: ServerRules,
     /// `persist rdp-cookie`: the cookie's name.
     pub rdp_cookie: Option<Vec<u8>>,
-    /// Its servers.
-    pub servers: Vec<ServerRuntime>,
+    /// Its servers by [`ServerId`].
+    pub servers: Places<ServerRuntime>,
     /// Its timeouts.
     pub timeouts: Timeouts,
     /// See [`FrontendRuntime::connection_mode`].
@@ -282,7 +282,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         })
         .collect();
     let mut servers = Vec::new();
-    let backends = state
+    let backends: Vec<_> = state
         .backends
         .iter()
         .map(|backend| {
@@ -295,6 +295,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
             ))
         })
         .collect();
+    mark_referenced(&backends, &names);
     let mut listeners = Vec::new();
     for key in listener_keys(config) {
         let proxy = &config.proxies[key.proxy];
@@ -351,7 +352,7 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         frontends,
         backends,
         listeners,
-        servers,
+        servers: Places::from(servers),
         environment,
         limits,
         logged_line_bytes: config
@@ -361,6 +362,22 @@ pub fn build(config: HaproxyConfig, node: String, pid: u32, diagnostics: &mut Di
         http2: crate::http2::Settings::towards_clients(&config.global.http2, limits),
         http2_servers: crate::http2::Settings::towards_servers(&config.global.http2, limits),
         room: tokio::sync::Notify::new(),
+    }
+}
+
+/// Servers that rules and expressions name stay: what they mean must not change.
+fn mark_referenced(backends: &[Arc<BackendRuntime>], names: &Names) {
+    let by_rules = backends.iter().flat_map(|back| {
+        let named = back.server_rules.named_servers();
+        named.map(|id| (back.backend.id, id))
+    });
+    for (backend, id) in by_rules.chain(names.asked_servers()) {
+        let found = backends.get(backend.0 as usize);
+        if let Some(server) = found.and_then(|back| back.backend.server(id)) {
+            server
+                .is_referenced
+                .store(true, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 }
 
@@ -502,51 +519,18 @@ fn backend_runtime(
     let mut told_already = Diagnostics::default();
     let servers = backend
         .servers
+        .now()
         .iter()
         .map(|server| {
-            let host = match &server.config.address {
-                ServerAddress::Host { host, .. } => host.as_str(),
-                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
-            };
-            let tls =
-                server.config.tls.as_ref().and_then(|tls| {
-                    crate::tls::connector(tls, host, server.config.span, diagnostics)
-                });
-            if server.config.tls.is_some()
-                && !matches!(server.config.address, ServerAddress::Host { .. })
-            {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    server.config.span,
-                    "'ssl' towards a unix socket is not supported yet",
-                ));
-            }
-            if let Some(SendProxy::V2(options)) = &server.config.send_proxy
-                && (options.cert_key || options.cert_sig)
-            {
-                diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::NotSupportedYet,
-                    server.config.span,
-                    "'cert-key' and 'cert-sig' of 'proxy-v2-options' are not supported yet",
-                ));
-            }
             all_servers.push(Arc::clone(server));
-            ServerRuntime {
+            Arc::new(ServerRuntime {
                 server: Arc::clone(server),
                 index: all_servers.len() - 1,
-                connector: Connector {
-                    tls,
-                    proto: server.config.proto,
-                    keepalive: keepalive(proxy.server_tcp_keepalive, proxy.server_probes),
-                    next_port: Arc::default(),
-                    buffers: [
-                        config.global.tuning.server_receive_bytes,
-                        config.global.tuning.server_send_bytes,
-                    ],
-                },
-            }
+                connector: connector(config, proxy, &server.config, diagnostics),
+            })
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .into();
     let scope = Scope {
         config,
         proxy,
@@ -603,6 +587,49 @@ fn backend_runtime(
         accepts_invalid: proxy.accept_invalid_response,
         drops_trailers: proxy.drop_request_trailers,
         header_names: proxy.header_names,
+    }
+}
+
+/// How to connect to a server.
+pub(super) fn connector(
+    config: &HaproxyConfig,
+    proxy: &ProxyConfig,
+    server: &ServerConfig,
+    diagnostics: &mut Diagnostics,
+) -> Connector {
+    let host = match &server.address {
+        ServerAddress::Host { host, .. } => host.as_str(),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
+    };
+    let tls = server
+        .tls
+        .as_ref()
+        .and_then(|tls| crate::tls::connector(tls, host, server.span, diagnostics));
+    if server.tls.is_some() && !matches!(server.address, ServerAddress::Host { .. }) {
+        diagnostics.push(Diagnostic::error(
+            DiagnosticKind::NotSupportedYet,
+            server.span,
+            "'ssl' towards a unix socket is not supported yet",
+        ));
+    }
+    if let Some(SendProxy::V2(options)) = &server.send_proxy
+        && (options.cert_key || options.cert_sig)
+    {
+        diagnostics.push(Diagnostic::error(
+            DiagnosticKind::NotSupportedYet,
+            server.span,
+            "'cert-key' and 'cert-sig' of 'proxy-v2-options' are not supported yet",
+        ));
+    }
+    Connector {
+        tls,
+        proto: server.proto,
+        keepalive: keepalive(proxy.server_tcp_keepalive, proxy.server_probes),
+        next_port: Arc::default(),
+        buffers: [
+            config.global.tuning.server_receive_bytes,
+            config.global.tuning.server_send_bytes,
+        ],
     }
 }
 

@@ -132,8 +132,8 @@ pub(super) fn inherit(shared: &Shared, mut told: WorkerSnapshot, maxima: bool) {
                 stats.protocols.totals().into(),
             );
         }
-        let servers: HashMap<&str, &crate::state::Server> = backend
-            .servers
+        let table = backend.servers.now();
+        let servers: HashMap<&str, &crate::state::Server> = table
             .iter()
             .map(|server| (server.name.as_str(), &**server))
             .collect();

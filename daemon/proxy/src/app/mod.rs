@@ -3,6 +3,7 @@
 mod build;
 mod figures;
 mod run;
+mod servers;
 pub mod shared;
 mod state_file;
 mod takeover;
@@ -13,6 +14,7 @@ pub use build::{
     check, listener_keys,
 };
 pub use run::{Setup, run};
+pub use servers::{add_server, remove_server};
 pub use shared::{
     Clock, ErrorCaptures, EventSink, ProcessCounters, SessionEntry, SessionStage, SessionTable,
     Shared,

@@ -420,7 +420,7 @@ fn work(
             beat.tick().await;
             let count = pulses[index].fetch_add(1, Relaxed);
             if count.is_multiple_of(1_000 / (HEARTBEAT_MS / 2)) {
-                crate::server::drop_idle(&app.servers, app.shared.clock.now_us());
+                crate::server::drop_idle(&app.servers.now(), app.shared.clock.now_us());
             }
         }
     });
@@ -428,7 +428,7 @@ fn work(
 }
 
 /// How often the ramps of servers that start slowly are moved on.
-const RAMP_STEP: Duration = Duration::from_millis(100);
+pub(super) const RAMP_STEP: Duration = Duration::from_millis(100);
 
 /// `slowstart`: weights and limits of servers that have come back grow step by step.
 fn ramps(app: &Arc<App>) {
@@ -436,7 +436,7 @@ fn ramps(app: &Arc<App>) {
     let backends: Vec<_> = app
         .backends
         .iter()
-        .filter(|back| back.backend.servers.iter().any(slow))
+        .filter(|back| back.backend.servers.now().iter().any(slow))
         .map(|back| Arc::clone(&back.backend))
         .collect();
     if backends.is_empty() {
@@ -451,6 +451,7 @@ fn ramps(app: &Arc<App>) {
             for backend in &backends {
                 let moved = backend
                     .servers
+                    .now()
                     .iter()
                     .filter(|server| server.ramp_up(now_ms))
                     .count();
@@ -478,15 +479,8 @@ fn services(app: &Arc<App>, control: OwnedFd) {
         });
     }
     ramps(app);
-    for server in &app.servers {
-        let (app, server) = (Arc::clone(app), Arc::clone(server));
-        tokio::task::spawn_local(async move {
-            loop {
-                server.shutdown.notified().await;
-                // Sessions compare the server's generation when they wake.
-                app.shared.sessions.wake_all();
-            }
-        });
+    for server in app.servers.now().iter() {
+        super::servers::follow_shutdowns(&app.shared, server);
     }
     crate::resolve::start(&app.shared);
     crate::health::start(app);
@@ -496,7 +490,7 @@ fn services(app: &Arc<App>, control: OwnedFd) {
 fn serve_control(app: &Arc<App>, control: OwnedFd) {
     match Channel::new(control) {
         Ok(channel) => {
-            tokio::task::spawn_local(crate::command::serve(channel, Arc::clone(&app.shared)));
+            tokio::task::spawn_local(crate::command::serve(channel, Arc::clone(app)));
         }
         Err(error) => tracing::error!("worker: the control channel cannot be used: {error}"),
     }

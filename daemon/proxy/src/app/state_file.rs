@@ -70,7 +70,7 @@ pub(super) fn apply(shared: &Shared) {
             .filter(|line| line.backend == backend.name)
             .map(|line| (line.server.as_str(), line))
             .collect();
-        for server in &backend.servers {
+        for server in backend.servers.now().iter() {
             if let Some(line) = by_name.get(server.name.as_str()) {
                 take(server, line);
             }

@@ -31,7 +31,7 @@ pub(super) fn apply(shared: &Shared, state: &[u8]) {
             .iter()
             .map(|server| (server.name.as_str(), server))
             .collect();
-        for server in &backend.servers {
+        for server in backend.servers.now().iter() {
             if let Some(before) = by_name.get(server.name.as_str()) {
                 take_over(server, before);
             }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::run::tell;
-use crate::health::{check_now, checked_server, lock_health};
+use crate::health::{check_now, lock_health, tracked_server};
 use crate::state::{Backend, Server, Usability};
 
 /// Longest that a first check is awaited before what is believed counts.
@@ -30,15 +30,18 @@ pub(super) fn start(names: &[String], app: &Arc<App>, sender: &Sender) {
 
 /// Whether the server counts as up before it was checked, or because a worker that died found it so.
 fn is_believed(app: &App, server: &Server) -> bool {
-    let checked = checked_server(&app.shared, server);
+    let tracked = tracked_server(&app.shared, server);
+    let checked = tracked.as_deref().unwrap_or(server);
     let health = lock_health(checked);
     checked.config.check.is_some() && health.checks_enabled && !health.seen_well
 }
 
 /// Whether a server is up for a reason, or none is even believed to be.
 fn is_known(app: &App, backend: &Backend) -> bool {
-    let servers = backend.servers.iter();
-    let mut usable = servers.filter(|server| server.usability() == Usability::Up);
+    let servers = backend.servers.now();
+    let mut usable = servers
+        .iter()
+        .filter(|server| server.usability() == Usability::Up);
     match usable.next() {
         None => true,
         Some(first) => !is_believed(app, first) || usable.any(|server| !is_believed(app, server)),
@@ -51,8 +54,8 @@ async fn first_checks(app: &App, backend: &Backend, sender: &Sender) -> bool {
     if is_known(app, backend) {
         return true;
     }
-    let servers = backend.servers.iter();
-    let believed = servers.filter(|server| is_believed(app, server));
+    let servers = backend.servers.table();
+    let believed = servers.iter().filter(|server| is_believed(app, server));
     for server in believed.take(MAX_AT_ONCE) {
         check_now(&app.shared, backend, server);
     }
@@ -92,7 +95,7 @@ async fn tell_of(backend: &Backend, usable: usize, known: bool, sender: &Sender)
     let observation = Observation::Backend {
         name: backend.name.clone(),
         usable: number(usable),
-        servers: number(backend.servers.len()),
+        servers: number(backend.servers.now().len()),
         known,
     };
     tell(sender, &FromChild::Observed(vec![observation])).await

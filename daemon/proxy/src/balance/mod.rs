@@ -13,13 +13,13 @@ mod ring;
 mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use config::haproxy::{Balance, HashFunction, HashMethod};
 use config::{Diagnostic, DiagnosticKind, Diagnostics};
 
 use crate::sample::{Expression, Scope, View};
-use crate::state::{Backend, Server, ServerId, Usability, add};
+use crate::state::{Backend, Server, ServerId, Table, Usability, add};
 use hash::Hasher;
 
 /// What balancing says.
@@ -60,7 +60,7 @@ enum Key {
 enum Chooser {
     Turns(turns::Turns),
     Least(least::Least),
-    /// In order of the servers' numbers.
+    /// In order of the servers' numbers; made anew when servers come or go.
     First(Vec<ServerId>),
     Random(random::Random, u32),
     Map(map::Map),
@@ -77,6 +77,8 @@ impl Chooser {
 #[derive(Debug)]
 struct State {
     generation: u64,
+    /// The servers at that generation.
+    servers: Arc<Table<Server>>,
     /// Weights of usable servers in sixteenths, 0 for the others.
     weights: Vec<u32>,
     total: u64,
@@ -96,8 +98,6 @@ pub struct Balancer {
     takes_turns: bool,
     follows_load: bool,
     allbackups: bool,
-    /// The servers' numbers in the configuration.
-    numbers: Vec<u32>,
     /// Places given back so far.
     freed: AtomicU64,
     state: Mutex<State>,
@@ -109,17 +109,12 @@ impl Balancer {
         let proxy = scope.proxy;
         let key = key(scope, diagnostics);
         let consistent = proxy.hash_method == HashMethod::Consistent;
-        let numbers: Vec<u32> = proxy.servers.iter().map(|server| server.id).collect();
         let weights = || proxy.servers.iter().map(|server| u32::from(server.weight));
         let map = || map::Map::new(weights());
         let chooser = match &proxy.balance {
             Balance::RoundRobin => Chooser::Turns(turns::Turns::default()),
             Balance::LeastConn => Chooser::Least(least::Least::default()),
-            Balance::First => {
-                let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
-                order.sort_by_key(|id| numbers[*id as usize]);
-                Chooser::First(order.into_iter().map(ServerId).collect())
-            }
+            Balance::First => Chooser::First(Vec::new()),
             Balance::Random { draws } => Chooser::Random(random::Random::default(), *draws),
             Balance::StaticRr => Chooser::Map(map()),
             Balance::Source
@@ -155,10 +150,10 @@ impl Balancer {
             ),
             follows_load: matches!(proxy.balance, Balance::LeastConn),
             allbackups: proxy.allbackups,
-            numbers,
             freed: AtomicU64::new(0),
             state: Mutex::new(State {
                 generation: 0,
+                servers: Arc::default(),
                 weights: Vec::new(),
                 total: 0,
                 usable: 0,
@@ -188,16 +183,17 @@ impl Balancer {
         if hash.is_none() && avoid.is_none() && state.full_since == Some(freed) {
             return Pick::AllFull;
         }
-        let server = |id: ServerId| backend.servers.get(id.0 as usize);
-        let open = |id: ServerId| {
-            Some(id) != avoid && server(id).is_some_and(|server| !is_full(backend, server))
-        };
         let State {
+            servers,
             weights,
             total,
             chooser,
             ..
         } = &mut *state;
+        let server = |id: ServerId| servers.get(id.0 as usize);
+        let open = |id: ServerId| {
+            Some(id) != avoid && server(id).is_some_and(|server| !is_full(backend, server))
+        };
         let by_load = Bound::new(self.factor, backend, *total);
         let chosen = match (chooser, hash) {
             (Chooser::Map(map), Some(hash)) => map.by_hash(hash, avoid),
@@ -242,7 +238,7 @@ impl Balancer {
         }
     }
 
-    /// Lines up who is usable at the start: later changes find servers in line.
+    /// Lines up who is usable at the start, or after a server has left: later changes find servers in line.
     pub fn begin(&self, backend: &Backend) {
         self.follow(backend, &mut self.lock());
     }
@@ -307,8 +303,10 @@ impl Balancer {
         }
         state.generation = generation;
         state.full_since = None;
+        let before = std::mem::replace(&mut state.servers, backend.servers.table());
+        let servers = &*state.servers;
         usable_weights(
-            backend,
+            servers,
             self.allbackups,
             state.chooser.is_static(),
             &mut state.weights,
@@ -318,19 +316,26 @@ impl Balancer {
         state.usable = weights.iter().filter(|weight| **weight > 0).count();
         match &mut state.chooser {
             Chooser::Turns(turns) => turns.follow(weights, |id| {
-                let server = backend.servers.get(id.0 as usize);
+                let server = servers.get(id.0 as usize);
                 server.map_or(0, |server| server.comings_and_goings.load(Relaxed))
             }),
             Chooser::Least(least) => least.follow(weights, |id| {
-                backend
-                    .servers
+                servers
                     .get(id.0 as usize)
                     .map_or(0, |server| load_of(server))
             }),
-            Chooser::First(_) => {}
+            Chooser::First(order) => {
+                if !Arc::ptr_eq(&before, &state.servers) {
+                    let mut numbers: Vec<_> = servers.iter().map(|one| (one.sid, one.id)).collect();
+                    numbers.sort_unstable_by_key(|(number, _)| *number);
+                    *order = numbers.into_iter().map(|(_, id)| id).collect();
+                }
+            }
             Chooser::Random(random, _) => random.follow(weights),
             Chooser::Map(map) => map.follow(weights),
-            Chooser::Ring(ring) => ring.follow(weights, &self.numbers),
+            Chooser::Ring(ring) => {
+                ring.follow(weights, |id| servers.get(id).map_or(0, |server| server.sid))
+            }
         }
     }
 
@@ -473,11 +478,16 @@ fn load_of(server: &Server) -> u64 {
 }
 
 /// Weights of the servers that may be chosen: the active ones, or else the first backup, or all backups.
-fn usable_weights(backend: &Backend, allbackups: bool, is_static: bool, weights: &mut Vec<u32>) {
+fn usable_weights(
+    servers: &Table<Server>,
+    allbackups: bool,
+    is_static: bool,
+    weights: &mut Vec<u32>,
+) {
     weights.clear();
-    weights.resize(backend.servers.len(), 0);
+    weights.resize(servers.bound(), 0);
     let up = |backup: bool| {
-        backend.servers.iter().filter(move |server| {
+        servers.iter().filter(move |server| {
             server.config.backup == backup && server.usability() == Usability::Up
         })
     };

@@ -19,23 +19,26 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Follows the weights in sixteenths; `numbers` are the servers' ids in the configuration. Only points of servers
+    /// Follows the weights in sixteenths; `number` tells the servers' ids in the configuration. Only points of servers
     /// whose weight has changed are touched.
-    pub(super) fn follow(&mut self, weights: &[u32], numbers: &[u32]) {
+    pub(super) fn follow(&mut self, weights: &[u32], number: impl Fn(usize) -> u32) {
         self.counts.resize(weights.len(), 0);
         let mut fresh = Vec::new();
         let mut shrunk = false;
         for (id, weight) in weights.iter().enumerate() {
             let (before, now) = (self.counts[id], (*weight).min(POINTS_OF_A_SERVER));
             shrunk |= now < before;
+            let number = match before < now {
+                true => number(id).wrapping_mul(POINTS_OF_A_SERVER),
+                false => 0,
+            };
             for point in before..now {
-                let number = numbers[id].wrapping_mul(POINTS_OF_A_SERVER);
                 fresh.push((avalanche(number.wrapping_add(point)), id as u32));
             }
             self.counts[id] = now;
         }
         if shrunk {
-            self.drop_points(numbers);
+            self.drop_points(&number);
         }
         if !fresh.is_empty() {
             self.points.extend_from_slice(&fresh);
@@ -45,7 +48,7 @@ impl Ring {
     }
 
     /// Removes the points of servers that have more on the ring than they should.
-    fn drop_points(&mut self, numbers: &[u32]) {
+    fn drop_points(&mut self, number: &impl Fn(usize) -> u32) {
         let counts = &self.counts;
         let mut wanted = std::collections::HashMap::new();
         let mut seen = vec![0u32; counts.len()];
@@ -54,7 +57,7 @@ impl Ring {
         }
         for (id, count) in counts.iter().enumerate() {
             if seen[id] > *count {
-                let number = numbers[id].wrapping_mul(POINTS_OF_A_SERVER);
+                let number = number(id).wrapping_mul(POINTS_OF_A_SERVER);
                 let keep: std::collections::HashSet<u32> = (0..*count)
                     .map(|point| avalanche(number.wrapping_add(point)))
                     .collect();
@@ -122,7 +125,7 @@ mod tests {
     fn ring(weights: &[u32]) -> Ring {
         let numbers: Vec<u32> = (1..=weights.len() as u32).collect();
         let mut ring = Ring::default();
-        ring.follow(weights, &numbers);
+        ring.follow(weights, |id| numbers[id]);
         ring
     }
 
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn a_ring_that_changed_is_the_one_built_anew() {
         let mut changed = ring(&[16, 64, 4_096]);
-        changed.follow(&[48, 0, 16], &[1, 2, 3]);
+        changed.follow(&[48, 0, 16], |id| [1, 2, 3][id]);
         assert_eq!(changed.points, ring(&[48, 0, 16]).points);
         assert_eq!(Ring::default().owner(1), None);
     }

@@ -30,12 +30,12 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
     match operation {
         Operation::ServerState { server, state } => {
             let (backend, server) = find(shared, server)?;
-            set_admin(shared, backend, server, *state, Author::Operator);
+            set_admin(shared, backend, &server, *state, Author::Operator);
             Ok(String::new())
         }
         Operation::ServerWeight { server, weight } => {
             let (backend, server) = find(shared, server)?;
-            set_weight(shared, backend, server, *weight)
+            set_weight(shared, backend, &server, *weight)
         }
         Operation::ServerAddress {
             server,
@@ -50,11 +50,11 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                 )
             })?;
             let new = SocketAddr::new(ip, port.unwrap_or(before.map_or(0, |found| found.port())));
-            Ok(set_address(shared, backend, server, new, port.is_some()))
+            Ok(set_address(shared, backend, &server, new, port.is_some()))
         }
         Operation::ServerFqdn { server, fqdn } => {
             let (backend, server) = find(shared, server)?;
-            set_name(shared, backend, server, fqdn)
+            set_name(shared, backend, &server, fqdn)
         }
         Operation::ServerHealth { server, health } => {
             let (backend, server) = find(shared, server)?;
@@ -63,7 +63,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                     "cannot change health on a tracking server.".to_owned(),
                 ));
             }
-            force_health(shared, backend, server, *health);
+            force_health(shared, backend, &server, *health);
             Ok(String::new())
         }
         Operation::ServerAgent { server, enabled } => {
@@ -71,7 +71,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
             if !*enabled && server.config.agent.is_none() {
                 return Ok(String::new());
             }
-            change_agent(server, |agent| {
+            change_agent(&server, |agent| {
                 // What it said last still counts.
                 agent.enabled = *enabled;
             })?;
@@ -86,8 +86,8 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
         }
         Operation::ServerAgentHealth { server, up } => {
             let (backend, server) = find(shared, server)?;
-            change_agent(server, |_| {})?;
-            force_agent(shared, backend, server, *up);
+            change_agent(&server, |_| {})?;
+            force_agent(shared, backend, &server, *up);
             Ok(String::new())
         }
         Operation::ServerCheckTarget {
@@ -101,7 +101,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                     "health checks are not enabled on this server".to_owned(),
                 ));
             }
-            put_check_target(server, *address, *port);
+            put_check_target(&server, *address, *port);
             let change = target_words("checked at", *address, *port);
             tell_operation(
                 shared,
@@ -117,7 +117,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
             send,
         } => {
             let (backend, server) = find(shared, server)?;
-            put_agent_target(server, *address, *port, send.as_ref())?;
+            put_agent_target(&server, *address, *port, send.as_ref())?;
             let change = match send {
                 Some(_) => "what its agent is sent".to_owned(),
                 None => target_words("agent asked at", *address, *port),
@@ -139,7 +139,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
                     "Health checks are not configured on this server, cannot enable.".to_owned(),
                 ));
             }
-            lock_health(server).checks_enabled = *enabled;
+            lock_health(&server).checks_enabled = *enabled;
             tell_operation(
                 shared,
                 &format!("{}/{}", backend.name, server.name),
@@ -164,7 +164,7 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
         }
         Operation::ShutdownServerSessions { server } => {
             let (backend, server) = find(shared, server)?;
-            crate::health::shut_sessions(server, false);
+            crate::health::shut_sessions(&server, false);
             tell_operation(
                 shared,
                 &format!("{}/{}", backend.name, server.name),
@@ -230,9 +230,13 @@ fn change(shared: &Shared, operation: &Operation) -> Result<String, Refusal> {
             );
             Ok(String::new())
         }
-        Operation::VrrpFailover { .. } | Operation::VrrpFailback { .. } | Operation::Reload => Err(
-            Refusal::Invalid("the worker does not do this operation".to_owned()),
-        ),
+        Operation::AddServer { .. }
+        | Operation::RemoveServer { .. }
+        | Operation::VrrpFailover { .. }
+        | Operation::VrrpFailback { .. }
+        | Operation::Reload => Err(Refusal::Invalid(
+            "the worker does not do this operation here".to_owned(),
+        )),
     }
 }
 
@@ -269,29 +273,28 @@ pub(super) fn put_agent_target(
     })
 }
 
-pub(super) fn find<'s>(
+pub(crate) fn find<'s>(
     shared: &'s Shared,
     name: &ServerName,
-) -> Result<(&'s Arc<Backend>, &'s Arc<Server>), Refusal> {
-    let backend = shared
-        .backend(&name.backend)
-        .or_else(|| {
-            by_number(&name.backend, |id| {
-                shared.backends.iter().find(|backend| backend.iid == id)
-            })
+) -> Result<(&'s Arc<Backend>, Arc<Server>), Refusal> {
+    let backend = find_backend(shared, &name.backend)?;
+    let servers = backend.servers.now();
+    let by_name = servers.iter().find(|server| server.name == name.server);
+    let found = by_name.or_else(|| {
+        by_number(&name.server, |id| {
+            servers.iter().find(|server| server.sid == id)
         })
-        .ok_or(Refusal::NoSuchBackend)?;
-    let server = backend
-        .servers
-        .iter()
-        .find(|server| server.name == name.server)
-        .or_else(|| {
-            by_number(&name.server, |id| {
-                backend.servers.iter().find(|server| server.sid == id)
-            })
-        })
-        .ok_or(Refusal::NoSuchServer)?;
-    Ok((backend, server))
+    });
+    Ok((backend, found.cloned().ok_or(Refusal::NoSuchServer)?))
+}
+
+pub(crate) fn find_backend<'s>(
+    shared: &'s Shared,
+    name: &str,
+) -> Result<&'s Arc<Backend>, Refusal> {
+    let by_number = || by_number(name, |id| shared.backends.iter().find(|one| one.iid == id));
+    let found = shared.backend(name).or_else(by_number);
+    found.ok_or(Refusal::NoSuchBackend)
 }
 
 /// `#N` names a proxy or a server by its number (manual 9.3).
@@ -512,7 +515,7 @@ fn set_frontend(shared: &Shared, frontend: &Frontend, enabled: bool) -> Result<S
     Ok(String::new())
 }
 
-fn tell_operation(shared: &Shared, subject: &str, change: &str) {
+pub(crate) fn tell_operation(shared: &Shared, subject: &str, change: &str) {
     shared.events.push(Event::now(
         EventSource::Operator,
         EventSeverity::Notice,

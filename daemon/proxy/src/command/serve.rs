@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use protocol::operation::{Operation, Refusal};
 use protocol::wire;
 use protocol::worker::{MAX_SESSIONS_SHOWN, WorkerAsk, WorkerRequest, WorkerTell};
 
 use super::apply;
-use crate::app::Shared;
+use crate::app::{App, Shared, add_server, remove_server};
 
 /// Serves the channel to the control process until it is gone. Events that could not be told go back to the queue.
-pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
+pub async fn serve(control: sys::channel::Channel, app: Arc<App>) {
+    let shared = &app.shared;
     let mut receiver = control.receiver;
     let sender = control.sender;
     loop {
@@ -23,7 +25,7 @@ pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
                         continue;
                     }
                 };
-                if !reply(&sender, &shared, request).await {
+                if !reply(&sender, &app, request).await {
                     return;
                 }
             }
@@ -47,15 +49,19 @@ pub async fn serve(control: sys::channel::Channel, shared: Arc<Shared>) {
 }
 
 /// What takes long with thousands of servers or patterns is made beside the data path, which goes on meanwhile.
-async fn reply(
-    sender: &sys::channel::Sender,
-    shared: &Arc<Shared>,
-    request: WorkerRequest,
-) -> bool {
-    if matches!(request.ask, WorkerAsk::Do(_)) {
-        return tell(sender, &answer(shared, request)).await;
+async fn reply(sender: &sys::channel::Sender, app: &Arc<App>, request: WorkerRequest) -> bool {
+    if let WorkerAsk::Do(operation) = &request.ask {
+        let result = operate(app, operation);
+        return tell(
+            sender,
+            &WorkerTell::Done {
+                id: request.id,
+                result,
+            },
+        )
+        .await;
     }
-    let shared = Arc::clone(shared);
+    let shared = Arc::clone(&app.shared);
     let made = tokio::task::spawn_blocking(move || wire::encode(&answer(&shared, request)));
     match made.await {
         Ok(Ok(bytes)) => sender.send(&bytes, &[]).await.is_ok(),
@@ -74,6 +80,15 @@ async fn tell(sender: &sys::channel::Sender, message: &WorkerTell) -> bool {
             tracing::warn!("an answer to the control process cannot be written: {error}");
             true
         }
+    }
+}
+
+/// What changes who there is takes more than the state that other changes go to.
+fn operate(app: &Arc<App>, operation: &Operation) -> Result<String, Refusal> {
+    match operation {
+        Operation::AddServer { server, words } => add_server(app, server, words),
+        Operation::RemoveServer { server } => remove_server(app, server),
+        _ => apply(&app.shared, operation),
     }
 }
 

@@ -148,7 +148,7 @@ fn put(shared: &Shared, operation: &Operation) -> bool {
             address,
             port,
         } => find(shared, server)
-            .map(|(_, server)| put_check_target(server, *address, *port))
+            .map(|(_, server)| put_check_target(&server, *address, *port))
             .is_ok(),
         Operation::ServerAgentTarget {
             server,
@@ -156,7 +156,7 @@ fn put(shared: &Shared, operation: &Operation) -> bool {
             port,
             send,
         } => find(shared, server)
-            .and_then(|(_, server)| put_agent_target(server, *address, *port, send.as_ref()))
+            .and_then(|(_, server)| put_agent_target(&server, *address, *port, send.as_ref()))
             .is_ok(),
         Operation::ServerFqdn { server, fqdn } => match find(shared, server) {
             Ok((backend, server)) if server.config.resolve.resolvers.is_some() => {

@@ -112,7 +112,7 @@ fn change_admin(
         .get()
         .and_then(|place| server_at(shared, *place))
         .map(|(_, leader)| {
-            let health = lock_health(leader);
+            let health = lock_health(&leader);
             (is_down(&health), health.stopping)
         });
     let (before, state, office_before, office) = {
@@ -163,14 +163,15 @@ fn change_admin(
     ));
     announce_backend(shared, backend, usable_before);
     let name = format!("{}/{}", backend.name, server.name);
-    for place in server.trackers.get().into_iter().flatten() {
-        let Some((their_backend, tracker)) = server_at(shared, *place) else {
+    let trackers = super::trackers(server).clone();
+    for place in trackers {
+        let Some((their_backend, tracker)) = server_at(shared, place) else {
             continue;
         };
         change_admin(
             shared,
             their_backend,
-            tracker,
+            &tracker,
             author,
             Some(&name),
             &mut |health| {

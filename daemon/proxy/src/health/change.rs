@@ -348,16 +348,17 @@ pub(crate) fn changed(
 
 /// Servers that track this one become what it is.
 fn follow(shared: &Shared, backend: &Backend, server: &Server, source: EventSource) {
-    let Some(trackers) = server.trackers.get() else {
+    let trackers = super::trackers(server).clone();
+    if trackers.is_empty() {
         return;
-    };
+    }
     let leader = lock_health(server).clone();
     for place in trackers {
-        let Some((their_backend, tracker)) = server_at(shared, *place) else {
+        let Some((their_backend, tracker)) = server_at(shared, place) else {
             continue;
         };
         let (before, after) = {
-            let mut health = lock_health(tracker);
+            let mut health = lock_health(&tracker);
             let before = health.clone();
             health.operational = match is_down(&leader) {
                 true => Operational::Down,
@@ -377,7 +378,7 @@ fn follow(shared: &Shared, backend: &Backend, server: &Server, source: EventSour
                 event: via.trim_start(),
                 source,
             };
-            changed(shared, their_backend, tracker, change, &why);
+            changed(shared, their_backend, &tracker, change, &why);
         }
     }
 }
@@ -438,7 +439,12 @@ fn shut_backups(backend: &Backend, server: &Server) {
     if server.usability() != crate::state::Usability::Up {
         return;
     }
-    for backup in backend.servers.iter().filter(|other| other.config.backup) {
+    for backup in backend
+        .servers
+        .now()
+        .iter()
+        .filter(|other| other.config.backup)
+    {
         shut_sessions(backup, true);
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn state_header(backend: &Backend, server: &Server, node: &str) -> St
         weight(server),
         backend
             .servers
+            .now()
             .iter()
             .map(|server| weight(server))
             .sum::<u32>(),

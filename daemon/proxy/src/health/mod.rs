@@ -21,7 +21,8 @@ mod schedule;
 mod script;
 mod state;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::app::Shared;
 use crate::state::{Backend, BackendId, Health, Server, ServerId};
@@ -33,12 +34,18 @@ pub use outcome::Outcome;
 pub use plan::{CheckTls, Checks, Plan, compile};
 pub use schedule::start;
 pub(crate) use state::{
-    checked_server, effective_admin, is_down, is_stopped, server_word, status_word,
+    effective_admin, is_down, is_stopped, server_word, status_word, tracked_server,
 };
 
 /// A server's state, locked. A panic elsewhere leaves it whole: each change is one assignment.
 pub(crate) fn lock_health(server: &Server) -> MutexGuard<'_, Health> {
     server.health.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The servers that track this one.
+pub(crate) fn trackers(server: &Server) -> MutexGuard<'_, Vec<Hurry>> {
+    let trackers = server.trackers.lock();
+    trackers.unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_up(server: &Server) -> bool {
@@ -63,22 +70,63 @@ pub struct HealthDoor {
     /// Commands of external checks.
     pub commands: Commands,
     suspects: Mutex<Vec<(Hurry, Pace)>>,
+    /// Servers that came at run time and are not in the schedule yet.
+    newcomers: Mutex<Vec<(BackendId, Arc<Server>)>>,
+    servers_changed: AtomicBool,
     wake: tokio::sync::Notify,
+}
+
+/// What the schedule is to do besides what is due.
+struct Wishes {
+    /// Servers that are suspected.
+    hurried: Vec<(Hurry, Pace)>,
+    /// Servers have come or left.
+    servers_changed: bool,
 }
 
 /// Suspected servers that wait for their turn; more are looked at by their own time.
 const MAX_SUSPECTS: usize = 4_096;
 
 impl HealthDoor {
-    /// Servers that are suspected, or to be known, since the last call. Cancel-safe.
-    async fn hurried(&self) -> Vec<(Hurry, Pace)> {
+    /// What the schedule is to do since the last call. Cancel-safe.
+    async fn wishes(&self) -> Wishes {
         loop {
-            let suspects = std::mem::take(&mut *self.suspects());
-            if !suspects.is_empty() {
-                return suspects;
+            let wishes = Wishes {
+                hurried: std::mem::take(&mut *self.suspects()),
+                servers_changed: self.servers_changed.swap(false, Relaxed),
+            };
+            if wishes.servers_changed || !wishes.hurried.is_empty() {
+                return wishes;
             }
             self.wake.notified().await;
         }
+    }
+
+    /// A server has come at run time.
+    pub fn server_came(&self, backend: BackendId, server: &Arc<Server>) {
+        self.newcomers().push((backend, Arc::clone(server)));
+        self.servers_changed();
+    }
+
+    /// A server has left: what is removed is checked no more.
+    pub fn server_left(&self, server: &Arc<Server>) {
+        self.newcomers()
+            .retain(|(_, other)| !Arc::ptr_eq(other, server));
+        self.servers_changed();
+    }
+
+    fn servers_changed(&self) {
+        self.servers_changed.store(true, Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn take_newcomers(&self) -> Vec<(BackendId, Arc<Server>)> {
+        std::mem::take(&mut *self.newcomers())
+    }
+
+    fn newcomers(&self) -> MutexGuard<'_, Vec<(BackendId, Arc<Server>)>> {
+        let newcomers = self.newcomers.lock();
+        newcomers.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn suspects(&self) -> MutexGuard<'_, Vec<(Hurry, Pace)>> {
@@ -112,55 +160,66 @@ pub fn link_trackers(shared: &Shared) {
     use std::collections::HashMap;
     let config = &shared.config;
     let mut places = HashMap::new();
+    let mut tracking = Vec::new();
     for backend in &shared.backends {
-        for server in &backend.servers {
-            places.insert(
-                (backend.name.as_str(), server.name.as_str()),
-                (backend.id, server.id),
-            );
-        }
-    }
-    let mut trackers: HashMap<Hurry, Vec<Hurry>> = HashMap::new();
-    for backend in &shared.backends {
-        let Some(proxy) = config.proxies.get(backend.config_index) else {
-            continue;
-        };
-        for server in &backend.servers {
-            let tracked = server.config.track.as_ref().and_then(|track| {
-                let (proxy, server) = config.tracked(proxy, track)?;
-                places.get(&(proxy.name.text.as_str(), server.name.text.as_str()))
-            });
-            if let Some(tracked) = tracked {
-                // Set once, here.
-                let _ = server.tracked.set(*tracked);
-                trackers
-                    .entry(*tracked)
-                    .or_default()
-                    .push((backend.id, server.id));
+        for server in backend.servers.now().iter() {
+            let place = (backend.id, server.id);
+            places.insert((backend.name.clone(), server.name.clone()), place);
+            if server.config.track.is_some() {
+                tracking.push((backend, Arc::clone(server)));
             }
         }
     }
-    for (tracked, list) in trackers {
-        if let Some((_, server)) = state::server_at(shared, tracked) {
-            let _ = server.trackers.set(list);
+    for (backend, server) in &tracking {
+        let tracked = server.config.track.as_ref().and_then(|track| {
+            let proxy = config.proxies.get(backend.config_index)?;
+            let (proxy, server) = config.tracked(proxy, track)?;
+            places.get(&(proxy.name.text.clone(), server.name.text.clone()))
+        });
+        if let Some(tracked) = tracked {
+            link(shared, (backend, server), *tracked);
         }
     }
-    for backend in &shared.backends {
-        for server in backend
-            .servers
-            .iter()
-            .filter(|server| server.tracked.get().is_some())
-        {
-            let leader = lock_health(checked_server(shared, server)).clone();
-            let mut health = lock_health(server);
-            health.operational = match is_down(&leader) {
-                true => protocol::snapshot::Operational::Down,
-                false => protocol::snapshot::Operational::Up,
-            };
-            health.stopping = leader.stopping;
-            health.inherited = effective_admin(&leader);
-            drop(health);
-            server.publish();
-        }
+    // Chains are whole now.
+    for (_, server) in &tracking {
+        follow_leader(shared, server);
     }
+}
+
+/// A server begins to track another one.
+pub(crate) fn link(shared: &Shared, (backend, server): (&Backend, &Server), tracked: Hurry) {
+    let Some((_, leader)) = state::server_at(shared, tracked) else {
+        return;
+    };
+    // Once in its life.
+    let _ = server.tracked.set(tracked);
+    trackers(&leader).push((backend.id, server.id));
+}
+
+/// A server that has left tracks nobody.
+pub(crate) fn unlink(shared: &Shared, (backend, server): (&Backend, &Server)) {
+    let leader = server
+        .tracked
+        .get()
+        .and_then(|place| state::server_at(shared, *place));
+    if let Some((_, leader)) = leader {
+        trackers(&leader).retain(|place| *place != (backend.id, server.id));
+    }
+}
+
+/// Gives a server that tracks another one its state.
+pub(crate) fn follow_leader(shared: &Shared, server: &Server) {
+    let Some(leader) = tracked_server(shared, server) else {
+        return;
+    };
+    let leader = lock_health(&leader).clone();
+    let mut health = lock_health(server);
+    health.operational = match is_down(&leader) {
+        true => protocol::snapshot::Operational::Down,
+        false => protocol::snapshot::Operational::Up,
+    };
+    health.stopping = leader.stopping;
+    health.inherited = effective_admin(&leader);
+    drop(health);
+    server.publish();
 }

@@ -1,11 +1,11 @@
 //! Checks compiled: rules of `http-check` and `tcp-check` with their expressions, and the connectors that they need.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use config::haproxy::{
     CheckAction, CheckConnect, CheckData, CheckExpect, CheckKind, ExpectKind, HttpRequest,
-    MatchMethod, Proto, ProxyConfig, ServerAddress, ServerTls, TextMatch,
+    MatchMethod, Proto, ProxyConfig, ServerAddress, ServerConfig, ServerTls, TextMatch,
 };
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Word};
 use regex::bytes::{Regex, RegexBuilder};
@@ -15,6 +15,7 @@ use super::outcome::{Outcome, Verdict, known_status};
 use super::protocols;
 use crate::log::{LogFormat, Purpose};
 use crate::sample::{Expression, Scope};
+use crate::state::ServerId;
 
 /// What TLS checks need.
 pub type CheckTls = (tokio_rustls::TlsConnector, ServerName<'static>);
@@ -166,14 +167,34 @@ pub struct Checks {
     /// How they are checked.
     pub plan: Arc<Plan>,
     /// Connectors by server and by step; empty for servers that need none.
-    tls: Vec<Vec<(usize, CheckTls)>>,
+    tls: RwLock<Vec<Vec<(usize, CheckTls)>>>,
 }
 
 impl Checks {
     /// The connector of a server's step.
-    pub(super) fn tls(&self, server: usize, step: usize) -> Option<&CheckTls> {
-        let found = self.tls.get(server)?.iter().find(|(at, _)| *at == step)?;
-        Some(&found.1)
+    pub(super) fn tls(&self, server: usize, step: usize) -> Option<CheckTls> {
+        let all = self.tls.read().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(server)?.iter().find(|(at, _)| *at == step)?;
+        Some(found.1.clone())
+    }
+
+    /// What a server that comes at run time needs of TLS, by step.
+    pub fn connectors_of(
+        &self,
+        server: &ServerConfig,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(usize, CheckTls)> {
+        connectors_of(server, &self.plan, &mut Vec::new(), diagnostics)
+    }
+
+    /// Keeps that for the server, or forgets what an earlier one had.
+    pub fn set_connectors(&self, server: ServerId, connectors: Vec<(usize, CheckTls)>) {
+        let at = server.0 as usize;
+        let mut all = self.tls.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() <= at {
+            all.resize_with(at + 1, Vec::new);
+        }
+        all[at] = connectors;
     }
 }
 
@@ -184,9 +205,11 @@ pub fn compile(proxy: &ProxyConfig, scope: &Scope<'_>, diagnostics: &mut Diagnos
     let tls = connectors(proxy, &plan, compiler.diagnostics);
     Checks {
         plan: Arc::new(plan),
-        tls,
+        tls: RwLock::new(tls),
     }
 }
+
+type Made = (ServerTls, Vec<String>, tokio_rustls::TlsConnector);
 
 /// One connector for all servers and steps with the same settings.
 fn connectors(
@@ -194,67 +217,74 @@ fn connectors(
     plan: &Plan,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Vec<(usize, CheckTls)>> {
-    type Made = (ServerTls, Vec<String>, tokio_rustls::TlsConnector);
     let mut made: Vec<Made> = Vec::new();
-    let mut all = Vec::new();
-    for server in &proxy.servers {
-        let mut own = Vec::new();
-        let Some(check) = &server.check else {
-            all.push(own);
+    let servers = proxy.servers.iter();
+    servers
+        .map(|server| connectors_of(server, plan, &mut made, diagnostics))
+        .collect()
+}
+
+/// Those of one server; `made` are those that there are already.
+fn connectors_of(
+    server: &ServerConfig,
+    plan: &Plan,
+    made: &mut Vec<Made>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(usize, CheckTls)> {
+    let mut own = Vec::new();
+    let Some(check) = &server.check else {
+        return own;
+    };
+    for (at, step) in plan.steps.iter().enumerate() {
+        let Action::Connect(connect) = &step.action else {
             continue;
         };
-        for (at, step) in plan.steps.iter().enumerate() {
-            let Action::Connect(connect) = &step.action else {
-                continue;
-            };
-            if !(connect.tls || connect.by_server && check.tls) {
-                continue;
-            }
-            let mut options = check.tls_options.clone();
-            let of_traffic = std::mem::take(&mut options.alpn);
-            if !connect.by_server || connect.options.sni.is_some() {
-                options.sni.clone_from(&connect.options.sni);
-            }
-            let alpn = [&connect.options.alpn, &check.alpn, &of_traffic]
-                .into_iter()
-                .find(|protocols| !protocols.is_empty())
-                .unwrap_or(&of_traffic);
-            // Only requests can go by HTTP/2. HAProxy offers it also where it then speaks HTTP/1, and such a check fails.
-            let is_http2 = plan.kind == Kind::Http
-                && !(check.proto == Proto::Http1 || connect.options.proto == Proto::Http1);
-            let speaks = |protocol: &&String| is_http2 || *protocol != "h2";
-            let alpn: Vec<String> = alpn.iter().filter(speaks).cloned().collect();
-            let host = match &server.address {
-                ServerAddress::Host { host, .. } => host.as_str(),
-                ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
-            };
-            let known = made
-                .iter()
-                .find(|(known, known_alpn, _)| *known == options && *known_alpn == alpn);
-            let connector = match known {
-                Some((.., connector)) => connector.clone(),
-                None => {
-                    let found = crate::tls::connector(&options, host, server.span, diagnostics);
-                    let Some((connector, _)) = found else {
-                        continue;
-                    };
-                    let connector = with_alpn(connector, &alpn);
-                    made.push((options.clone(), alpn, connector.clone()));
-                    connector
-                }
-            };
-            let name = options
-                .sni
-                .as_deref()
-                .or(options.verify_host.as_deref())
-                .unwrap_or(host);
-            let name = ServerName::try_from(name.to_owned())
-                .unwrap_or_else(|_| ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
-            own.push((at, (connector, name)));
+        if !(connect.tls || connect.by_server && check.tls) {
+            continue;
         }
-        all.push(own);
+        let mut options = check.tls_options.clone();
+        let of_traffic = std::mem::take(&mut options.alpn);
+        if !connect.by_server || connect.options.sni.is_some() {
+            options.sni.clone_from(&connect.options.sni);
+        }
+        let alpn = [&connect.options.alpn, &check.alpn, &of_traffic]
+            .into_iter()
+            .find(|protocols| !protocols.is_empty())
+            .unwrap_or(&of_traffic);
+        // Only requests can go by HTTP/2. HAProxy offers it also where it then speaks HTTP/1, and such a check fails.
+        let is_http2 = plan.kind == Kind::Http
+            && !(check.proto == Proto::Http1 || connect.options.proto == Proto::Http1);
+        let speaks = |protocol: &&String| is_http2 || *protocol != "h2";
+        let alpn: Vec<String> = alpn.iter().filter(speaks).cloned().collect();
+        let host = match &server.address {
+            ServerAddress::Host { host, .. } => host.as_str(),
+            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "localhost",
+        };
+        let known = made
+            .iter()
+            .find(|(known, known_alpn, _)| *known == options && *known_alpn == alpn);
+        let connector = match known {
+            Some((.., connector)) => connector.clone(),
+            None => {
+                let found = crate::tls::connector(&options, host, server.span, diagnostics);
+                let Some((connector, _)) = found else {
+                    continue;
+                };
+                let connector = with_alpn(connector, &alpn);
+                made.push((options.clone(), alpn, connector.clone()));
+                connector
+            }
+        };
+        let name = options
+            .sni
+            .as_deref()
+            .or(options.verify_host.as_deref())
+            .unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned())
+            .unwrap_or_else(|_| ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
+        own.push((at, (connector, name)));
     }
-    all
+    own
 }
 
 fn with_alpn(

@@ -20,7 +20,7 @@ use super::outcome::Outcome;
 use super::plan::{Checks, Kind};
 use super::script::Site;
 use super::{Hurry, Pace, agent, change, external, lock_health, script};
-use crate::app::App;
+use crate::app::{App, BackendRuntime};
 use crate::state::{Backend, Server};
 
 /// Most by which `spread-checks` may change an interval, in per cent.
@@ -59,7 +59,10 @@ type Due = Reverse<(Instant, usize, u64)>;
 
 struct Schedule {
     app: Arc<App>,
-    entries: Vec<Entry>,
+    /// By index; the place of a server that has left is given to the next that comes.
+    entries: RefCell<Vec<Option<Rc<Entry>>>>,
+    /// Places of servers that have left, with the number from which the next entry's due times count.
+    free: RefCell<Vec<(usize, u64)>>,
     due: RefCell<BinaryHeap<Due>>,
     /// What comes due within this time is begun together.
     together: Duration,
@@ -76,28 +79,9 @@ pub fn start(app: &Arc<App>) {
     let mut entries = Vec::new();
     let now = Instant::now();
     for runtime in &app.backends {
-        for server in &runtime.backend.servers {
-            let entry = |is_agent| Entry {
-                backend: Arc::clone(&runtime.backend),
-                server: Arc::clone(server),
-                checks: Arc::clone(&runtime.checks),
-                is_agent,
-                generation: Cell::new(0),
-                due: Cell::new(now),
-                running: Cell::new(false),
-                dialed: RefCell::new(None),
-                turn: Cell::new(0),
-            };
-            if server.config.check.is_some() {
-                entries.push(entry(false));
-            }
-            if server.config.agent.is_some() {
-                entries.push(entry(true));
-            }
+        for server in runtime.backend.servers.now().iter() {
+            entries.extend(entries_of(runtime, server));
         }
-    }
-    if entries.is_empty() {
-        return;
     }
     let global = &app.shared.config.global;
     let shortest = entries
@@ -108,6 +92,7 @@ pub fn start(app: &Arc<App>) {
         .unwrap_or_default();
     let count = u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1);
     let least = entries.iter().map(Entry::shortest_interval).min();
+    let least = least.unwrap_or(LEAST_SPREAD);
     let due = entries
         .iter()
         .enumerate()
@@ -119,13 +104,37 @@ pub fn start(app: &Arc<App>) {
         .collect();
     let schedule = Rc::new(Schedule {
         app: Arc::clone(app),
-        entries,
+        entries: RefCell::new(entries.into_iter().map(Rc::new).map(Some).collect()),
+        free: RefCell::default(),
         due: RefCell::new(due),
-        together: (least.unwrap_or_default() / 100).clamp(TOGETHER[0], TOGETHER[1]),
+        together: (least / 100).clamp(TOGETHER[0], TOGETHER[1]),
         watch: Watch::new().ok(),
         moved: tokio::sync::Notify::new(),
     });
     tokio::task::spawn_local(run(schedule));
+}
+
+/// The check and the agent of a server, if it has them.
+fn entries_of(runtime: &BackendRuntime, server: &Arc<Server>) -> impl Iterator<Item = Entry> {
+    let kinds = [
+        (server.config.check.is_some(), false),
+        (server.config.agent.is_some(), true),
+    ];
+    let now = Instant::now();
+    kinds
+        .into_iter()
+        .filter(|(is_there, _)| *is_there)
+        .map(move |(_, is_agent)| Entry {
+            backend: Arc::clone(&runtime.backend),
+            server: Arc::clone(server),
+            checks: Arc::clone(&runtime.checks),
+            is_agent,
+            generation: Cell::new(0),
+            due: Cell::new(now),
+            running: Cell::new(false),
+            dialed: RefCell::new(None),
+            turn: Cell::new(0),
+        })
 }
 
 async fn run(schedule: Rc<Schedule>) {
@@ -144,8 +153,11 @@ async fn run(schedule: Rc<Schedule>) {
                 continue;
             }
             () = schedule.moved.notified() => continue,
-            hurried = shared.health.hurried() => {
-                hurried.iter().for_each(|&(place, pace)| schedule.hurry(place, pace));
+            wish = shared.health.wishes() => {
+                if wish.servers_changed {
+                    schedule.follow();
+                }
+                wish.hurried.iter().for_each(|&(place, pace)| schedule.hurry(place, pace));
                 continue;
             }
         }
@@ -216,14 +228,52 @@ impl Schedule {
                 return None;
             }
             due.pop();
-            if self.entries[index].generation.get() == generation {
+            let is_good = |entry: Rc<Entry>| entry.generation.get() == generation;
+            if self.entry(index).is_some_and(is_good) {
                 return Some((at, index));
             }
         }
     }
 
+    fn entry(&self, index: usize) -> Option<Rc<Entry>> {
+        self.entries.borrow().get(index)?.clone()
+    }
+
+    /// Takes in servers that have come, and lets go of those that have left.
+    fn follow(&self) {
+        let mut entries = self.entries.borrow_mut();
+        let mut free = self.free.borrow_mut();
+        for (index, place) in entries.iter_mut().enumerate() {
+            let gone = |entry: &mut Rc<Entry>| entry.server.is_removed.load(Relaxed);
+            if let Some(entry) = place.take_if(gone) {
+                free.push((index, entry.generation.get() + 1));
+            }
+        }
+        let mut begun = Vec::new();
+        for (backend, server) in self.app.shared.health.take_newcomers() {
+            let Some(runtime) = self.app.backends.get(backend.0 as usize) else {
+                continue;
+            };
+            for entry in entries_of(runtime, &server) {
+                let (index, generation) = free.pop().unwrap_or((entries.len(), 0));
+                if entries.len() <= index {
+                    entries.resize_with(index + 1, || None);
+                }
+                entry.generation.set(generation);
+                entries[index] = Some(Rc::new(entry));
+                begun.push(index);
+            }
+        }
+        drop((entries, free));
+        for index in begun {
+            self.put(index, Instant::now());
+        }
+    }
+
     fn put(&self, index: usize, at: Instant) {
-        let entry = &self.entries[index];
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
         let generation = entry.generation.get() + 1;
         entry.generation.set(generation);
         let mut due = self.due.borrow_mut();
@@ -236,10 +286,12 @@ impl Schedule {
 
     /// Runs a check, and schedules the next one after it. A plain one is put into `dialed` to be looked at.
     fn begin(self: &Rc<Self>, at: Instant, index: usize, dialed: &mut Vec<(usize, Dialed)>) {
-        let entry = &self.entries[index];
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
         let late = entry.dialed.take();
         if let Some(late) = late {
-            return self.conclude(index, late.started, Outcome::new("L4TOUT", ""));
+            return self.conclude(index, &entry, late.started, Outcome::new("L4TOUT", ""));
         }
         entry.due.set(at);
         let started = Instant::now();
@@ -249,16 +301,16 @@ impl Schedule {
         }
         entry.running.set(true);
         let alone = (!entry.is_agent && self.watch.is_some() && entry.checks.plan.is_plain())
-            .then(|| plain_target(entry))
+            .then(|| plain_target(&entry))
             .flatten();
         let Some(to) = alone else {
             let schedule = Rc::clone(self);
-            tokio::task::spawn_local(async move { schedule.check(index, started).await });
+            tokio::task::spawn_local(async move { schedule.check(index, &entry, started).await });
             return;
         };
         match dial::dial(to) {
             Ok(socket) => {
-                let until = limits(&self.app, entry, started).connect_until(started);
+                let until = limits(&self.app, &entry, started).connect_until(started);
                 let one = Dialed {
                     socket,
                     started,
@@ -266,7 +318,7 @@ impl Schedule {
                 };
                 dialed.push((index, one));
             }
-            Err(error) => self.conclude(index, started, connection::failed(&error)),
+            Err(error) => self.conclude(index, &entry, started, connection::failed(&error)),
         }
     }
 
@@ -277,9 +329,12 @@ impl Schedule {
         }
         let seen = dial::look(dialed.iter().map(|(_, one)| &one.socket));
         for ((index, one), seen) in dialed.drain(..).zip(seen) {
+            let Some(entry) = self.entry(index) else {
+                continue;
+            };
             if let Some(ending) = seen {
                 drop(one.socket);
-                self.conclude(index, one.started, connection::told(ending));
+                self.conclude(index, &entry, one.started, connection::told(ending));
                 continue;
             }
             let watched = match &self.watch {
@@ -287,11 +342,11 @@ impl Schedule {
                 None => Ok(()),
             };
             if let Err(error) = watched {
-                self.conclude(index, one.started, connection::failed(&error));
+                self.conclude(index, &entry, one.started, connection::failed(&error));
                 continue;
             }
             self.put(index, one.until);
-            self.entries[index].dialed.replace(Some(one));
+            entry.dialed.replace(Some(one));
         }
     }
 
@@ -305,25 +360,23 @@ impl Schedule {
 
     /// A connection that was watched is made, or failed.
     fn connected(&self, index: usize) {
-        let taken = self
-            .entries
-            .get(index)
-            .and_then(|entry| entry.dialed.take());
-        if let Some(one) = taken {
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
+        if let Some(one) = entry.dialed.take() {
             let ending = dial::ending(&one.socket);
             drop(one.socket);
-            self.conclude(index, one.started, connection::told(ending));
+            self.conclude(index, &entry, one.started, connection::told(ending));
         }
     }
 
     /// The end of a plain check.
-    fn conclude(&self, index: usize, started: Instant, outcome: Outcome) {
-        let outcome = self.entries[index].checks.plan.told(outcome);
-        self.finish_check(index, started, &outcome);
+    fn conclude(&self, index: usize, entry: &Rc<Entry>, started: Instant, outcome: Outcome) {
+        let outcome = entry.checks.plan.told(outcome);
+        self.finish_check(index, entry, started, &outcome);
     }
 
-    async fn check(&self, index: usize, started: Instant) {
-        let entry = &self.entries[index];
+    async fn check(&self, index: usize, entry: &Rc<Entry>, started: Instant) {
         let limits = limits(&self.app, entry, started);
         if entry.is_agent {
             let said = agent::ask(&entry.server, limits).await;
@@ -337,7 +390,7 @@ impl Schedule {
                     duration,
                 );
             }
-            return self.next(index);
+            return self.next(index, entry);
         }
         let site = Site {
             app: &self.app,
@@ -350,11 +403,10 @@ impl Schedule {
             Kind::External => external::run(site).await,
             _ => script::run(site).await,
         };
-        self.finish_check(index, started, &outcome);
+        self.finish_check(index, entry, started, &outcome);
     }
 
-    fn finish_check(&self, index: usize, started: Instant, outcome: &Outcome) {
-        let entry = &self.entries[index];
+    fn finish_check(&self, index: usize, entry: &Rc<Entry>, started: Instant, outcome: &Outcome) {
         // The operator may have put it into maintenance meanwhile: the result no longer matters.
         if entry.is_wanted() {
             lock_health(&entry.server).suspected = false;
@@ -368,12 +420,15 @@ impl Schedule {
                 duration,
             );
         }
-        self.next(index);
+        self.next(index, entry);
     }
 
     /// The state may have changed: a server that begins to fail is looked at after `fastinter`.
-    fn next(&self, index: usize) {
-        let entry = &self.entries[index];
+    fn next(&self, index: usize, entry: &Rc<Entry>) {
+        // It may have left meanwhile, and its place may be another's.
+        if !self.entry(index).is_some_and(|now| Rc::ptr_eq(&now, entry)) {
+            return;
+        }
         entry.running.set(false);
         let interval = self.spread(entry, entry.interval());
         let now = Instant::now();
@@ -408,14 +463,16 @@ impl Schedule {
 
     /// A server is suspected: its next check comes after `fastinter` at the latest.
     fn hurry(&self, place: Hurry, pace: Pace) {
+        let is_meant =
+            |entry: &Rc<Entry>| !entry.is_agent && (entry.backend.id, entry.server.id) == place;
         let found = self
             .entries
+            .borrow()
             .iter()
-            .position(|entry| !entry.is_agent && (entry.backend.id, entry.server.id) == place);
+            .position(|entry| entry.as_ref().is_some_and(is_meant));
         if let Some(index) = found
-            && !self.entries[index].running.get()
+            && let Some(entry) = self.entry(index).filter(|entry| !entry.running.get())
         {
-            let entry = &self.entries[index];
             let check = entry.server.config.check.as_ref();
             let soon = match (pace, check) {
                 (Pace::Fast, Some(check)) => check.fastinter.unwrap_or(check.inter),

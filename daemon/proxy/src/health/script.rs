@@ -187,8 +187,9 @@ impl Run<'_> {
             (Proto::Auto, Some(check)) if plan.by_server => check.proto,
             (proto, _) => proto,
         };
+        let tls = site.checks.tls(site.server.id.0 as usize, at);
         let wishes = Wishes {
-            tls: site.checks.tls(site.server.id.0 as usize, at),
+            tls: tls.as_ref(),
             send_proxy: match plan.send_proxy {
                 true => Some(None),
                 false => (sends && plan.by_server).then_some(own.send_proxy.as_ref()),

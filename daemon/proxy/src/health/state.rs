@@ -38,28 +38,28 @@ pub(crate) fn is_stopped(health: &Health) -> bool {
     effective_admin(health) == ServerAdmin::Maint || is_down(health)
 }
 
-/// The server at the end of a chain of `track`; the server itself if it tracks none.
-pub(crate) fn checked_server<'s>(shared: &'s Shared, server: &'s Server) -> &'s Server {
+/// The server at the end of a chain of `track`; `None` if it tracks none: then its own checks count.
+pub(crate) fn tracked_server(shared: &Shared, server: &Server) -> Option<std::sync::Arc<Server>> {
     /// A chain is refused by the configuration if it has no end.
     const MAX_CHAIN: usize = 10_000;
-    let mut at = server;
+    let next = |at: &Server| server_at(shared, *at.tracked.get()?).map(|(_, next)| next);
+    let mut at = next(server)?;
     for _ in 0..MAX_CHAIN {
-        match at.tracked.get().and_then(|place| server_at(shared, *place)) {
-            Some((_, next)) => at = next,
+        match next(&at) {
+            Some(next) => at = next,
             None => break,
         }
     }
-    at
+    Some(at)
 }
 
 /// A server by its place.
 pub(super) fn server_at(
     shared: &Shared,
     (backend, server): (crate::state::BackendId, crate::state::ServerId),
-) -> Option<(&std::sync::Arc<Backend>, &std::sync::Arc<Server>)> {
+) -> Option<(&std::sync::Arc<Backend>, std::sync::Arc<Server>)> {
     let backend = shared.backends.get(backend.0 as usize)?;
-    let server = backend.servers.get(server.0 as usize)?;
-    Some((backend, server))
+    Some((backend, backend.server(server)?))
 }
 
 /// `rise` and `fall`; without checks one each.
@@ -77,15 +77,14 @@ pub(crate) fn status_word(shared: &Shared, server: &Server, health: &Health) -> 
     {
         return format!("MAINT (via {}/{})", backend.name, tracked.name);
     }
-    let checked = checked_server(shared, server);
-    if std::ptr::eq(checked, server) {
+    let Some(checked) = tracked_server(shared, server) else {
         return state_of(server, health);
-    }
-    let mut shown = lock_health(checked).clone();
+    };
+    let mut shown = lock_health(&checked).clone();
     shown.admin = health.admin;
     shown.admin_cause = health.admin_cause;
     shown.inherited = health.inherited;
-    state_of(checked, &shown)
+    state_of(&checked, &shown)
 }
 
 /// The word for a server that tracks none: `UP`, `UP 1/3`, `DOWN 1/2`, `NOLB`, `DRAIN`, `MAINT`, `no check`.

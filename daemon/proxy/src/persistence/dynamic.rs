@@ -14,18 +14,11 @@ use crate::state::{Backend, Server, ServerId};
 #[derive(Clone, Debug)]
 pub(super) struct DynamicCookies {
     backend: Arc<Backend>,
-    /// Those that have no cookie of their own.
-    servers: Vec<Arc<Server>>,
 }
 
 impl DynamicCookies {
     pub(super) fn new(backend: &Arc<Backend>) -> Self {
-        let without = backend
-            .servers
-            .iter()
-            .filter(|server| server.config.cookie.is_none());
         Self {
-            servers: without.cloned().collect(),
             backend: Arc::clone(backend),
         }
     }
@@ -51,7 +44,11 @@ impl DynamicCookies {
             return None;
         }
         let wanted = u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()?;
-        let mut servers = self.servers.iter();
+        let servers = self.backend.servers.now();
+        // Those that have no cookie of their own.
+        let mut servers = servers
+            .iter()
+            .filter(|server| server.config.cookie.is_none());
         let key = self.key()?;
         let found = servers.find(|server| number_of(&key, server) == Some(wanted))?;
         Some(found.id)

@@ -24,7 +24,8 @@ pub use rules::{Persist, ServerRules, server_rules};
 pub struct CookiePersistence {
     config: CookieConfig,
     name: Vec<u8>,
-    servers: HashMap<Vec<u8>, ServerId>,
+    /// Who holds a server keeps its index from being given away.
+    servers: HashMap<Vec<u8>, Arc<Server>>,
     dynamic: DynamicCookies,
     /// What follows the value: path, domain and so on.
     tail: String,
@@ -35,10 +36,11 @@ pub fn persistence(proxy: &ProxyConfig, backend: &Arc<Backend>) -> Option<Cookie
     let config = proxy.cookie.clone()?;
     let servers = backend
         .servers
+        .now()
         .iter()
         .filter_map(|server| {
             let cookie = server.config.cookie.as_ref()?;
-            Some((cookie.clone().into_bytes(), server.id))
+            Some((cookie.clone().into_bytes(), Arc::clone(server)))
         })
         .collect();
     let mut tail = String::from("; path=/");
@@ -172,7 +174,7 @@ impl CookiePersistence {
             txn.persistence = crate::txn::PersistenceState::default();
             return None;
         }
-        let own = self.servers.get(key).copied();
+        let own = self.servers.get(key).map(|server| server.id);
         let server = own.or_else(|| self.dynamic.find(key));
         txn.cookie_letters[0] = if server.is_some() { b'V' } else { b'I' };
         server

@@ -87,6 +87,16 @@ pub fn server_rules(scope: &Scope<'_>, diagnostics: &mut Diagnostics) -> ServerR
 }
 
 impl ServerRules {
+    /// Servers that rules name.
+    pub fn named_servers(&self) -> impl Iterator<Item = ServerId> {
+        self.use_servers
+            .iter()
+            .filter_map(|(_, target)| match target {
+                Target::Fixed(id) => Some(*id),
+                Target::Named(_) => None,
+            })
+    }
+
     /// Whether there is nothing to look at.
     pub fn is_empty(&self) -> bool {
         self.use_servers.is_empty() && self.persist.is_empty()
@@ -118,7 +128,8 @@ impl ServerRules {
                 Target::Named(format) => {
                     let mut name = Vec::new();
                     format.render_text(view, &mut name);
-                    let mut servers = backend.servers.iter();
+                    let servers = backend.servers.now();
+                    let mut servers = servers.iter();
                     servers.find(|server| server.name.as_bytes() == name)?.id
                 }
             };

@@ -378,12 +378,17 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
         if x.txn.told_addresses.is_some() || is_worn_out(server, connection.reuses) {
             return;
         }
-        c.private = Some(Box::new((x.server_index, connection)));
+        c.private = x
+            .runtime
+            .clone()
+            .map(|runtime| Box::new((runtime, connection)));
         return;
     }
     // This moment is the transaction's end too.
     x.txn.timings.end_us = c.now_us();
-    put_idle(x.server_index, server, connection, x.txn.timings.end_us);
+    if let Some(runtime) = &x.runtime {
+        put_idle(runtime.index, server, connection, x.txn.timings.end_us);
+    }
 }
 
 /// Writes `down` to the client.

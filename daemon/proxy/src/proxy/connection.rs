@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use crate::app::{App, FrontendRuntime, ListenerRuntime, SessionEntry};
+use crate::app::{App, FrontendRuntime, ListenerRuntime, ServerRuntime, SessionEntry};
 use crate::net::{Buffer, Stream, Timer};
 use crate::server::ServerConnection;
 use crate::state::{Server, Usability};
@@ -73,8 +73,8 @@ pub struct Connection {
     pub requests: u64,
     /// When the previous transaction ended, or the accept, in microseconds.
     pub since_us: u64,
-    /// The server's connection that `http-reuse never` keeps for this client alone, with its server's number.
-    pub private: Option<Box<(usize, ServerConnection)>>,
+    /// The server's connection that `http-reuse never` keeps for this client alone, with its server.
+    pub private: Option<Box<(Arc<ServerRuntime>, ServerConnection)>>,
     /// The client's address as `X-Forwarded-For` has it, once it was needed.
     pub source_text: Option<Box<str>>,
     /// Whether the client may still be sending: then the close waits for it, so that a reset does not eat the answer.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::leave::Watch;
-use crate::app::BackendRuntime;
+use crate::app::{BackendRuntime, ServerRuntime};
 use crate::http::Head;
 use crate::http1::{BodyDecoder, BodyLength, RequestFacts};
 use crate::net::Splice;
@@ -69,8 +69,8 @@ pub struct Exchange {
     pub persist: Persist,
     /// Our place at the server.
     pub slot: Option<Slot>,
-    /// The server's number over all backends.
-    pub server_index: usize,
+    /// The server's data path.
+    pub runtime: Option<Arc<ServerRuntime>>,
     /// The server's connection.
     pub server: Option<ServerConnection>,
     /// Whether a kept connection may be used (not after one was found dead).
@@ -129,7 +129,7 @@ impl Exchange {
             wanted: None,
             persist: Persist::Usual,
             slot: None,
-            server_index: 0,
+            runtime: None,
             server: None,
             may_reuse: true,
             up: Vec::new(),
@@ -197,7 +197,7 @@ impl Exchange {
             wanted,
             persist,
             slot,
-            server_index,
+            runtime,
             server,
             may_reuse,
             up,
@@ -231,7 +231,7 @@ impl Exchange {
         *wanted = None;
         *persist = Persist::Usual;
         *slot = None;
-        *server_index = 0;
+        *runtime = None;
         *server = None;
         *may_reuse = true;
         (*opens_tunnel, *chunks_up, *up_written) = (false, false, 0);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::haproxy::{HttpReuse, SendProxy};
 
 use super::{Connection, Exchange, Interrupt};
-use crate::app::{BackendRuntime, SessionStage};
+use crate::app::{BackendRuntime, ServerRuntime, SessionStage};
 use crate::balance::{Pick, is_full};
 use crate::http1::BodyLength;
 use crate::persistence::Persist;
@@ -52,7 +52,9 @@ pub async fn reach_server(
     loop {
         if x.slot.is_none() {
             let slot = place(c, x, &back, avoid).await?;
-            enter_server(c, x, &back, slot);
+            if !enter_server(c, x, &back, slot) {
+                continue;
+            }
         }
         match connection(c, x, &back, target).await {
             Ok(connection) => {
@@ -102,10 +104,13 @@ async fn place(
                     }
                     return Ok(slot);
                 }
-                let queue = &back.servers[id.0 as usize].server;
+                // It may have been removed just now.
+                let Some(queue) = back.backend.server(id) else {
+                    continue;
+                };
                 let limit = u64::from(queue.config.maxqueue.unwrap_or(0));
                 if limit > 0 && queue.counters.queue.current() >= limit {
-                    leave_queue(x, back, queue)?;
+                    leave_queue(x, back, &queue)?;
                     avoid = Some(id);
                     continue;
                 }
@@ -197,20 +202,18 @@ fn waited_in_vain(
     server: Option<ServerId>,
 ) {
     x.txn.timings.dequeued_us = c.now_us();
-    x.txn.server = server
-        .and_then(|id| back.servers.get(id.0 as usize))
-        .map(|runtime| Arc::clone(&runtime.server));
+    x.txn.server = server.and_then(|id| back.backend.server(id));
 }
 
 /// Whether persistence may use a server now.
 fn may_persist(back: &BackendRuntime, id: ServerId, persist: Persist) -> bool {
-    back.servers
-        .get(id.0 as usize)
-        .is_some_and(|runtime| match runtime.server.usability() {
+    back.backend
+        .server(id)
+        .is_some_and(|server| match server.usability() {
             Usability::Up | Usability::PersistentOnly => true,
             Usability::Down => {
                 (back.persist_on_down || persist == Persist::Force)
-                    && !is_full(&back.backend, &runtime.server)
+                    && !is_full(&back.backend, &server)
             }
         })
 }
@@ -290,23 +293,32 @@ fn last_server(c: &Connection, back: &BackendRuntime, avoid: Option<ServerId>) -
         return None;
     }
     let (backend, id) = c.last_server?;
-    let server = back.backend.servers.get(id.0 as usize)?;
+    let server = back.backend.server(id)?;
     let good = backend == back.backend.id
         && Some(id) != avoid
         && server.usability() == Usability::Up
-        && !is_full(&back.backend, server);
+        && !is_full(&back.backend, &server);
     good.then_some(id)
 }
 
-fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>, slot: Slot) {
-    let now_us = now(c, x);
+/// Takes the place at the server; says whether that is still there.
+fn enter_server(
+    c: &mut Connection,
+    x: &mut Exchange,
+    back: &Arc<BackendRuntime>,
+    slot: Slot,
+) -> bool {
     let server = Arc::clone(slot.server());
+    let Some(runtime) = back.servers.get(server.id.0 as usize) else {
+        return false;
+    };
+    let now_us = now(c, x);
     server.counters.sessions_total.increment();
     server.counters.rate.tick(now_us / 1_000);
     if x.txn.timings.dequeued_us == 0 {
         x.txn.timings.dequeued_us = now_us;
     }
-    x.server_index = back.servers[server.id.0 as usize].index;
+    x.runtime = Some(runtime);
     c.entry
         .set_target(Some(back.backend.id.0), Some(server.id.0));
     c.watch(&server);
@@ -316,6 +328,7 @@ fn enter_server(c: &mut Connection, x: &mut Exchange, back: &Arc<BackendRuntime>
     }
     x.txn.server = Some(server);
     x.slot = Some(slot);
+    true
 }
 
 /// A kept connection, or a new one. On failure: whether the server refused or was silent.
@@ -325,11 +338,11 @@ async fn connection(
     back: &Arc<BackendRuntime>,
     target: Target,
 ) -> Result<ServerConnection, Failed> {
-    let Some(server) = x.txn.server.clone() else {
+    let (Some(server), Some(runtime)) = (x.txn.server.clone(), x.runtime.clone()) else {
         return Err(Failed::Refused);
     };
     if target == Target::Http
-        && let Some(connection) = kept(c, x, back, &server).await
+        && let Some(connection) = kept(c, x, back, &runtime).await
     {
         server.counters.reuses.increment();
         back.backend.counters.reuses.increment();
@@ -337,7 +350,7 @@ async fn connection(
     }
     c.entry.set_stage(SessionStage::Connect);
     c.timer.set(c.now_us(), back.timeouts.connect);
-    let connector = &back.servers[server.id.0 as usize].connector;
+    let connector = &runtime.connector;
     let header = proxy_header(
         server.config.send_proxy.as_ref(),
         &c.session,
@@ -350,7 +363,7 @@ async fn connection(
     let settings = &c.app.http2_servers;
     let worker = &c.app.shared;
     let servers = &c.app.servers;
-    let index = (!is_private(back.reuse, &server.config)).then_some(x.server_index);
+    let index = (!is_private(back.reuse, &server.config)).then_some(runtime.index);
     let named = crate::server::named_source(&server.config, &x.txn.request);
     let outcome = {
         let Connection {
@@ -371,7 +384,7 @@ async fn connection(
                 .as_ref()
                 .is_err_and(crate::server::ConnectError::lacks_descriptors)
             {
-                crate::server::drop_all_idle(servers);
+                crate::server::drop_all_idle(&servers.now());
                 connected = crate::server::connect(&server, connector, asking, &header).await;
             }
             let connection = connected?;
@@ -457,12 +470,12 @@ async fn kept(
     c: &mut Connection,
     x: &mut Exchange,
     back: &BackendRuntime,
-    server: &Arc<crate::state::Server>,
+    runtime: &Arc<ServerRuntime>,
 ) -> Option<ServerConnection> {
     if !x.may_reuse {
         return None;
     }
-    let index = x.server_index;
+    let (index, server) = (runtime.index, &runtime.server);
     if is_private(back.reuse, &server.config) {
         let (at, mut connection) = *c.private.take()?;
         // Its PROXY header or its source told other addresses, or those that another request has named.
@@ -473,7 +486,7 @@ async fn kept(
             std::future::poll_fn(|context| Poll::Ready(connection.stream.is_quiet(context))).await;
         // A server that moved to another address is not reached by what leads to the old one.
         let same_place = connection.address == address_for(server, &c.session);
-        return (at == index && alive && same_place).then(|| {
+        return (Arc::ptr_eq(&at, runtime) && alive && same_place).then(|| {
             connection.reuse();
             connection
         });
@@ -485,10 +498,7 @@ async fn kept(
         _ => Proof::None,
     };
     let address = address_for(server, &c.session);
-    if back.servers[server.id.0 as usize]
-        .connector
-        .may_speak_http2()
-    {
+    if runtime.connector.may_speak_http2() {
         let (limit, now_us) = (c.app.http2_servers.streams as usize, c.now_us());
         let shared = std::future::poll_fn(|context| {
             Poll::Ready(take_shared(index, server, address, limit, now_us, context))
@@ -579,8 +589,7 @@ pub(super) fn next_try(
 
 /// Whether there is another server to go to. Backup servers are none while one that is not lives.
 fn has_other(back: &BackendRuntime, server: &crate::state::Server) -> bool {
-    back.servers.iter().any(|runtime| {
-        let other = &runtime.server;
+    back.backend.servers.now().iter().any(|other| {
         other.id != server.id
             && (!other.config.backup || server.config.backup)
             && other.usability() == Usability::Up

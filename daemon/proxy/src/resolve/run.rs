@@ -61,7 +61,7 @@ pub fn start(shared: &Arc<Shared>) {
         records: RefCell::default(),
     });
     for (at, backend) in shared.backends.iter().enumerate() {
-        for (index, server) in backend.servers.iter().enumerate() {
+        for (index, server) in backend.servers.now().iter().enumerate() {
             if let Some(key) = engine.key_of(server) {
                 engine.adopt(&key, (at, index), server);
                 engine.join(key, (at, index));
@@ -112,7 +112,7 @@ impl Engine {
         })
     }
 
-    fn server(&self, place: Place) -> Option<(&Arc<Backend>, &Arc<Server>)> {
+    fn server(&self, place: Place) -> Option<(&Arc<Backend>, Arc<Server>)> {
         let backend = self.shared.backends.get(place.0)?;
         Some((backend, backend.servers.get(place.1)?))
     }
@@ -254,7 +254,7 @@ impl Engine {
         if let Some((backend, server)) = self.server(place)
             && !server.is_pinned.load(Relaxed)
         {
-            change::lose_address(&self.shared, backend, server, reason);
+            change::lose_address(&self.shared, backend, &server, reason);
         }
     }
 
@@ -272,7 +272,7 @@ impl Engine {
             return 0;
         }
         // An address that an operator gave stays until the server gets another name.
-        let members: Vec<(Place, &Arc<Backend>, &Arc<Server>)> = members
+        let members: Vec<(Place, &Arc<Backend>, Arc<Server>)> = members
             .into_iter()
             .filter_map(|place| {
                 self.server(place)
@@ -304,7 +304,7 @@ impl Engine {
         for ((place, backend, server), dealt) in members.iter().zip(deal(&addresses, &wanting)) {
             let Some(ip) = dealt else {
                 // HAProxy's words, its blank included.
-                change::lose_address(&self.shared, backend, server, "No IP for server ");
+                change::lose_address(&self.shared, backend, &server, "No IP for server ");
                 continue;
             };
             let port = match (records.get(place), &server.config.address) {
@@ -388,7 +388,7 @@ impl Engine {
             return;
         };
         self.records.borrow_mut().insert(place, service.clone());
-        change::set_name(&self.shared, backend, server, Some(&service.target));
+        change::set_name(&self.shared, backend, &server, Some(&service.target));
         self.weigh(place, service);
         if let Some(key) = self.key(&server.config, &service.target) {
             self.join(key, place);
@@ -399,7 +399,7 @@ impl Engine {
         if let Some((backend, server)) = self.server(place)
             && !server.config.resolve.ignore_weight
         {
-            change::set_weight(&self.shared, backend, server, service.weight);
+            change::set_weight(&self.shared, backend, &server, service.weight);
         }
     }
 
@@ -411,8 +411,8 @@ impl Engine {
         if let Some(key) = known.and_then(|known| self.key(&server.config, &known.target)) {
             self.leave(&key, place);
         }
-        change::lose_address(&self.shared, backend, server, reason);
-        change::set_name(&self.shared, backend, server, None);
+        change::lose_address(&self.shared, backend, &server, reason);
+        change::set_name(&self.shared, backend, &server, None);
     }
 
     /// `set server B/S fqdn NAME`.

@@ -1,8 +1,8 @@
 //! What expressions look at: the names of a configuration when they are compiled, and the session,
 //! transaction and surroundings when they run.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use config::haproxy::{HaproxyConfig, ProxyConfig};
 
@@ -19,6 +19,8 @@ pub struct Names {
     frontends: HashMap<String, FrontendId>,
     servers: HashMap<(BackendId, String), ServerId>,
     patterns: Arc<Registry>,
+    /// Servers that expressions name.
+    asked: Arc<Mutex<HashSet<(BackendId, ServerId)>>>,
 }
 
 impl Names {
@@ -59,7 +61,16 @@ impl Names {
 
     /// A server of a backend by its name.
     pub fn server(&self, backend: BackendId, name: &str) -> Option<ServerId> {
-        self.servers.get(&(backend, name.to_owned())).copied()
+        let id = self.servers.get(&(backend, name.to_owned())).copied()?;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert((backend, id));
+        Some(id)
+    }
+
+    /// Servers that were asked for by [`Names::server`].
+    pub fn asked_servers(&self) -> Vec<(BackendId, ServerId)> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().copied().collect()
     }
 
     /// Lists of patterns and maps, filled while lines are compiled.

@@ -1,6 +1,7 @@
 //! Sample fetches: one row each in a sorted table, the functions below.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Argument, ArgumentKind, FetchRow, Kind, Value, View, stream};
 use crate::http::Head;
@@ -156,7 +157,7 @@ static TABLE: &[FetchRow] = &[
     row!("src_is_local", [], 0, Bool, |_, v, f| one(f, Some(Value::Bool(v.session.source.ip().to_canonical().is_loopback() || v.session.source.ip() == v.session.destination.ip())))),
     row!("src_port", [], 0, Int, |_, v, f| one(f, port(v.session.source))),
     row!("srv_conn", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| int(found.counters.sessions.current())))),
-    row!("srv_conn_free", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(server_free))),
+    row!("srv_conn_free", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| server_free(&found)))),
     row!("srv_id", [], 0, Int, |_, v, f| one(f, v.txn.server.as_ref().map(|found| int(found.sid)))),
     row!("srv_is_up", [Server], 1, Bool, |a, v, f| one(f, server(a, v).map(|found| Value::Bool(found.usability() != Usability::Down)))),
     row!("srv_iweight", [Server], 1, Int, |a, v, f| one(f, server(a, v).map(|found| int(found.config.weight)))),
@@ -254,14 +255,9 @@ fn frontend<'a>(arguments: &[Argument], view: &View<'a>) -> Option<&'a crate::st
     }
 }
 
-fn server<'a>(arguments: &[Argument], view: &View<'a>) -> Option<&'a crate::state::Server> {
+fn server(arguments: &[Argument], view: &View<'_>) -> Option<Arc<crate::state::Server>> {
     match arguments.first()? {
-        Argument::Server(backend, server) => view
-            .environment
-            .backend(*backend)?
-            .servers
-            .get(server.0 as usize)
-            .map(|found| &**found),
+        Argument::Server(backend, server) => view.environment.backend(*backend)?.server(*server),
         _ => None,
     }
 }
@@ -269,7 +265,7 @@ fn server<'a>(arguments: &[Argument], view: &View<'a>) -> Option<&'a crate::stat
 /// `be_conn_free`: places left, or -1 if a usable server has no limit (manual 7.3.2).
 fn free_connections<'a>(backend: &Backend) -> Value<'a> {
     let mut free = 0;
-    for server in &backend.servers {
+    for server in backend.servers.now().iter() {
         if server.usability() != Usability::Up {
             continue;
         }

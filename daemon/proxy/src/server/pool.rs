@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 
 use super::ServerConnection;
 use super::shared::drop_idle_shared;
 use crate::net::Stream;
-use crate::state::Server;
+use crate::state::{Server, Table};
 
 /// Most connections that a thread keeps to one server.
 pub(super) const MAX_IDLE_PER_SERVER: usize = 1_024;
@@ -87,7 +88,7 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
 /// speaks of all.
 pub fn is_worn_out(server: &Server, reuses: u32) -> bool {
     let limit = server.config.pool.max_reuse;
-    limit.is_some_and(|limit| reuses >= limit)
+    server.is_removed.load(Relaxed) || limit.is_some_and(|limit| reuses >= limit)
 }
 
 /// What is unused since before this moment is closed (`pool-purge-delay`).
@@ -97,10 +98,15 @@ pub(super) fn unused_since_us(server: &Server, now_us: u64) -> u64 {
 
 /// Closes what was unused for too long; `servers` are all servers in order of their index. HAProxy closes the half of what
 /// it did not need, again and again; here the longest unused go, which are those that were not needed.
-pub fn drop_idle(servers: &[std::sync::Arc<Server>], now_us: u64) {
+pub fn drop_idle(servers: &Table<Server>, now_us: u64) {
     drop_idle_shared(servers, now_us);
     POOLS.with_borrow_mut(|pools| {
-        for (pool, server) in pools.iter_mut().zip(servers) {
+        for (index, pool) in pools.iter_mut().enumerate() {
+            // A server that was removed needs none.
+            let Some(server) = servers.get(index) else {
+                *pool = Vec::new();
+                continue;
+            };
             let since_us = unused_since_us(server, now_us);
             let keep_from = pool.partition_point(|idle| idle.since_us < since_us);
             for _ in pool.drain(..keep_from) {
@@ -111,6 +117,6 @@ pub fn drop_idle(servers: &[std::sync::Arc<Server>], now_us: u64) {
 }
 
 /// Closes all.
-pub fn drop_all_idle(servers: &[std::sync::Arc<Server>]) {
+pub fn drop_all_idle(servers: &Table<Server>) {
     drop_idle(servers, u64::MAX);
 }

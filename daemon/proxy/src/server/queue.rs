@@ -36,7 +36,18 @@ pub struct Admission {
 struct Queues {
     sequence: u64,
     backend: Queue,
+    /// By the server's index; one to which nobody ever waited may be absent.
     servers: Vec<Queue>,
+}
+
+impl Queues {
+    fn of(&mut self, server: &Server) -> &mut Queue {
+        let index = server.id.0 as usize;
+        if self.servers.len() <= index {
+            self.servers.resize_with(index + 1, Queue::new);
+        }
+        &mut self.servers[index]
+    }
 }
 
 #[derive(Debug)]
@@ -63,15 +74,11 @@ impl Waiter {
 impl Admission {
     /// The places of a backend.
     pub fn new(backend: Arc<Backend>, balancer: Arc<Balancer>) -> Arc<Self> {
-        let servers = backend.servers.iter().map(|_| Queue::new()).collect();
         Arc::new(Self {
             backend,
             balancer,
             waiting: AtomicUsize::new(0),
-            queues: Mutex::new(Queues {
-                servers,
-                ..Queues::default()
-            }),
+            queues: Mutex::default(),
         })
     }
 
@@ -81,8 +88,8 @@ impl Admission {
 
     /// A place at a server, if it has one and nobody waits for it.
     pub fn try_take(self: &Arc<Self>, id: ServerId) -> Option<Slot> {
-        let server = self.backend.servers.get(id.0 as usize)?;
-        let places = self.backend.places(server);
+        let server = self.backend.server(id)?;
+        let places = self.backend.places(&server);
         if places > 0 && server.counters.queue.current() > 0 {
             return None;
         }
@@ -90,10 +97,10 @@ impl Admission {
             return None;
         }
         add(&self.backend.served, 1);
-        self.balancer.load_changed(server);
+        self.balancer.load_changed(&server);
         Some(Slot {
             admission: Arc::clone(self),
-            server: Arc::clone(server),
+            server,
         })
     }
 
@@ -107,6 +114,8 @@ impl Admission {
         if self.waiting.load(Relaxed) >= MAX_WAITING {
             return None;
         }
+        // Nobody waits for one that has just been removed: any other will do.
+        let server = server.and_then(|id| self.backend.server(id));
         let mut queues = self.lock();
         let arrival = now_ms as i64 + i64::from(priority.offset_ms);
         let line = (priority.class, arrival, queues.sequence);
@@ -115,8 +124,8 @@ impl Admission {
             granted: AtomicU32::new(WAITING),
             waker: Mutex::new(None),
         });
-        let queue = match server {
-            Some(id) => queues.servers.get_mut(id.0 as usize)?,
+        let queue = match &server {
+            Some(server) => queues.of(server),
             None => &mut queues.backend,
         };
         queue.insert(line, Arc::clone(&waiter));
@@ -128,9 +137,6 @@ impl Admission {
         };
         self.waiting.fetch_add(1, Relaxed);
         self.backend.counters.queue.enter();
-        let server = server
-            .and_then(|id| self.backend.servers.get(id.0 as usize))
-            .cloned();
         if let Some(server) = &server {
             server.counters.queue.enter();
             self.balancer.load_changed(server);
@@ -151,6 +157,18 @@ impl Admission {
         Some(ticket)
     }
 
+    /// Takes a server out of the backend if nobody is there or waits for it. Says whether that was so.
+    pub fn remove(&self, server: &Server) -> bool {
+        // Nobody is given a place there meanwhile.
+        let _queues = self.lock();
+        let counters = &server.counters;
+        if counters.sessions.current() > 0 || counters.queue.current() > 0 {
+            return false;
+        }
+        server.is_removed.store(true, Relaxed);
+        self.backend.servers.remove(server.id.0 as usize).is_some()
+    }
+
     /// Gives free places to those who wait; called when servers or their limits have changed.
     pub fn dispatch(self: &Arc<Self>) {
         if self.waiting.load(Relaxed) == 0 {
@@ -158,7 +176,7 @@ impl Admission {
         }
         let mut queues = self.lock();
         let mut is_any_up = false;
-        for server in &self.backend.servers {
+        for server in self.backend.servers.now().iter() {
             is_any_up |= server.usability() == Usability::Up;
             self.serve(&mut queues, server);
         }
@@ -178,20 +196,17 @@ impl Admission {
     }
 
     fn serve(&self, queues: &mut Queues, server: &Arc<Server>) {
-        let index = server.id.0 as usize;
         let usability = server.usability();
         if usability == Usability::Down {
             // HAProxy redistributes the queue of a server that goes down.
-            while let Some((_, waiter)) = queues.servers[index].pop_first() {
+            while let Some((_, waiter)) = queues.of(server).pop_first() {
                 self.left(Some(server));
                 waiter.settle(CHOOSE_AGAIN);
             }
             return;
         }
         loop {
-            let own = queues.servers[index]
-                .first_key_value()
-                .map(|(line, _)| *line);
+            let own = queues.of(server).first_key_value().map(|(line, _)| *line);
             // The backend's queue is for servers that take new clients: not for a backup while others serve.
             let any = queues
                 .backend
@@ -210,7 +225,7 @@ impl Admission {
                 return;
             }
             let waiter = if from_own {
-                queues.servers[index].pop_first()
+                queues.of(server).pop_first()
             } else {
                 queues.backend.pop_first()
             };
@@ -292,10 +307,10 @@ impl Ticket {
 
     fn take(&self, outcome: u32) -> Option<Slot> {
         self.waiter.granted.store(CHOOSE_AGAIN, Relaxed);
-        let server = self.admission.backend.servers.get(outcome as usize)?;
+        let server = self.admission.backend.server(ServerId(outcome))?;
         Some(Slot {
             admission: Arc::clone(&self.admission),
-            server: Arc::clone(server),
+            server,
         })
     }
 }
@@ -304,10 +319,10 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut queues = self.admission.lock();
         let queue = match &self.server {
-            Some(server) => queues.servers.get_mut(server.id.0 as usize),
-            None => Some(&mut queues.backend),
+            Some(server) => queues.of(server),
+            None => &mut queues.backend,
         };
-        if queue.is_some_and(|queue| queue.remove(&self.line).is_some()) {
+        if queue.remove(&self.line).is_some() {
             self.admission.left(self.server.as_ref());
         }
         drop(queues);

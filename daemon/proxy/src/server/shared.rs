@@ -19,7 +19,7 @@ use super::{ConnectError, ServerConnection};
 use crate::app::Shared;
 use crate::http2::{Flood, ServerStream, Settings, StreamPlace, StreamPlaces, Transport};
 use crate::net::{Buffer, Stream};
-use crate::state::Server;
+use crate::state::{Server, Table};
 
 /// Most shared connections that a thread keeps to one server.
 const MAX_SHARED_PER_SERVER: usize = 1_024;
@@ -190,9 +190,13 @@ fn report(worker: &Shared, server: &Server, flood: Flood) {
 }
 
 /// Lets go of connections that were unused for too long; what is on its way on them still comes to its end.
-pub(super) fn drop_idle_shared(servers: &[Arc<Server>], now_us: u64) {
+pub(super) fn drop_idle_shared(servers: &Table<Server>, now_us: u64) {
     SHARED.with_borrow_mut(|all| {
-        for (connections, server) in all.iter_mut().zip(servers) {
+        for (index, connections) in all.iter_mut().enumerate() {
+            let Some(server) = servers.get(index) else {
+                *connections = Vec::new();
+                continue;
+            };
             let since_us = unused_since_us(server, now_us);
             connections.retain(|connection| {
                 !connection.closed.get()

@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use super::counters::{Average, Counter, MaxGauge, RateMeter, ResponseCounters};
+use super::places::Places;
 use super::protocols::ProtocolCounters;
-use super::server::{Server, Usability};
+use super::server::{Server, ServerId, Usability};
+
+/// Most servers that a backend may have after `add server`; a configuration may name more.
+pub const MAX_SERVERS: usize = 16_384;
 
 /// Index of a backend in the runtime's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,14 +30,14 @@ pub struct Backend {
     pub name: String,
     /// Whether it speaks HTTP.
     pub http: bool,
-    /// Its servers in order.
-    pub servers: Vec<Arc<Server>>,
+    /// Its servers by [`ServerId`]; operators add and remove some.
+    pub servers: Places<Server>,
     /// `fullconn`: with so many sessions servers have their whole `maxconn`; 0 for always.
     pub fullconn: std::sync::atomic::AtomicU32,
     /// Requests (or streams) that have a place at a server now.
     pub served: AtomicU64,
     /// Whether a server's `maxconn` depends on the load (`minconn`).
-    has_ramps: bool,
+    has_ramps: AtomicBool,
     /// Grows whenever a server's usability or weight changes; balancers compare it and rebuild.
     generation: AtomicU64,
     /// Whether servers without a cookie get one made of their addresses (`cookie … dynamic`).
@@ -66,29 +70,51 @@ impl Backend {
         http: bool,
         servers: Vec<Arc<Server>>,
     ) -> Self {
-        let has_ramps = servers.iter().any(|server| server.config.minconn.is_some());
-        let counters = BackendCounters::default();
-        for server in &servers {
-            // It belongs to one backend.
-            let _ = server.protocols.set(Arc::clone(&counters.protocols));
-        }
-        Self {
+        let backend = Self {
             fullconn: std::sync::atomic::AtomicU32::new(0),
             served: AtomicU64::new(0),
-            has_ramps,
+            has_ramps: AtomicBool::new(false),
             id,
             config_index,
             iid,
             name,
             http,
-            servers,
+            servers: Places::from(servers),
             generation: AtomicU64::new(1),
             dynamic_cookies: AtomicBool::new(false),
             dynamic_cookie_key: ArcSwapOption::empty(),
             wake: tokio::sync::Notify::new(),
-            counters,
+            counters: BackendCounters::default(),
             availability: Mutex::default(),
+        };
+        for server in backend.servers.now().iter() {
+            backend.adopt(server);
         }
+        backend
+    }
+
+    /// Lets a new server in; `make` is told its index. `None` when there are [`MAX_SERVERS`] already.
+    pub fn add_server(&self, make: impl FnOnce(ServerId) -> Server) -> Option<Arc<Server>> {
+        let server = self.servers.add(MAX_SERVERS, |place| {
+            let server = Arc::new(make(ServerId(place as u32)));
+            self.adopt(&server);
+            server
+        })?;
+        self.servers_changed();
+        Some(server)
+    }
+
+    fn adopt(&self, server: &Server) {
+        // It belongs to one backend.
+        let _ = server.protocols.set(Arc::clone(&self.counters.protocols));
+        if server.config.minconn.is_some() {
+            self.has_ramps.store(true, Relaxed);
+        }
+    }
+
+    /// A server by its index.
+    pub fn server(&self, id: ServerId) -> Option<Arc<Server>> {
+        self.servers.get(id.0 as usize)
     }
 
     /// How many requests a server may have at a time now; 0 for any number. `minconn` makes it follow the backend's load up
@@ -112,21 +138,22 @@ impl Backend {
 
     /// Whether the number of places of a server changes with the load.
     pub fn has_ramps(&self) -> bool {
-        self.has_ramps
+        self.has_ramps.load(Relaxed)
     }
 
     /// Servers that take new clients (`nbsrv`).
     pub fn usable_servers(&self) -> usize {
-        self.servers
-            .iter()
+        let servers = self.servers.now();
+        let usable = servers.iter();
+        usable
             .filter(|server| server.usability() == Usability::Up)
             .count()
     }
 
     /// Usable servers: those that are not backups, and backups.
     pub fn usable_by_kind(&self) -> (usize, usize) {
-        let usable = self
-            .servers
+        let servers = self.servers.now();
+        let usable = servers
             .iter()
             .filter(|server| server.usability() == Usability::Up);
         let (backup, active): (Vec<_>, Vec<_>) = usable.partition(|server| server.config.backup);

@@ -153,7 +153,11 @@ pub struct Server {
     /// The server that it tracks.
     pub tracked: OnceLock<(BackendId, ServerId)>,
     /// Servers that track it.
-    pub trackers: OnceLock<Vec<(BackendId, ServerId)>>,
+    pub trackers: Mutex<Vec<(BackendId, ServerId)>>,
+    /// Whether the configuration speaks of it by name (`use-server`, `srv_is_up` and the like).
+    pub is_referenced: AtomicBool,
+    /// `del server` has taken it out: who still holds it finishes and keeps nothing.
+    pub is_removed: AtomicBool,
 }
 
 impl Server {
@@ -270,7 +274,9 @@ impl Server {
             shutdown: tokio::sync::Notify::new(),
             consecutive_errors: AtomicU32::new(0),
             tracked: OnceLock::new(),
-            trackers: OnceLock::new(),
+            trackers: Mutex::default(),
+            is_referenced: AtomicBool::new(false),
+            is_removed: AtomicBool::new(false),
             health: Mutex::new(health),
             config,
         };

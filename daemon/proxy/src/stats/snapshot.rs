@@ -37,6 +37,7 @@ pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
                 servers: backend.map_or_else(Vec::new, |backend| {
                     backend
                         .servers
+                        .now()
                         .iter()
                         .filter(|server| !server.config.nameless)
                         .map(|server| server_stats(shared, server, now_ms))
@@ -248,7 +249,7 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
     });
     let tracked = server.tracked.get().and_then(|(backend, tracked)| {
         let backend = shared.backends.get(backend.0 as usize)?;
-        let tracked = backend.servers.get(tracked.0 as usize)?;
+        let tracked = backend.server(*tracked)?;
         Some(format!("{}/{}", backend.name, tracked.name))
     });
     let observes = server
@@ -339,16 +340,21 @@ fn server_stats(shared: &Shared, server: &Server, now_ms: u64) -> ServerStats {
 fn backend_stats(proxy: &ProxyConfig, backend: &Backend, now_ms: u64) -> BackendStats {
     let counters = &backend.counters;
     // A nameless server is the only one, and none that is shown.
-    let is_nameless = backend.servers.iter().any(|server| server.config.nameless);
+    let is_nameless = backend
+        .servers
+        .now()
+        .iter()
+        .any(|server| server.config.nameless);
     let (active, backup) = match is_nameless {
         true => (0, 0),
         false => backend.usable_by_kind(),
     };
     let availability = backend.availability();
-    let is_up = backend.is_available() || backend.servers.is_empty();
+    let is_up = backend.is_available() || backend.servers.now().is_empty();
     // Backups count only when no other server is usable.
     let weight = backend
         .servers
+        .now()
         .iter()
         .filter(|server| server.usability() == Usability::Up && !server.config.nameless)
         .filter(|server| server.config.backup == (active == 0))
@@ -459,7 +465,7 @@ pub fn clear(shared: &Shared, all: bool) {
     }
     for backend in &shared.backends {
         clear_backend(backend, all);
-        for server in &backend.servers {
+        for server in backend.servers.now().iter() {
             clear_server(server, all);
         }
     }

@@ -186,8 +186,10 @@ fn rdp_server(backend: &Backend, data: &[u8], name: &[u8]) -> Option<ServerId> {
     let address: u32 = parts.next()?.parse().ok()?;
     let port: u16 = parts.next()?.parse().ok()?;
     let wanted = SocketAddr::from((address.to_le_bytes(), port.swap_bytes()));
-    let mut servers = backend.servers.iter();
-    let found = servers.find(|server| server.address.load().as_deref() == Some(&wanted))?;
+    let servers = backend.servers.now();
+    let found = servers
+        .iter()
+        .find(|server| server.address.load().as_deref() == Some(&wanted))?;
     Some(found.id)
 }
 

@@ -4,8 +4,8 @@ mod certificates;
 mod choice;
 pub mod hello;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use config::haproxy::{BindTls, ServerTls};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Span};
@@ -146,7 +146,30 @@ pub fn connector(
     Some((tokio_rustls::TlsConnector::from(Arc::new(client)), name))
 }
 
-fn authorities(path: &Path, span: Span, diagnostics: &mut Diagnostics) -> Option<RootCertStore> {
+/// The authorities of a file. What a server still trusts is found again by its path: once it is confined, a worker can read
+/// no file for a server that comes at run time.
+fn authorities(
+    path: &Path,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<RootCertStore>> {
+    static LOADED: Mutex<Vec<(PathBuf, Weak<RootCertStore>)>> = Mutex::new(Vec::new());
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.retain(|(_, store)| store.strong_count() > 0);
+    let known = loaded.iter().find(|(other, _)| other == path);
+    if let Some(store) = known.and_then(|(_, store)| store.upgrade()) {
+        return Some(store);
+    }
+    let store = Arc::new(read_authorities(path, span, diagnostics)?);
+    loaded.push((path.to_owned(), Arc::downgrade(&store)));
+    Some(store)
+}
+
+fn read_authorities(
+    path: &Path,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<RootCertStore> {
     let mut store = RootCertStore::empty();
     match CertificateDer::pem_file_iter(path) {
         Ok(certificates) => {

@@ -392,6 +392,31 @@ pub(super) fn clear_counters(words: &[&str], _: &Snapshot) -> Parsed {
     })
 }
 
+pub(super) fn add_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
+    Ok(Operation::AddServer {
+        server: name(words.first(), snapshot)?,
+        words: words
+            .iter()
+            .skip(1)
+            .map(|word| (*word).to_owned())
+            .collect(),
+    })
+}
+
+pub(super) fn del_server(words: &[&str], snapshot: &Snapshot) -> Parsed {
+    let server = name(words.first(), snapshot)?;
+    Ok(Operation::RemoveServer { server })
+}
+
+/// A server's name, of which the worker says whether there is one.
+fn name(word: Option<&&str>, snapshot: &Snapshot) -> Result<ServerName, Answer> {
+    let name = ServerName::parse(word.copied().unwrap_or_default())?;
+    match snapshot.worker {
+        Some(_) => Ok(name),
+        None => Err(Refusal::NotRunning("The proxy worker".to_owned()).into()),
+    }
+}
+
 pub(super) fn session_id(word: &str) -> Option<u64> {
     match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),

@@ -47,6 +47,10 @@ pub struct Session {
     pub quit: bool,
     /// When it is dropped for silence.
     pub timeout: Duration,
+    /// `experimental-mode on`: asked for by HAProxy before some commands, by none here.
+    pub experimental: bool,
+    /// `expert-mode on`, likewise.
+    pub expert: bool,
     /// Where it came in, for the history.
     pub socket: String,
 }
@@ -149,18 +153,7 @@ const fn row(
 }
 
 const fn later(words: &'static str) -> Command {
-    later_for(words, Level::User)
-}
-
-/// Who may not do it is told so, as by HAProxy.
-const fn later_for(words: &'static str, level: Level) -> Command {
-    Command {
-        words,
-        arguments: "",
-        help: "not supported yet",
-        level,
-        run: Run::NotYet,
-    }
+    row(words, "", "not supported yet", Level::User, Run::NotYet)
 }
 
 use Level::{Admin, Operator, User};
@@ -171,7 +164,7 @@ static COMMANDS: &[Command] = &[
     later("abort ssl"),
     row("add acl", "[@<ver>] <acl> <pattern>", "add a pattern to a list", Operator, Run::Patterns(|w, p| patterns::add(w, p, true))),
     row("add map", "[@<ver>] <map> <key> <val>", "add an entry to a map, or the lines of a payload", Operator, Run::Patterns(|w, p| patterns::add(w, p, false))),
-    later_for("add server", Admin),
+    row("add server", "<bk>/<srv> <address> [opts]", "add a server, which is in maintenance first", Admin, Run::Operate(add_server)),
     later("add ssl"),
     row("clear acl", "[@<ver>] <acl>", "remove all patterns of a list", Operator, Run::Patterns(|w, p| patterns::clear(w, p, true))),
     row("clear counters", "[all]", "forget the maxima, or all counters", Operator, Run::Operate(clear_counters)),
@@ -182,7 +175,7 @@ static COMMANDS: &[Command] = &[
     later("commit ssl"),
     row("del acl", "<acl> [<key>|#<ref>]", "remove patterns from a list", Operator, Run::Patterns(|w, p| patterns::del(w, p, true))),
     row("del map", "<map> [<key>|#<ref>]", "remove entries from a map", Operator, Run::Patterns(|w, p| patterns::del(w, p, false))),
-    later_for("del server", Admin),
+    row("del server", "<bk>/<srv>", "remove a server that is in maintenance", Admin, Run::Operate(del_server)),
     later("del ssl"),
     row("disable agent", "<bk>/<srv>", "stop asking the agent of a server", Admin, Run::Operate(|w, s| agent(w, s, false))),
     row("disable dynamic-cookie backend", "<bk>", "make no cookies of servers' addresses", Admin, Run::Operate(|w, s| dynamic_cookies(w, s, false))),
@@ -194,6 +187,8 @@ static COMMANDS: &[Command] = &[
     row("enable frontend", "<frontend>", "accept connections again", Admin, Run::Operate(|w, s| frontend_enabled(w, s, true))),
     row("enable health", "<bk>/<srv>", "start the checks of a server", Admin, Run::Operate(|w, s| checks(w, s, true))),
     row("enable server", "<bk>/<srv>", "take a server out of maintenance", Admin, Run::Operate(|w, s| server_state(w, s, ServerAdmin::Ready))),
+    row("experimental-mode", "[on|off]", "accepted: no command needs it", User, Run::Local(|w, session| mode("experimental-mode", w, &mut session.experimental))),
+    row("expert-mode", "[on|off]", "accepted: no command needs it", User, Run::Local(|w, session| mode("expert-mode", w, &mut session.expert))),
     row("get acl", "<acl> <value>", "tell the patterns that a value meets", User, Run::Patterns(|w, p| patterns::get(w, p, true))),
     row("get map", "<map> <value>", "tell the entries that a value meets", User, Run::Patterns(|w, p| patterns::get(w, p, false))),
     later("get var"),
@@ -501,6 +496,17 @@ fn show_level(_: &[&str], session: &mut Session) -> Answer {
     Answer::Message(INFO, level_name(session.level).to_owned())
 }
 
+fn mode(name: &str, words: &[&str], mode: &mut bool) -> Answer {
+    match words.first() {
+        None => {
+            let state = if *mode { "ON" } else { "OFF" };
+            return Answer::Message(INFO, format!("{name} is {state}"));
+        }
+        Some(word) => *mode = *word == "on",
+    }
+    Answer::Done
+}
+
 fn severity_output(words: &[&str], session: &mut Session) -> Answer {
     session.severity = match words.first() {
         Some(&"none") => SeverityOutput::None,
@@ -607,6 +613,8 @@ mod tests {
             severity: SeverityOutput::None,
             prompt: false,
             quit: false,
+            experimental: false,
+            expert: false,
             timeout: Duration::ZERO,
             socket: String::new(),
         };
