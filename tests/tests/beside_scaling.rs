@@ -376,6 +376,12 @@ fn a_thousand_comings_and_goings_fail_no_request() -> Outcome {
             "another worker serves than at the beginning"
         );
         let tally = load.finish();
+        let output = side.output();
+        let panics: Vec<&str> = output
+            .lines()
+            .filter(|line| line.contains("panicked"))
+            .collect();
+        ensure!(panics.is_empty(), "{balance}: {panics:?}");
         ensure!(tally.failures() == 0, "{balance}: {:?}", tally.failed);
         ensure!(
             tally.completed > 100,

@@ -387,7 +387,12 @@ fn release_server(c: &mut Connection, x: &mut Exchange, keep_alive: bool) {
     // This moment is the transaction's end too.
     x.txn.timings.end_us = c.now_us();
     if let Some(runtime) = &x.runtime {
-        put_idle(runtime.index, server, connection, x.txn.timings.end_us);
+        put_idle(
+            runtime.index,
+            &runtime.server,
+            connection,
+            x.txn.timings.end_us,
+        );
     }
 }
 

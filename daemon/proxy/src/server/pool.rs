@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::task::Context;
 
 use super::ServerConnection;
@@ -18,8 +19,35 @@ struct Idle {
     since_us: u64,
 }
 
+/// The connections to one server. Its place in the list may have been another's before.
+#[derive(Default)]
+struct Pool {
+    owner: Weak<Server>,
+    idle: Vec<Idle>,
+}
+
+impl Pool {
+    /// The pool of a server; what an earlier owner of the place has left is closed.
+    fn of<'p>(pools: &'p mut Vec<Self>, index: usize, server: &Arc<Server>) -> &'p mut Vec<Idle> {
+        if pools.len() <= index {
+            pools.resize_with(index + 1, Self::default);
+        }
+        pools[index].belongs_to(server)
+    }
+
+    fn belongs_to(&mut self, server: &Arc<Server>) -> &mut Vec<Idle> {
+        if self.owner.as_ptr() != Arc::as_ptr(server) {
+            *self = Self {
+                owner: Arc::downgrade(server),
+                idle: Vec::new(),
+            };
+        }
+        &mut self.idle
+    }
+}
+
 thread_local! {
-    static POOLS: RefCell<Vec<Vec<Idle>>> = const { RefCell::new(Vec::new()) };
+    static POOLS: RefCell<Vec<Pool>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Which kept connections will do.
@@ -34,13 +62,13 @@ pub enum Proof {
 /// The connection of a server that was used last and is still alive. `index` numbers servers over all backends.
 pub fn take_idle(
     index: usize,
-    server: &Server,
+    server: &Arc<Server>,
     address: Option<SocketAddr>,
     proof: Proof,
     context: &mut Context<'_>,
 ) -> Option<ServerConnection> {
     POOLS.with_borrow_mut(|pools| {
-        let pool = pools.get_mut(index)?;
+        let pool = Pool::of(pools, index, server);
         let next = |pool: &mut Vec<Idle>| match proof {
             Proof::None => pool.pop(),
             Proof::Reused => {
@@ -62,7 +90,7 @@ pub fn take_idle(
 
 /// Keeps a connection that has nothing on its way, unless its server has enough (`pool-max-conn`) or it is worn out
 /// (`max-reuse`).
-pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection, now_us: u64) {
+pub fn put_idle(index: usize, server: &Arc<Server>, mut connection: ServerConnection, now_us: u64) {
     if matches!(connection.stream, Stream::Http2Server(_)) {
         // One stream of a connection that is kept for all already.
         return;
@@ -72,11 +100,9 @@ pub fn put_idle(index: usize, server: &Server, mut connection: ServerConnection,
     }
     connection.input.release_if_empty();
     POOLS.with_borrow_mut(|pools| {
-        if pools.len() <= index {
-            pools.resize_with(index + 1, Vec::new);
-        }
-        if pools[index].len() < MAX_IDLE_PER_SERVER && server.enter_idle() {
-            pools[index].push(Idle {
+        let pool = Pool::of(pools, index, server);
+        if pool.len() < MAX_IDLE_PER_SERVER && server.enter_idle() {
+            pool.push(Idle {
                 connection,
                 since_us: now_us,
             });
@@ -104,9 +130,10 @@ pub fn drop_idle(servers: &Table<Server>, now_us: u64) {
         for (index, pool) in pools.iter_mut().enumerate() {
             // A server that was removed needs none.
             let Some(server) = servers.get(index) else {
-                *pool = Vec::new();
+                *pool = Pool::default();
                 continue;
             };
+            let pool = pool.belongs_to(server);
             let since_us = unused_since_us(server, now_us);
             let keep_from = pool.partition_point(|idle| idle.since_us < since_us);
             for _ in pool.drain(..keep_from) {
