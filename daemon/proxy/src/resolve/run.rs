@@ -304,7 +304,7 @@ impl Engine {
         for ((place, backend, server), dealt) in members.iter().zip(deal(&addresses, &wanting)) {
             let Some(ip) = dealt else {
                 // HAProxy's words, its blank included.
-                change::lose_address(&self.shared, backend, &server, "No IP for server ");
+                change::lose_address(&self.shared, backend, server, "No IP for server ");
                 continue;
             };
             let port = match (records.get(place), &server.config.address) {
