@@ -254,7 +254,19 @@ fn behaviour_that_users_rely_on_is_told() {
     check_instance("track_file { nope }", &["~4 UnknownName"]);
     check_instance("track_process { nope }", &["~4 UnknownName"]);
     check_instance("track_bfd { nope }", &["~4 UnknownName"]);
-    check_instance("use_ipvlan", &["4 NotSupportedYet"]);
+    check_instance("use_ipvlan", &["~4 InvalidValue"]);
+    check_instance("use_ipvlan 10.0.0.51/24 private", &[]);
+    check_instance(
+        "use_ipvlan a_name_of_sixteen 10.0.0.51",
+        &["4 InvalidValue"],
+    );
+    check_instance("use_ipvlan one two 10.0.0.51", &["~4 InvalidValue"]);
+    check_instance("use_ipvlan fe80::1 10.0.0.51", &["~4 InvalidValue"]);
+    check_instance(
+        "use_ipvlan 10.0.0.51\nuse_vmac\nvmac_xmit_base",
+        &["~5 Pointless", "~6 Pointless"],
+    );
+    check_instance("vrf red", &["~4 Pointless"]);
     check_instance("use_vmac", &[]);
     check_instance("no_accept", &[]);
     check_instance("lvs_sync_daemon_interface eth1", &["~4 NotSupportedYet"]);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ipvlan::{self, Ipvlan};
 use super::model::{GlobalDefs, Version, VirtualAddress};
 use super::parser::{MAX_GARP_SECONDS, body, entries};
 use super::routes::Route;
@@ -46,6 +47,8 @@ pub struct Addressing {
     pub promote_secondaries: bool,
     /// `use_vmac`.
     pub vmac: Option<Vmac>,
+    /// `use_ipvlan`; there is no virtual MAC then.
+    pub ipvlan: Option<Ipvlan>,
     /// `use_vmac_addr`: addresses of other interfaces and families are on virtual MACs, too.
     pub use_vmac_addr: bool,
     /// `accept`, the default, or `no_accept`, the default of strict mode. Who owns the addresses accepts.
@@ -65,6 +68,7 @@ impl Default for Addressing {
             rules: Vec::new(),
             promote_secondaries: false,
             vmac: None,
+            ipvlan: None,
             use_vmac_addr: false,
             accept: true,
             lower_prio_delay: Duration::from_secs(5),
@@ -160,7 +164,10 @@ pub(super) struct Pending {
     pub(super) extra_interfaces: Option<ExtraInterfaces>,
     /// `use_vmac` with its words.
     pub(super) vmac: Option<Vec<Word>>,
-    pub(super) transmit_base: bool,
+    /// `use_ipvlan` with its words.
+    pub(super) ipvlan: Option<Vec<Word>>,
+    /// `vmac_xmit_base`.
+    pub(super) transmit_base: Option<Span>,
     pub(super) use_vmac_addr: bool,
 }
 
@@ -179,11 +186,28 @@ impl Pending {
         self.vmac = Some(statement.words.clone());
     }
 
+    /// `use_ipvlan`.
+    pub(super) fn use_ipvlan(&mut self, statement: &Statement, _: &mut Complaints<'_>) {
+        self.ipvlan = Some(statement.words.clone());
+    }
+
     /// What the lines come to. `owner` is an instance with priority 255, `unicast` one with peers.
     pub(super) fn finish(self, about: &About<'_>, complaints: &mut Complaints<'_>) -> Addressing {
-        let vmac = self.vmac.as_deref().and_then(|words| {
+        let ipvlan = self.ipvlan.as_deref();
+        let ipvlan = ipvlan.and_then(|words| ipvlan::read(words, about, complaints));
+        let without = |word: &str, span: Option<Span>, complaints: &mut Complaints<'_>| {
+            if let Some(span) = span.filter(|_| ipvlan.is_some()) {
+                let message = format!("'{word}' does nothing beside 'use_ipvlan'");
+                complaints.warning(DiagnosticKind::Pointless, span, message);
+            }
+        };
+        let words = self.vmac.as_deref();
+        let span = words.and_then(|words| Some(words.first()?.span));
+        without("use_vmac", span, complaints);
+        without("vmac_xmit_base", self.transmit_base, complaints);
+        let vmac = words.filter(|_| ipvlan.is_none()).and_then(|words| {
             let mut vmac = vmac(words, about, complaints)?;
-            vmac.transmit_base = self.transmit_base;
+            vmac.transmit_base = self.transmit_base.is_some();
             if about.unicast && !vmac.transmit_base {
                 let message =
                     "'use_vmac' with unicast peers needs 'vmac_xmit_base', which is assumed";
@@ -197,6 +221,7 @@ impl Pending {
             rules: self.rules,
             promote_secondaries: self.promote_secondaries,
             vmac,
+            ipvlan,
             use_vmac_addr: self.use_vmac_addr,
             accept: accepts(self.accept, about, complaints),
             lower_prio_delay: self.lower_prio_delay.unwrap_or(about.garp_delay),

@@ -9,7 +9,7 @@ use super::advertisement::{self, Advertising};
 use super::hmac;
 use super::lapse;
 use super::model::*;
-use super::parser::Action::{Do, Idle, Refuse, Warn};
+use super::parser::Action::{Do, Idle, Warn};
 use super::parser::{MAX_GARP_SECONDS, Table, block, body};
 use super::places::Places;
 use super::routes::routes;
@@ -47,6 +47,7 @@ pub(super) struct Pending {
     addressing: addressing::Pending,
     notify: Notify,
     smtp_alert: bool,
+    vrf: Option<Span>,
 }
 
 impl Pending {
@@ -77,6 +78,7 @@ impl Pending {
             addressing: addressing::Pending::new(global),
             notify: Notify::default(),
             smtp_alert: global.notify.mails(),
+            vrf: None,
         }
     }
 }
@@ -147,7 +149,7 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("unicast_peer", Do(|p, statement, complaints| advertisement::unicast_peer(&mut p.advertising, statement, complaints))),
     ("unicast_src_ip", Do(|p, statement, complaints| advertisement::source_address(&mut p.advertising, statement, complaints))),
     ("unicast_ttl", Do(|p, statement, complaints| advertisement::unicast_ttl(&mut p.advertising, statement, complaints))),
-    ("use_ipvlan", Refuse),
+    ("use_ipvlan", Do(|p, statement, complaints| p.addressing.use_ipvlan(statement, complaints))),
     ("use_vmac", Do(|p, statement, complaints| p.addressing.use_vmac(statement, complaints))),
     ("use_vmac_addr", Do(|p, _, _| p.addressing.use_vmac_addr = true)),
     ("v3_checksum_as_v2", Do(|p, statement, complaints| advertisement::checksum_as_v2(&mut p.advertising, statement, complaints))),
@@ -157,8 +159,8 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("virtual_router_id", Do(virtual_router_id)),
     ("virtual_routes", Do(|p, statement, complaints| routes(&mut p.addressing.routes, statement, complaints))),
     ("virtual_rules", Do(|p, statement, complaints| rules(&mut p.addressing.rules, statement, complaints))),
-    ("vmac_xmit_base", Do(|p, _, _| p.addressing.transmit_base = true)),
-    ("vrf", Refuse),
+    ("vmac_xmit_base", Do(|p, statement, _| p.addressing.transmit_base = Some(statement.span()))),
+    ("vrf", Do(|p, statement, _| p.vrf = Some(statement.span()))),
 ];
 
 /// Reads a `vrrp_instance NAME { … }`; none if something it cannot be without is missing.
@@ -199,6 +201,7 @@ pub(super) fn instance(
     let timer_expired_backup = lapse::finish(pending.timer_expired_backup, nopreempt, complaints);
     let track_src_ip =
         finish_track_src_ip(pending.track_src_ip, advertised.source_address, complaints);
+    finish_interface(&pending, &name, complaints);
     let tracks = pending.tracks.finish(config, complaints);
     let mut lacks = |what: &str, missing: bool| {
         if missing {
@@ -206,7 +209,6 @@ pub(super) fn instance(
             complaints.error(DiagnosticKind::InvalidValue, name.span, message);
         }
     };
-    lacks("interface", pending.interface.is_none());
     lacks("virtual_router_id", pending.virtual_router_id.is_none());
     if pending.virtual_addresses.is_empty() {
         // As keepalived: version 3 (RFC 5798 5.2.5) and strict mode want one at least.
@@ -379,6 +381,30 @@ fn finish_priority(
         pending.state = by_priority;
     }
     priority
+}
+
+/// As keepalived 2.2.7: whatever its manual says of unicast and VRFs, it does not start without an interface, and beside one it
+/// ignores `vrf`.
+fn finish_interface(pending: &Pending, name: &Word, complaints: &mut Complaints<'_>) {
+    match (&pending.interface, pending.vrf) {
+        (Some(_), None) => {}
+        (Some(_), Some(span)) => {
+            let message = "'vrf' does nothing beside 'interface'";
+            let diagnostic = Diagnostic::warning(DiagnosticKind::Pointless, span, message);
+            complaints.help(
+                diagnostic,
+                "the interface is in the VRF that the system put it in",
+            );
+        }
+        (None, _) => {
+            let message = format!("vrrp_instance '{}' has no 'interface'", name.text);
+            let diagnostic = Diagnostic::error(DiagnosticKind::InvalidValue, name.span, message);
+            complaints.help(
+                diagnostic,
+                "unicast needs one, too, as with keepalived 2.2.7: name the interface that has the source address",
+            );
+        }
+    }
 }
 
 fn finish_nopreempt(pending: &Pending, complaints: &mut Complaints<'_>) -> bool {

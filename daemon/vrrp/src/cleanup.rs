@@ -39,6 +39,16 @@ pub async fn remove_addresses(config: &KeepalivedConfig) -> Result<Vec<String>, 
             Err(error) => failures.push(error.to_string()),
         }
     }
+    for ipvlan in foreign
+        .clone()
+        .filter_map(|one| one.addressing.ipvlan.as_ref())
+    {
+        match network.remove_ipvlan(ipvlan).await {
+            Ok(true) => removed.push(format!("interface {}", ipvlan.name)),
+            Ok(false) => {}
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
     let of_instances = foreign.flat_map(|instance| {
         let entries = instance.virtual_addresses.iter();
         entries

@@ -3,6 +3,7 @@
 mod culprit;
 mod encap;
 mod filter;
+mod ipvlan;
 mod lifetime;
 mod routes;
 mod vmac;
@@ -20,7 +21,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, LinkAttribute, LinkFlags,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, InfoKind, InfoPortKind, LinkAttribute,
+    LinkFlags, LinkInfo,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::NetlinkPayload;
@@ -89,6 +91,10 @@ pub(crate) struct Interface {
     pub hardware: Option<[u8; sys::packet::ETHERNET_BYTES]>,
     /// The interface below it, of a VLAN or a virtual MAC.
     pub below: Option<u32>,
+    /// The number of the VRF that it is in.
+    pub vrf: Option<u32>,
+    /// It is an ipvlan.
+    pub is_ipvlan: bool,
     /// It forwards packets of IPv6.
     pub forwards_ipv6: bool,
     /// Its settings of IPv4, as sysctl shows them.
@@ -208,21 +214,31 @@ impl Network {
                     running: link.header.flags.contains(LinkFlags::Running),
                     hardware: None,
                     below: None,
+                    vrf: None,
+                    is_ipvlan: false,
                     forwards_ipv6: false,
                     ipv4: None,
                     held: None,
                     addresses: Vec::new(),
                 };
                 let mut name = None;
+                let mut above = None;
+                let mut in_vrf = false;
                 for attribute in link.attributes {
                     match attribute {
                         LinkAttribute::IfName(text) => name = Some(text),
                         LinkAttribute::Address(bytes) => interface.hardware = bytes.try_into().ok(),
                         LinkAttribute::Link(below) => interface.below = Some(below),
+                        LinkAttribute::Controller(index) => above = Some(index),
+                        LinkAttribute::LinkInfo(about) => {
+                            interface.is_ipvlan = about.contains(&LinkInfo::Kind(InfoKind::IpVlan));
+                            in_vrf = about.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                        }
                         LinkAttribute::AfSpecUnspec(settings) => interface.learn(settings),
                         _ => {}
                     }
                 }
+                interface.vrf = above.filter(|_| in_vrf);
                 if let Some(name) = name {
                     names.insert(index, name.clone());
                     view.insert(name, interface);

@@ -86,7 +86,7 @@ fn same_family(one: &[VirtualAddress], other: &[VirtualAddress]) -> bool {
 
 /// Another interface, or another address on the wire; routes, rules and announcements follow.
 fn same_vmac(one: &Addressing, other: &Addressing) -> bool {
-    one.vmac == other.vmac
+    one.vmac == other.vmac && one.ipvlan == other.ipvlan
 }
 
 fn is_same(one: &Entry, other: &Entry) -> bool {

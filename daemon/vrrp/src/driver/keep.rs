@@ -31,6 +31,8 @@ impl Driver {
             Some("others would take over in less than a second")
         } else if unit.config.vmacs().next().is_some() {
             Some("its virtual MAC goes with the daemon")
+        } else if addressing.ipvlan.is_some() {
+            Some("its ipvlan goes with the daemon")
         } else if !addressing.routes.is_empty() || !addressing.rules.is_empty() {
             Some("it has routes or rules, which nobody would remove")
         } else {

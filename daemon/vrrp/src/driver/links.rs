@@ -198,6 +198,8 @@ mod tests {
             running: up,
             hardware: None,
             below: None,
+            vrf: None,
+            is_ipvlan: false,
             forwards_ipv6: false,
             ipv4: None,
             held: None,

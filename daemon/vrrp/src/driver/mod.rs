@@ -9,6 +9,7 @@ mod authentication;
 mod bfd;
 mod difference;
 mod filter;
+mod ipvlan;
 mod judge;
 mod keep;
 mod links;

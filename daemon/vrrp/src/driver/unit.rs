@@ -165,8 +165,17 @@ impl Unit {
         }
     }
 
-    /// The interface that advertisements go by: with `use_vmac` the virtual one, unless `vmac_xmit_base` says otherwise.
+    /// The interface that advertisements go by: with `use_ipvlan` that one, with `use_vmac` the virtual one, unless
+    /// `vmac_xmit_base` says otherwise.
     pub(super) fn wire(&self) -> &str {
+        if let Some(ipvlan) = &self.config.addressing.ipvlan {
+            // What has another source comes back to the interface that the source is on.
+            let own = ipvlan.address.map(|(address, _)| address);
+            return match self.config.source_address {
+                Some(source) if Some(source) != own => &self.config.interface,
+                _ => &ipvlan.name,
+            };
+        }
         match &self.config.addressing.vmac {
             Some(vmac) if !vmac.transmit_base => &vmac.name,
             _ => &self.config.interface,
@@ -186,7 +195,12 @@ impl Unit {
         is_virtual: impl Fn(IpAddr) -> bool,
     ) -> Result<(), String> {
         let interface = &self.config.interface;
-        let source = match self.config.source_address {
+        let ipvlan = self.config.addressing.ipvlan.as_ref();
+        let own = ipvlan.and_then(|ipvlan| Some(ipvlan.address?.0));
+        if ipvlan.is_some() && own.is_none() && !self.config.is_ipv6() {
+            return Err("use_ipvlan has no address of its own".to_owned());
+        }
+        let source = match self.config.source_address.or(own) {
             Some(source) => {
                 let mut all = view.values().flat_map(|interface| &interface.addresses);
                 if !all.any(|own| own.address == source) {
@@ -195,6 +209,7 @@ impl Unit {
                 source
             }
             None => {
+                let interface = ipvlan.map_or(interface, |ipvlan| &ipvlan.name);
                 let found = view.get(interface);
                 let family = if self.config.is_ipv6() {
                     "link-local IPv6"

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::keepalived::Vmac;
+use config::keepalived::{Ipvlan, Vmac};
 use protocol::{EventKind, EventSeverity};
 
 use super::Driver;
@@ -34,6 +34,8 @@ const CONF: &str = "/proc/sys/net/ipv4/conf";
 pub(super) struct Borrowed {
     /// Interfaces of virtual MACs that we made, with the one below.
     vmacs: Vec<(Vmac, String)>,
+    /// Ipvlans that we made, with the interface below.
+    pub(super) ipvlans: Vec<(Ipvlan, String)>,
     /// Settings as they were, by interface.
     settings: Vec<(String, Setting, i32)>,
     /// Files with what was in them.
@@ -71,6 +73,7 @@ impl Driver {
                 }
             }
         }
+        self.keep_ipvlans().await;
         for at in 0..self.units.len() {
             let config = &self.units[at].config;
             // A virtual MAC's interface has it anyway.
@@ -203,6 +206,7 @@ impl Driver {
     pub(super) async fn give_back(&mut self) {
         let borrowed = std::mem::take(&mut self.borrowed);
         self.remove_vmacs(borrowed.vmacs).await;
+        self.remove_ipvlans(borrowed.ipvlans).await;
         for (device, setting, value) in borrowed.settings {
             if self.network.view.contains_key(&device)
                 && let Err(error) = self.network.set(&device, &[(setting, value)]).await

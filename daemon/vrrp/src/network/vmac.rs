@@ -71,6 +71,7 @@ impl Network {
             other => other?,
         }
         self.refresh().await?;
+        self.join_vrf(&vmac.name, base).await?;
         let index = self.index(&vmac.name)?;
         // The kernel takes these of an interface that is there already alone.
         let own = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);

@@ -4,6 +4,7 @@
 //! `cargo test -p tandem-vrrp --test kernel -- [NAME…]` boots it and runs the scenarios whose names contain one of the words;
 //! with `inside` before the names they run on the kernel of this machine, in namespaces, as root.
 
+mod above;
 #[allow(dead_code)]
 #[path = "../../examples/vrrp_alone.rs"]
 mod alone;
@@ -41,7 +42,12 @@ fn main() -> ExitCode {
     let is_wanted = |(name, _): &&(&str, fn())| {
         words.is_empty() || words.iter().any(|word| name.contains(*word))
     };
-    let scenarios: Vec<_> = links::SCENARIOS.iter().filter(is_wanted).copied().collect();
+    let scenarios: Vec<_> = above::SCENARIOS
+        .iter()
+        .chain(&links::SCENARIOS)
+        .filter(is_wanted)
+        .copied()
+        .collect();
     if scenarios.is_empty() {
         return ExitCode::SUCCESS;
     }
