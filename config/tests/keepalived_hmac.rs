@@ -279,6 +279,7 @@ fn pair(own: &str, peer: &str) -> Vec<String> {
             config: loaded.keepalived.as_ref().expect("a configuration"),
             sources: &loaded.sources,
             host: None,
+            program: Default::default(),
         }
     }
     let proof = prove_pair(side("lb1", &own), side("lb2", &peer));

@@ -2,6 +2,7 @@
 //!
 //! HAProxy's flags have several letters after one dash (`-db`, `-sf`), which no common parser reads.
 
+use config::keepalived::proof::Program;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ pub struct Arguments {
     pub peer: Option<PathBuf>,
     /// `--peer-id`: the configuration id of the other node (`@id` lines).
     pub peer_id: Option<String>,
+    /// `--peer-is`: what runs on the other node.
+    pub peer_is: Program,
     /// `-i ID` or `--config-id ID`: this node's id for `@id` lines, instead of the first part of its name.
     pub config_id: Option<String>,
     /// `-cc COND`: evaluate and end.
@@ -76,6 +79,7 @@ Usage: tandemd [-f FILE|DIR]... [options]
       --peer FILE     with -c: the other node's VRRP configuration: prove the pair, and tell for
                       every single failure who becomes master
       --peer-id ID    with --peer: the id for its @id lines
+      --peer-is NAME  with --peer: what runs there: tandem (the default) or keepalived
   -i ID, --config-id ID   this node's id for @id lines of keepalived's file (default: its name)
   -cc COND        evaluate a condition: exit 0 true, 1 false, 2 error
   -D              run in the background         -d, -db         stay in the foreground (-d: log more)
@@ -191,6 +195,17 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Str
             "-i" | "--config-id" => parsed.config_id = Some(string()?),
             "--peer" => parsed.peer = Some(PathBuf::from(string()?)),
             "--peer-id" => parsed.peer_id = Some(string()?),
+            "--peer-is" => {
+                parsed.peer_is = match string()?.as_str() {
+                    "tandem" => Program::Tandem,
+                    "keepalived" => Program::Keepalived,
+                    other => {
+                        return Err(format!(
+                            "--peer-is wants 'tandem' or 'keepalived', found '{other}'"
+                        ));
+                    }
+                }
+            }
             "--socket" => parsed.socket = Some(PathBuf::from(string()?)),
             "--cleanup" => parsed.cleanup = true,
             "--keep-addresses" => parsed.keep_addresses = true,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use config::keepalived::proof::{self, Host, Side};
+use config::keepalived::proof::{self, Host, Program, Side};
 use config::keepalived::{ConfiguredCommand, KeepalivedConfig, Purpose, commands};
 use config::{Diagnostic, DiagnosticKind, Diagnostics, Input, Severity};
 
@@ -138,12 +138,14 @@ pub fn pair(arguments: &Arguments, own: &Configuration) -> Result<(), ExitCode> 
             config: keepalived,
             sources: &own.sources,
             host: host.as_ref(),
+            program: Program::Tandem,
         },
         Side {
             label: &there,
             config: peer,
             sources: &loaded.sources,
             host: None,
+            program: arguments.peer_is,
         },
     );
     let works = proof.works() && !complaints.has_errors();
@@ -157,6 +159,11 @@ pub fn pair(arguments: &Arguments, own: &Configuration) -> Result<(), ExitCode> 
     }
     if !arguments.quiet {
         print!("{}", proof::render(&proof.scenarios));
+        let runs = match arguments.peer_is {
+            Program::Tandem => "Tandem ('--peer-is keepalived' if it does not)",
+            Program::Keepalived => "keepalived",
+        };
+        println!("{there} is taken to run {runs}.");
     }
     if works {
         return Ok(());

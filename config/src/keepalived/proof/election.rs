@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::model::{InitialState, Version, VrrpInstance};
-use super::tracked::{Effect, Tracked};
+use super::tracked::{Effect, Numbered, Tracked};
 
 /// The owner of the addresses.
 pub(super) const OWNER: u8 = 255;
@@ -23,6 +23,8 @@ pub(super) struct Candidate {
     /// Its address in advertisements, if the text or the host tells it.
     pub(super) source: Option<IpAddr>,
     pub(super) tracked: Vec<Tracked>,
+    /// Files that hold numbers; taken to hold 0.
+    pub(super) numbered: Vec<Numbered>,
 }
 
 /// What an instance can be.
@@ -54,19 +56,42 @@ impl Candidate {
             version: instance.version,
             source,
             tracked,
+            numbered: Vec::new(),
         }
+    }
+
+    /// With these files.
+    pub(super) fn with_numbered(self, numbered: Vec<Numbered>) -> Self {
+        Self { numbered, ..self }
+    }
+
+    /// Its standing while all is well but for the number in a file.
+    pub(super) fn with_number(&self, file: &Numbered, number: i64) -> Standing {
+        /// keepalived.conf(5), "track files": beyond it an instance is in FAULT.
+        const MOST: i64 = 253;
+        let share = number.saturating_mul(file.factor);
+        if share < -MOST {
+            return Standing::Fault;
+        }
+        let share = i32::try_from(share.min(MOST + 1)).unwrap_or(0);
+        self.sum(&|_| false).map_or(Standing::Fault, |sum| {
+            Standing::Runs(self.clamped(sum + share))
+        })
     }
 
     /// Its standing while the items with these names fail.
     pub(super) fn standing(&self, failed: &dyn Fn(&Tracked) -> bool) -> Standing {
-        let mut sum = 0;
-        for item in &self.tracked {
-            match item.effect(!failed(item)) {
-                Effect::Priority(share) => sum += share,
-                Effect::Fault => return Standing::Fault,
-            }
-        }
-        Standing::Runs(self.clamped(sum))
+        self.sum(failed)
+            .map_or(Standing::Fault, |sum| Standing::Runs(self.clamped(sum)))
+    }
+
+    /// The shares of all items; none in FAULT.
+    fn sum(&self, failed: &dyn Fn(&Tracked) -> bool) -> Option<i32> {
+        let share = |item: &Tracked| match item.effect(!failed(item)) {
+            Effect::Priority(share) => Some(share),
+            Effect::Fault => None,
+        };
+        self.tracked.iter().map(share).sum()
     }
 
     /// Its priority while all is well.

@@ -16,6 +16,7 @@ mod tracked;
 pub use alone::prove;
 pub use pair::{PairProof, Side, prove_pair};
 pub use table::{Holder, Return, Row, Scenario, render};
+pub use tracked::Program;
 
 use std::net::IpAddr;
 

@@ -9,8 +9,8 @@ use super::Host;
 use super::alone::{place, pointless};
 use super::election::{Candidate, OWNER, outranks};
 use super::keys::compare;
-use super::table::{Scenario, scenarios};
-use super::tracked::{Effect, tracked};
+use super::table::{Company, Scenario, scenarios};
+use super::tracked::{Effect, Program, numbered, tracked_by, tracks_backends};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
 use crate::source::SourceMap;
 
@@ -25,6 +25,8 @@ pub struct Side<'a> {
     pub sources: &'a SourceMap,
     /// What is known of its host.
     pub host: Option<&'a Host>,
+    /// What runs there.
+    pub program: Program,
 }
 
 /// What was proved of a pair.
@@ -49,7 +51,8 @@ impl PairProof {
 pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
     let mut proof = PairProof::default();
     let mut taken = BTreeSet::new();
-    for (at, partner) in partners(own.config, peer.config).into_iter().enumerate() {
+    let partners = partners(own.config, peer.config);
+    for (at, partner) in partners.iter().copied().enumerate() {
         let instance = &own.config.instances[at];
         let Some(partner) = partner else {
             proof.own.push(unmatched(instance, peer.label));
@@ -67,10 +70,25 @@ pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
             .any(|one| one.severity == Severity::Error);
         let candidates = pair.candidates();
         pair.election(&candidates, &mut proof);
+        pair.unknown(&mut proof.peer);
         let labels = [own.label, peer.label].map(str::to_owned);
+        let others = companions(own.config, at).into_iter().filter_map(|other| {
+            let partner = partners.get(other).copied().flatten()?;
+            let pair = Pair {
+                own: (own, own.config.instances.get(other)?),
+                peer: (peer, peer.config.instances.get(partner)?),
+            };
+            Some(pair.candidates())
+        });
+        let company = Company {
+            others: others.collect(),
+            holds_back: [(own, at), (peer, partner)].map(|(side, at)| {
+                side.program == Program::Tandem && !companions(side.config, at).is_empty()
+            }),
+        };
         proof
             .scenarios
-            .extend(scenarios(labels, instance, candidates, meets));
+            .extend(scenarios(labels, instance, candidates, company, meets));
     }
     for (at, instance) in peer.config.instances.iter().enumerate() {
         if !taken.contains(&at) {
@@ -90,6 +108,18 @@ pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
         });
     }
     proof
+}
+
+/// The other members of an instance's sync group.
+fn companions(config: &KeepalivedConfig, at: usize) -> Vec<usize> {
+    let mut groups = config.sync_groups.iter();
+    let group = groups.find(|group| group.members.contains(&at));
+    let members = group.map_or(&[][..], |group| &group.members);
+    members
+        .iter()
+        .copied()
+        .filter(|other| *other != at)
+        .collect()
 }
 
 fn unmatched(instance: &VrrpInstance, other: &str) -> Diagnostic {
@@ -374,8 +404,23 @@ impl Pair<'_> {
                 sources = other.unicast_peers.clone();
             }
             let source = (sources.len() == 1).then(|| sources[0]);
-            Candidate::new(instance, tracked(side.config, instance), source)
+            let tracked = tracked_by(side.config, instance, side.program);
+            Candidate::new(instance, tracked, source).with_numbered(numbered(side.config, instance))
         })
+    }
+
+    /// What the other node's keepalived does not know.
+    fn unknown(&self, found: &mut Diagnostics) {
+        let (side, instance) = self.peer;
+        if side.program == Program::Keepalived && tracks_backends(side.config, instance) {
+            let message = format!(
+                "'{}' on {}: keepalived does not know 'track_backend': the backend moves nothing there",
+                instance.name.as_str(),
+                side.label
+            );
+            let help = "track a script that asks the proxy, until both nodes run Tandem";
+            found.push(pointless(instance.name.span, message).with_help(help));
+        }
     }
 
     /// What both hear, and still is not as meant.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::model::{Version, VrrpInstance};
 use super::election::{Candidate, OWNER, Standing, outranks};
-use super::tracked::Tracked;
+use super::tracked::{NUMBER_NOTICED, Numbered, Tracked};
 
 /// Who holds the addresses. Nodes are counted 0 (the first file) and 1 (the second).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub struct Scenario {
     pub rows: Vec<Row>,
 }
 
+/// The sync groups of an instance, as the table sees them.
+pub(super) struct Company {
+    /// The other members, on both nodes.
+    pub(super) others: Vec<[Candidate; 2]>,
+    /// Whether a node's group keeps a member a backup while another one obeys its master, as this daemon does.
+    pub(super) holds_back: [bool; 2],
+}
+
 /// A single failure.
 enum Failure<'a> {
     Dies(usize),
@@ -96,6 +104,7 @@ pub(super) fn scenarios(
     labels: [String; 2],
     instance: &VrrpInstance,
     candidates: [Candidate; 2],
+    company: Company,
     meets: bool,
 ) -> Vec<Scenario> {
     let scenario = |holder, because: &str, rows| Scenario {
@@ -121,6 +130,7 @@ pub(super) fn scenarios(
     let pair = Pair {
         nodes: &candidates,
         labels: &labels,
+        company: &company,
         tracks_link: !instance.dont_track_primary,
     };
     let (masters, because) = pair.masters();
@@ -137,9 +147,15 @@ fn shown(standing: Standing) -> Shown {
     }
 }
 
+/// A backup obeys an equal priority; it preempts a lower one.
+fn preempts(backup: &Candidate, priority: u8, lowered: u8) -> bool {
+    priority > lowered && (!backup.nopreempt || priority == OWNER)
+}
+
 struct Pair<'a> {
     nodes: &'a [Candidate; 2],
     labels: &'a [String; 2],
+    company: &'a Company,
     tracks_link: bool,
 }
 
@@ -188,6 +204,9 @@ impl Pair<'_> {
             for item in &self.nodes[node].tracked {
                 rows.push(self.row(master, &Failure::Item(node, item)));
             }
+            for file in &self.nodes[node].numbered {
+                self.numbers(master, node, file, &mut rows);
+            }
         }
         let names: BTreeSet<&str> = self.nodes[backup]
             .tracked
@@ -226,13 +245,20 @@ impl Pair<'_> {
                 let standing = |which: usize| {
                     self.nodes[which].standing(&|other| which == *node && other.name == item.name)
                 };
-                self.weighed(master, text, [standing(0), standing(1)], item.noticed)
+                let company = self.preempts_beside(master, &|which, other| {
+                    which == *node && other.thing() == item.thing()
+                });
+                let standings = [standing(0), standing(1)];
+                self.weighed(master, text, standings, item.noticed, company)
             }
             Failure::Shared(item) => {
                 let text = format!("{} fails on both", item.name);
                 let standing =
                     |which: usize| self.nodes[which].standing(&|other| other.name == item.name);
-                self.weighed(master, text, [standing(0), standing(1)], item.noticed)
+                let company =
+                    self.preempts_beside(master, &|_, other| other.thing() == item.thing());
+                let standings = [standing(0), standing(1)];
+                self.weighed(master, text, standings, item.noticed, company)
             }
             Failure::Path => self.path(master),
         }
@@ -265,6 +291,7 @@ impl Pair<'_> {
         failure: String,
         standings: [Standing; 2],
         noticed: Duration,
+        company: Vec<bool>,
     ) -> Row {
         let backup = 1 - master;
         let interval = self.nodes[master].interval;
@@ -287,10 +314,13 @@ impl Pair<'_> {
             ),
             (Standing::Runs(_), Standing::Fault) => stays,
             (Standing::Runs(lowered), Standing::Runs(priority)) => {
-                // A backup obeys an equal priority; it preempts a lower one.
-                let preempts =
-                    priority > lowered && (!self.nodes[backup].nopreempt || priority == OWNER);
-                if preempts {
+                let own = preempts(&self.nodes[backup], priority, lowered);
+                // A sync group moves as one: where it holds a member back, when all of them want to; else when any does.
+                let moves = match self.company.holds_back[backup] {
+                    true => own && company.iter().all(|other| *other),
+                    false => own || company.iter().any(|other| *other),
+                };
+                if moves {
                     let down = self.nodes[backup].master_down(priority, interval)
                         + self.nodes[backup].preempt_delay;
                     (
@@ -309,6 +339,73 @@ impl Pair<'_> {
             holder,
             within,
             back,
+        }
+    }
+
+    /// Of each other member of the sync group, whether the backup preempts while these items fail.
+    fn preempts_beside(
+        &self,
+        master: usize,
+        failed: &dyn Fn(usize, &Tracked) -> bool,
+    ) -> Vec<bool> {
+        let backup = 1 - master;
+        let others = self.company.others.iter();
+        let preempting = others.map(|nodes| {
+            let standing = |which: usize| nodes[which].standing(&|item| failed(which, item));
+            match (standing(master), standing(backup)) {
+                (Standing::Runs(lowered), Standing::Runs(priority)) => {
+                    preempts(&nodes[backup], priority, lowered)
+                }
+                // A member in FAULT takes its whole group along: that is another row.
+                _ => false,
+            }
+        });
+        preempting.collect()
+    }
+
+    /// Rows of a file with a weight: the first number that moves the address, and the first that means FAULT.
+    fn numbers(&self, master: usize, node: usize, file: &Numbered, rows: &mut Vec<Row>) {
+        /// Beyond it a share means FAULT (keepalived.conf(5), "track files").
+        const MOST: i64 = 253;
+        let row = |number: i64| {
+            let mut standings = [0, 1].map(|which| self.nodes[which].well());
+            standings[node] = self.nodes[node].with_number(file, number);
+            let end = match number < 0 {
+                true => "or less",
+                false => "or more",
+            };
+            let text = format!("{} {number} {end} on {}", file.name, self.labels[node]);
+            // What a sync group tracks weighs on all members alike.
+            let company = self.company.others.iter().map(|nodes| {
+                let of = |which: usize| {
+                    let known = nodes[which]
+                        .numbered
+                        .iter()
+                        .find(|one| one.name == file.name);
+                    match known {
+                        Some(known) if which == node => nodes[which].with_number(known, number),
+                        _ => nodes[which].well(),
+                    }
+                };
+                match (of(master), of(1 - master)) {
+                    (Standing::Runs(lowered), Standing::Runs(priority)) => {
+                        preempts(&nodes[1 - master], priority, lowered)
+                    }
+                    _ => false,
+                }
+            });
+            let company = company.collect();
+            self.weighed(master, text, standings, NUMBER_NOTICED, company)
+        };
+        let sign = file.factor.signum();
+        // The master falls, the backup rises.
+        let direction = if node == master { -sign } else { sign };
+        let last = MOST / file.factor.abs() + 1;
+        let mut moving = (1..=last).map(|size| row(direction * size));
+        rows.extend(moving.find(|row| row.holder != Holder::Node(master)));
+        let fault = row(-sign * last);
+        if rows.last().is_none_or(|row| row.failure != fault.failure) {
+            rows.push(fault);
         }
     }
 

@@ -154,12 +154,14 @@ impl Two {
                 config: keepalived(&self.own),
                 sources: &self.own.sources,
                 host: None,
+                program: Default::default(),
             },
             Side {
                 label: "lb2",
                 config: keepalived(&self.peer),
                 sources: &self.peer.sources,
                 host: None,
+                program: Default::default(),
             },
         )
     }
@@ -521,5 +523,127 @@ fn other_members_of_a_group_and_files_have_rows() {
             "interface eth0 (ONE) fails on lb1",
             "file off (ONE) fails on lb1"
         ]
+    );
+}
+
+/// The rows of both nodes' tables, a line each, for these blocks around two instances.
+fn of_two(blocks: &str, first: &str, second: &str, program: Program) -> Vec<String> {
+    let node = |priority: u8| {
+        let instance = |name: &str, id: u8, lines: &str| {
+            format!(
+                "vrrp_instance {name} {{\nversion 3\ninterface eth0\nvirtual_router_id {id}\npriority {priority}\n\
+                 virtual_ipaddress {{\n10.0.0.{id}\n}}\n{lines}\n}}\n"
+            )
+        };
+        format!(
+            "vrrp_script chk {{\nscript \"/bin/check\"\ninterval 2\n}}\n\
+             vrrp_script haproxy {{\nscript \"killall -0 haproxy\"\ninterval 2\n}}\n\
+             track_file load {{\nfile /run/load\nweight 2\n}}\n{}{}{blocks}",
+            instance("V1", 51, first),
+            instance("V2", 52, second)
+        )
+    };
+    let loaded = [read("a", &node(150)), read("b", &node(100))];
+    let side = |at: usize, program| Side {
+        label: ["a", "b"][at],
+        config: keepalived(&loaded[at]),
+        sources: &loaded[at].sources,
+        host: None,
+        program,
+    };
+    let proof = prove_pair(side(0, Program::Tandem), side(1, program));
+    let of = |scenario: &Scenario| {
+        let name = scenario.name.clone();
+        let rows = scenario.rows.iter();
+        rows.map(move |row| format!("{name}: {}: {:?} {:?}", row.failure, row.nodes, row.holder))
+            .collect::<Vec<_>>()
+    };
+    proof.scenarios.iter().flat_map(of).collect()
+}
+
+#[track_caller]
+fn has_rows(rows: &[String], expected: &[&str]) {
+    for one in expected {
+        assert!(rows.iter().any(|row| row == one), "{one}: {rows:#?}");
+    }
+}
+
+#[test]
+fn a_members_weight_moves_its_group_only_with_all_members() {
+    let group = "vrrp_sync_group G {\ngroup {\nV1\nV2\n}\nsync_group_tracking_weight\n}\n";
+    let weight = "track_script {\nchk weight -60\n}";
+    let one = of_two(group, "", weight, Program::Tandem);
+    has_rows(
+        &one,
+        &[
+            "V1: script chk (V2) fails on a: [Priority(150), Priority(100)] Node(0)",
+            "V2: script chk fails on a: [Priority(90), Priority(100)] Node(0)",
+            "V2: script chk fails on b: [Priority(150), Priority(40)] Node(0)",
+        ],
+    );
+    let both = of_two(group, weight, weight, Program::Tandem);
+    has_rows(
+        &both,
+        &[
+            "V1: script chk fails on a: [Priority(90), Priority(100)] Node(1)",
+            "V2: script chk fails on a: [Priority(90), Priority(100)] Node(1)",
+        ],
+    );
+    // Reversed, its failure adds, and nothing moves.
+    let reverse = of_two(
+        "",
+        "track_script {\nchk weight -60 reverse\n}",
+        "",
+        Program::Tandem,
+    );
+    has_rows(
+        &reverse,
+        &["V1: script chk fails on a: [Priority(210), Priority(100)] Node(0)"],
+    );
+}
+
+#[test]
+fn a_file_with_a_weight_has_the_numbers_that_matter() {
+    let found = of_two("", "track_file {\nload\n}", "", Program::Tandem);
+    has_rows(
+        &found,
+        &[
+            "V1: file load -26 or less on a: [Priority(98), Priority(100)] Node(1)",
+            "V1: file load -127 or less on a: [Fault, Priority(100)] Node(1)",
+            "V1: file load 26 or more on b: [Priority(150), Priority(152)] Node(1)",
+            "V1: file load -127 or less on b: [Priority(150), Fault] Node(0)",
+        ],
+    );
+    let reverse = "track_file {\nload weight 1 reverse\n}";
+    has_rows(
+        &of_two("", reverse, "", Program::Tandem),
+        &[
+            "V1: file load 51 or more on a: [Priority(99), Priority(100)] Node(1)",
+            "V1: file load 254 or more on a: [Fault, Priority(100)] Node(1)",
+        ],
+    );
+}
+
+#[test]
+fn a_peer_that_runs_keepalived_runs_the_script_and_knows_no_backend() {
+    let lines = "track_script {\nhaproxy weight -2\n}\ntrack_backend web";
+    let ours = of_two("", lines, "", Program::Tandem);
+    has_rows(
+        &ours,
+        &[
+            "V1: the proxy fails on b: [Priority(150), Fault] Node(0)",
+            "V1: backend web fails on b: [Priority(150), Fault] Node(0)",
+        ],
+    );
+    let theirs = of_two("", lines, "", Program::Keepalived);
+    has_rows(
+        &theirs,
+        &["V1: the proxy fails on b: [Priority(150), Priority(98)] Node(0)"],
+    );
+    assert!(
+        !theirs
+            .iter()
+            .any(|row| row.contains("backend web fails on b")),
+        "{theirs:#?}"
     );
 }

@@ -25,6 +25,7 @@ mod process;
 mod release;
 mod reload;
 mod routing;
+mod table;
 mod words;
 
 use std::process::{Command, ExitCode};
@@ -132,6 +133,7 @@ fn main() -> ExitCode {
         .chain(&release::SCENARIOS)
         .chain(&reload::SCENARIOS)
         .chain(&routing::SCENARIOS)
+        .chain(&table::SCENARIOS)
         .chain(&words::SCENARIOS)
         .filter(is_wanted)
         .copied()
