@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Moment;
+use super::{Moment, RESIGN};
 
 /// Most routers that are remembered; the one unheard for longest is forgotten.
 pub const MAX_PEERS: usize = 8;
@@ -14,6 +14,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Its priority; 0 means that it resigned.
     pub priority: u8,
+    /// The last priority with which it wanted to be master: not 0.
+    pub claim: u8,
     /// The highest priority that it ever had: less than that, and something that it tracks fails.
     pub best: u8,
     /// When it was last heard.
@@ -34,12 +36,16 @@ impl Peers {
             None => Peer {
                 address,
                 priority,
+                claim: priority,
                 best: priority,
                 heard_at: now,
                 adverts: 0,
             },
         };
         peer.priority = priority;
+        if priority != RESIGN {
+            peer.claim = priority;
+        }
         peer.best = peer.best.max(priority);
         peer.heard_at = now;
         peer.adverts += 1;

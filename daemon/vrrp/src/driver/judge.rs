@@ -209,7 +209,7 @@ impl Driver {
             return;
         };
         let now = self.now();
-        let found = &self.groups[group];
+        let found = &mut self.groups[group];
         let positions = &found.config.members;
         let Some(member) = positions.iter().position(|member| *member == at) else {
             return;

@@ -6,17 +6,21 @@
 //! - one becomes master: the others take over at once ([`Group::settle`]);
 //! - one stops being master: the others resign, with priority 0, and are backups ([`Group::settle`]);
 //! - one that hears nobody any more does not become master while another member hears a master that it obeys, or has not
-//!   listened for long enough to hear one ([`Group::hold_back`]): one broken network of several is no reason to move, and moving would tear the others apart.
+//!   listened for long enough to hear one ([`Group::hold_back`]): one broken network of several is no reason to move, and moving would tear the others apart;
+//! - where links elect different nodes, the first member that hears another router decides (`contradiction`).
 //!
-//! All but the third are what keepalived does. It says no priority 0 when a group falls back, and a held back member
+//! All but the last two are what keepalived does. It says no priority 0 when a group falls back, and a held back member
 //! waits for the other one's whole master-down time, where two of its intervals are enough here: while the master lives
 //! it speaks once in each.
 
+mod contradiction;
 #[cfg(test)]
 mod tests;
 
 use protocol::EventSeverity;
 use protocol::vrrp::VrrpState;
+
+use contradiction::Outranked;
 
 use super::tracking::Standing;
 use super::{Action, Instance, Moment, RESIGN, State, Wait};
@@ -53,6 +57,8 @@ pub struct Group {
     /// All are master, or were until one stopped being it.
     active: bool,
     shown: VrrpState,
+    /// It gave way lately, and does not know yet to whom.
+    outranked: Option<Outranked>,
 }
 
 impl Group {
@@ -63,6 +69,7 @@ impl Group {
             members,
             active: false,
             shown: VrrpState::Init,
+            outranked: None,
         }
     }
 
@@ -80,6 +87,7 @@ impl Group {
     pub fn follow(&mut self, members: Vec<String>) {
         self.members = members;
         self.active = false;
+        self.outranked = None;
     }
 
     fn member(&self, at: usize) -> &str {
@@ -114,6 +122,7 @@ impl Group {
         let falling = members.iter().position(|member| !member.is_active());
         if let (false, Some(first)) = (self.active, rising) {
             self.active = true;
+            self.outranked = None;
             because = self.because(first, members[first]);
             let reason = format!("{because} became master");
             for (at, member) in members.iter_mut().enumerate() {
@@ -128,6 +137,7 @@ impl Group {
             because = self.because(first, members[first]);
             let reason = format!("{because} is no longer master");
             let held = members[first].is_held();
+            self.outranked = Outranked::note(now, members[first]);
             for (at, member) in members.iter_mut().enumerate() {
                 if member.is_active() {
                     let actions = member.give_way(now, held, &self.reason(&reason));
@@ -184,13 +194,21 @@ impl Group {
     /// Before [`Instance::elapsed`] of the member at `at`: keeps it a backup although its master fell silent, while
     /// another member still hears the master that it obeys. A master that resigned has gone, with its whole group: where a
     /// link of its is down, its last word reaches the other members alone.
-    pub fn hold_back(&self, now: Moment, at: usize, members: &mut [&mut Instance]) -> Vec<Action> {
-        let due = members
-            .get(at)
-            .filter(|member| !matches!(member.wait, Wait::Resigned { .. }))
-            .and_then(|member| member.master_down_at)
-            .is_some_and(|due| due <= now);
-        if !due {
+    pub fn hold_back(
+        &mut self,
+        now: Moment,
+        at: usize,
+        members: &mut [&mut Instance],
+    ) -> Vec<Action> {
+        let is_due = |member: &&&mut Instance| member.master_down_at.is_some_and(|due| due <= now);
+        let Some(member) = members.get(at).filter(is_due) else {
+            return Vec::new();
+        };
+        let has_resigned = matches!(member.wait, Wait::Resigned { .. });
+        if let Some(told) = self.let_first(now, at, members) {
+            return told;
+        }
+        if has_resigned {
             return Vec::new();
         }
         let others = members.iter().enumerate().filter(|(other, _)| *other != at);

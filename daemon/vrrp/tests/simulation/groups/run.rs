@@ -14,8 +14,8 @@ use crate::world::{calm, drifted};
 /// Mishaps in the quiet of a run.
 const MISHAPS: usize = 4;
 
-/// Further elections that links may need that contradict each other.
-const CONTRADICTIONS: u32 = 4;
+/// Further elections that links may need that contradict each other: who loses on the first one lets the other come.
+const CONTRADICTIONS: u32 = 1;
 
 /// Runs the group of a seed; how many facts were checked.
 pub(crate) fn run(seed: u64, traced: bool) -> Result<u64, Failure> {
@@ -265,7 +265,7 @@ fn succession(
         return Ok(name);
     };
     if !world.agree(&heirs) {
-        // Who comes at the same moment and wins on one link each gives all up, and tries again.
+        // Who comes at the same moment and wins on one link each gives all up, and tries once more.
         limit += world.limits.down * CONTRADICTIONS;
     }
     world.run_until(world.now + limit)?;
