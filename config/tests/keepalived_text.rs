@@ -615,7 +615,7 @@ fn processes_are_named_or_by_their_command_line() {
     assert!(!named.process.full_command);
     assert_eq!(
         (named.weight, named.quorum, named.quorum_max),
-        (1, 2, Some(3))
+        (0, 2, Some(3))
     );
     assert_eq!(
         (named.fork_delay, named.terminate_delay),

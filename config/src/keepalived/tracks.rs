@@ -94,7 +94,7 @@ pub struct TrackProcess {
     pub name: Word,
     /// Which processes.
     pub process: ProcessMatch,
-    /// `weight`, 1 by default; 0 means FAULT while there are too few or too many.
+    /// `weight`, 0 by default as in keepalived 2.2.7, whatever its manual says; 0 means FAULT while there are too few or too many.
     pub weight: i32,
     /// `weight … reverse`: see [`Tracked::reverse`].
     pub reverse: bool,

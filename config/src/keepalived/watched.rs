@@ -90,7 +90,8 @@ pub(super) fn read_process(
             full_command: false,
             parameter_match: ParameterMatch::Exact,
         },
-        weight: 1,
+        // The manual says 1; keepalived 2.2.7 goes to FAULT without a word about it.
+        weight: 0,
         reverse: false,
         quorum: 1,
         quorum_max: None,
