@@ -165,6 +165,8 @@ impl Instance {
             let reason = "operator: failover (force), although nobody took over";
             self.enter_backup(now, wait, reason, actions);
             self.held = true;
+            // Who took over in this moment, unheard, announces once more, now that the addresses are gone from here.
+            actions.push(Action::Advertise(RESIGN));
             actions.push(Action::FailoverEnded(Ok(format!(
                 "given away although nobody took over within {waited} ms"
             ))));

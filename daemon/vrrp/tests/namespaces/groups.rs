@@ -15,10 +15,10 @@ pub(crate) const SCENARIOS: [(&str, fn()); 12] = [
         beside(V2, Ours::Better)
     }),
     ("a_group_of_version_3_follows_keepalived", || {
-        beside(V3, Ours::Worse)
+        beside(V3_SLOW, Ours::Worse)
     }),
     ("a_group_of_version_3_is_followed_by_keepalived", || {
-        beside(V3, Ours::Better)
+        beside(V3_SLOW, Ours::Better)
     }),
     (
         "a_group_restarts_with_its_addresses_and_nobody_sees_it",

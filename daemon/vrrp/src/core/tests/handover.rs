@@ -77,7 +77,10 @@ fn a_forced_failover_gives_the_addresses_away_although_nobody_takes_them() {
     let mut instance = active();
     instance.failover(ms(5000), true).expect("master");
     let actions = untimed(pass(&mut instance, ms(6200)));
-    assert_eq!(deeds(&actions), [Action::RemoveAddresses]);
+    assert_eq!(
+        deeds(&actions),
+        [Action::RemoveAddresses, Action::Advertise(0)]
+    );
     assert!(matches!(outcome(&actions), Some(Ok(_))));
     assert!(instance.is_held());
     // It ends when nobody is there.
