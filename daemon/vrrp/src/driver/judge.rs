@@ -239,6 +239,9 @@ impl Driver {
                 }
                 None => Group::new(config.name.as_str(), names),
             };
+            let units = config.members.iter().filter_map(|at| self.units.get(*at));
+            let rank = |unit: &Unit| (unit.config.virtual_router_id, unit.config.is_ipv6());
+            let core = core.ranked(units.map(rank).collect());
             self.groups.push(SyncGroup {
                 config: config.clone(),
                 core,

@@ -35,7 +35,7 @@ const BUSYBOX: [&str; 10] = [
     "cat", "chmod", "kill", "ls", "mkdir", "rm", "sh", "sleep", "test", "touch",
 ];
 /// How long all of it may take, so that it ends where the kernel hangs.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 /// What the machine says last, with the number of scenarios that failed.
 const END: &str = "scenarios that failed: ";
 

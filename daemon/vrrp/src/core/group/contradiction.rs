@@ -2,9 +2,9 @@
 //! where these are equal, by their addresses.
 //!
 //! Nodes that take over at the same moment then both give all up, come back after the same skew time, and would do so
-//! for as long as chance wills. So one link decides: that of the first member that hears another router. Who loses there
-//! comes back [`EXTRA_INTERVALS`] later, and then hears the one that wins. Who wins there cannot lose it to anybody: the
-//! order of priorities and addresses on one link is a whole one.
+//! for as long as chance wills. So one link decides: that of the member with the lowest virtual router id among those that
+//! hear another router. Who loses there comes back [`EXTRA_INTERVALS`] later, and then hears the one that wins. Who wins
+//! there cannot lose it to anybody: the order of priorities and addresses on one link is a whole one.
 //!
 //! keepalived needs no such word: it says no priority 0 when its group falls back, and hears ours, so it is back first.
 
@@ -77,17 +77,18 @@ impl Group {
             let mut met = member.peers.iter().filter(|peer| member.met(peer));
             met.any(|peer| !member.loses_to(peer))
         };
-        let mut decides = members.iter().enumerate().filter_map(|(at, member)| {
+        let decides = members.iter().enumerate().filter_map(|(at, member)| {
             let met = member.peers.iter().filter(|peer| member.met(peer));
             let best = met.max_by_key(|peer| (peer.claim, peer.address))?;
             Some((at, member, best))
         });
-        let (decider, member, best) = decides.next()?;
+        let (decider, member, best) =
+            decides.min_by_key(|(at, ..)| (self.ranks.get(*at).copied(), *at))?;
         if !member.loses_to(best) || !members.iter().any(wins) {
             return None;
         }
         let reason = format!(
-            "the links of sync group {} elect different nodes: {} decides as the first, where {} has priority {} (ours {}{})",
+            "the links of sync group {} elect different nodes: {} decides, where {} has priority {} (ours {}{})",
             self.name,
             self.member(decider),
             best.address,

@@ -28,6 +28,9 @@ use super::{Action, Instance, Moment, RESIGN, State, Wait};
 /// Intervals within which a master that lives is heard, one of which may be lost.
 const FRESH_INTERVALS: u32 = 2;
 
+/// A virtual router as all nodes know it: its `virtual_router_id`, and whether it is one of IPv6.
+pub type Rank = (u8, bool);
+
 /// A change of a group's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entered {
@@ -54,6 +57,8 @@ pub struct Group {
     name: String,
     /// Names of the members, in the order in which they are given everywhere here.
     members: Vec<String>,
+    /// What tells members apart on every node, in whatever order its file has them.
+    ranks: Vec<Rank>,
     /// All are master, or were until one stopped being it.
     active: bool,
     shown: VrrpState,
@@ -67,6 +72,7 @@ impl Group {
         Self {
             name: name.into(),
             members,
+            ranks: Vec::new(),
             active: false,
             shown: VrrpState::Init,
             outranked: None,
@@ -81,6 +87,12 @@ impl Group {
     /// Its state.
     pub fn shown(&self) -> VrrpState {
         self.shown
+    }
+
+    /// Says which member comes before which: all nodes must agree on it. Without it their order counts.
+    pub fn ranked(mut self, ranks: Vec<Rank>) -> Self {
+        self.ranks = ranks;
+        self
     }
 
     /// Takes other members; what it was is not told again. A master among them takes the new ones along.
