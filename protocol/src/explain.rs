@@ -95,10 +95,6 @@ impl InstanceSnapshot {
 impl BfdSnapshot {
     /// State, reason, times, what the neighbour last said, and the counters, in one line.
     pub fn text(&self, now_ms: u64) -> String {
-        let milliseconds = |microseconds: u64| match microseconds % 1_000 {
-            0 => format!("{} ms", microseconds / 1_000),
-            rest => format!("{}.{rest:03} ms", microseconds / 1_000),
-        };
         let mut text = format!(
             "{}: {} ({}); speaks every {}, detection time {}",
             self.name,
@@ -123,6 +119,64 @@ impl BfdSnapshot {
             text.push_str(&format!(", {count} refused ({reason})"));
         }
         text
+    }
+}
+
+impl BfdSnapshot {
+    /// What there is to say of it beside its state, a word and what is told each.
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let mut neighbor = match self.interface.as_str() {
+            "" => self.neighbor.clone(),
+            interface => format!("{}%{interface}", self.neighbor),
+        };
+        if !self.source.is_empty() {
+            neighbor.push_str(&format!(", spoken to from {}", self.source));
+        }
+        let remote = match self.remote_discriminator {
+            0 => "not known there".to_owned(),
+            number => format!("{number:#010x} there"),
+        };
+        neighbor.push_str(&format!(
+            "; discriminator {:#010x} here, {remote}",
+            self.discriminator
+        ));
+        let intervals = format!(
+            "speaks every {}, is spoken to every {}, detection time {} ({} packets)",
+            milliseconds(self.transmit_interval_us),
+            milliseconds(self.receive_interval_us),
+            milliseconds(self.detection_time_us),
+            self.remote_multiplier,
+        );
+        let said = match (self.heard_ms, self.remote_state.as_str()) {
+            (None, _) => "nothing yet".to_owned(),
+            (Some(age_ms), "") => format!("{}, {}", self.remote_diagnostic, ago(age_ms)),
+            (Some(age_ms), state) => {
+                format!("{state} ({}), {}", self.remote_diagnostic, ago(age_ms))
+            }
+        };
+        let mut counted = format!(
+            "up {} times, down {} times; {} sent, {} heard",
+            self.ups, self.downs, self.sent, self.received
+        );
+        for (reason, count) in &self.refused {
+            counted.push_str(&format!(", {count} refused ({reason})"));
+        }
+        vec![
+            ("why", self.detail.clone()),
+            ("neighbor", neighbor),
+            ("intervals", intervals),
+            ("it said", said),
+            ("last down", self.diagnostic.clone()),
+            ("counted", counted),
+        ]
+    }
+}
+
+/// `50 ms`, `3.312 ms`.
+fn milliseconds(microseconds: u64) -> String {
+    match microseconds % 1_000 {
+        0 => format!("{} ms", microseconds / 1_000),
+        rest => format!("{}.{rest:03} ms", microseconds / 1_000),
     }
 }
 

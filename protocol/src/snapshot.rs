@@ -4,7 +4,7 @@ pub use crate::protocol_stats::ProtocolStats;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Operation, ServerAdmin};
-use crate::vrrp::InstanceSnapshot;
+use crate::vrrp::{BfdSnapshot, InstanceSnapshot};
 
 /// A node's whole state at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub worker_detail: String,
     /// VRRP instances; empty without VRRP.
     pub vrrp: Vec<InstanceSnapshot>,
+    /// BFD sessions, whether somebody tracks them or not.
+    pub bfd: Vec<BfdSnapshot>,
     /// Whether VRRP is configured at all.
     pub vrrp_configured: bool,
     /// Whether the vrrp process answers.

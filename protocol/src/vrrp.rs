@@ -154,6 +154,8 @@ pub struct BfdSnapshot {
     pub name: String,
     /// The neighbour's address.
     pub neighbor: String,
+    /// The interface that a link-local neighbour is on, if it is configured; else empty.
+    pub interface: String,
     /// Our address; empty if the kernel chooses.
     pub source: String,
     /// `AdminDown`, `Down`, `Init` or `Up`.
@@ -178,6 +180,12 @@ pub struct BfdSnapshot {
     pub remote_discriminator: u32,
     /// Longest pause between two packets of ours, in microseconds.
     pub transmit_interval_us: u64,
+    /// Longest pause between two packets of the neighbour, in microseconds.
+    pub receive_interval_us: u64,
+    /// How many packets of ours the neighbour may miss.
+    pub multiplier: u8,
+    /// How many of its packets may be missed; 1 while nothing is known of it.
+    pub remote_multiplier: u8,
     /// Longest silence of the neighbour that is no failure, in microseconds.
     pub detection_time_us: u64,
     /// Packets sent.
@@ -219,6 +227,8 @@ pub enum VrrpTell {
     Instances {
         /// The request's number.
         id: u64,
+        /// All BFD sessions in order of configuration, whether they are tracked or not.
+        sessions: Vec<BfdSnapshot>,
         /// All instances in order of configuration.
         instances: Vec<InstanceSnapshot>,
     },

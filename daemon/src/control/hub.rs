@@ -10,7 +10,7 @@ use protocol::operation::ServerAdmin;
 use protocol::patterns::PatternAsk;
 use protocol::process::{FromChild, Role};
 use protocol::snapshot::{Setting, WorkerSnapshot};
-use protocol::vrrp::{InstanceSnapshot, VrrpAsk, VrrpTell};
+use protocol::vrrp::{BfdSnapshot, InstanceSnapshot, VrrpAsk, VrrpTell};
 use protocol::worker::{ErrorCapture, SessionInfo, WorkerAsk, WorkerTell};
 use protocol::{Event, EventKind, EventSeverity, EventSource, Operation, Refusal, Snapshot, wire};
 use sys::channel::{Channel, Sender};
@@ -253,7 +253,7 @@ impl Hub {
     /// A picture of the node as it is now.
     pub async fn snapshot(&self) -> Arc<Snapshot> {
         let setup = self.setup();
-        let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.instances());
+        let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.routers());
         let at_ms = now_ms();
         let current = *self.current.borrow();
         let draining_workers = lock(&self.workers)
@@ -267,6 +267,7 @@ impl Hub {
             (None, true) => lock(&self.worker_detail).clone(),
         };
         let vrrp_running = vrrp.is_some();
+        let (vrrp, bfd) = vrrp.unwrap_or_default();
         let snapshot = Arc::new(Snapshot {
             at_ms,
             node: setup.node.clone(),
@@ -276,7 +277,8 @@ impl Hub {
             worker,
             proxy_configured: setup.proxy_configured,
             worker_detail,
-            vrrp: vrrp.unwrap_or_default(),
+            vrrp,
+            bfd,
             vrrp_configured: setup.vrrp_configured,
             vrrp_running,
             draining_workers,
@@ -293,10 +295,21 @@ impl Hub {
     }
 
     /// All instances as they are now; none if no vrrp process answers.
+    #[cfg(feature = "dbus")]
     pub(super) async fn instances(&self) -> Option<Vec<InstanceSnapshot>> {
+        let (instances, _) = self.routers().await?;
+        Some(instances)
+    }
+
+    /// The same with all BFD sessions.
+    async fn routers(&self) -> Option<(Vec<InstanceSnapshot>, Vec<BfdSnapshot>)> {
         let peer = lock(&self.vrrp).clone()?;
         match peer.ask(Ask::Vrrp(VrrpAsk::Show)).await.ok()? {
-            Tell::Vrrp(VrrpTell::Instances { instances, .. }) => Some(instances),
+            Tell::Vrrp(VrrpTell::Instances {
+                instances,
+                sessions,
+                ..
+            }) => Some((instances, sessions)),
             _ => None,
         }
     }

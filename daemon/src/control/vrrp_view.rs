@@ -1,7 +1,7 @@
 //! `show vrrp`: who is master and why, to be read at 3 a.m. in a terminal of 80 columns.
 
 use protocol::explain::ago;
-use protocol::vrrp::{Effect, InstanceSnapshot, Share};
+use protocol::vrrp::{BfdSnapshot, Effect, InstanceSnapshot, Share};
 
 use super::views::timestamp;
 
@@ -18,6 +18,40 @@ pub fn vrrp(instances: &[InstanceSnapshot], now_ms: u64) -> String {
             text.push('\n');
         }
         one(instance, now_ms, &mut text);
+    }
+    text
+}
+
+/// BFD sessions, and who tracks them.
+pub fn bfd(sessions: &[&BfdSnapshot], instances: &[InstanceSnapshot], now_ms: u64) -> String {
+    let mut text = String::new();
+    for session in sessions {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let head = format!(
+            "bfd {}: {} since {} ({})",
+            session.name,
+            session.state,
+            timestamp(session.since_ms),
+            ago(now_ms.saturating_sub(session.since_ms)),
+        );
+        entry(&mut text, "", &head);
+        for (word, told) in session.told() {
+            entry(&mut text, word, &told);
+        }
+        let tracks =
+            |instance: &&InstanceSnapshot| instance.bfd.iter().any(|one| one.name == session.name);
+        let trackers: Vec<&str> = instances
+            .iter()
+            .filter(tracks)
+            .map(|instance| instance.name.as_str())
+            .collect();
+        let told = match trackers.as_slice() {
+            [] => "nobody".to_owned(),
+            names => names.join(", "),
+        };
+        entry(&mut text, "tracked by", &told);
     }
     text
 }
@@ -120,7 +154,12 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
     }
     say("adverts", &packets);
     for session in &instance.bfd {
-        say("bfd", &session.text(now_ms));
+        // The rest is told below, and by 'show bfd'.
+        let since = ago(now_ms.saturating_sub(session.since_ms));
+        say(
+            "bfd",
+            &format!("{}: {} ({since})", session.name, session.detail),
+        );
     }
     // The latest first; the last of all is told above.
     for transition in instance.transitions.iter().rev().skip(1) {
@@ -179,7 +218,7 @@ fn entry(out: &mut String, word: &str, told: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::vrrp::{BfdSnapshot, PeerSeen, Transition, VrrpCounters, VrrpState};
+    use protocol::vrrp::{PeerSeen, Transition, VrrpCounters, VrrpState};
 
     #[test]
     fn an_instance_is_told_within_80_columns() {
@@ -231,6 +270,7 @@ mod tests {
             bfd: vec![BfdSnapshot {
                 name: "gw".to_owned(),
                 neighbor: "10.0.0.254".to_owned(),
+                interface: String::new(),
                 source: "10.0.0.1".to_owned(),
                 state: "Up".to_owned(),
                 up: true,
@@ -243,6 +283,9 @@ mod tests {
                 discriminator: 0x57db_f2ed,
                 remote_discriminator: 0xb410_0c4c,
                 transmit_interval_us: 50_000,
+                receive_interval_us: 50_000,
+                multiplier: 5,
+                remote_multiplier: 5,
                 detection_time_us: 250_000,
                 sent: 12,
                 received: 11,
@@ -255,6 +298,26 @@ mod tests {
                 ..VrrpCounters::default()
             },
         };
+        let session = instance.bfd[0].clone();
+        let expected = "\
+bfd gw: Up since 1970-01-01T00:00:01.000Z (60 s ago)
+  why         Up: 10.0.0.254 said Init: both hear each other
+  neighbor    10.0.0.254, spoken to from 10.0.0.1; discriminator 0x57dbf2ed
+              here, 0xb4100c4c there
+  intervals   speaks every 50 ms, is spoken to every 50 ms, detection time 250
+              ms (5 packets)
+  it said     Up (control detection time expired), 7 ms ago
+  last down   no diagnostic
+  counted     up 1 times, down 0 times; 12 sent, 11 heard, 3 refused (ttl)
+  tracked by  R1
+";
+        let instances = [instance.clone()];
+        assert_eq!(bfd(&[&session], &instances, 61_000), expected);
+        let alone = BfdSnapshot {
+            name: "other".to_owned(),
+            ..session
+        };
+        assert!(bfd(&[&alone], &instances, 61_000).ends_with("tracked by  nobody\n"));
         let text = vrrp(&[instance], 61_000);
         assert!(
             text.lines().all(|line| line.chars().count() <= WIDTH),
@@ -274,10 +337,7 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
   proof       none
   peer        10.0.0.2 last heard 300 ms ago (priority 90)
   adverts     0 sent, 0 heard, 4 refused (authentication)
-  bfd         gw: Up: 10.0.0.254 said Init: both hear each other (60 s ago);
-              speaks every 50 ms, detection time 250 ms; it last said Up
-              (control detection time expired) 7 ms ago; up 1 times, down 0
-              times; 12 sent, 11 heard, 3 refused (ttl)
+  bfd         gw: Up: 10.0.0.254 said Init: both hear each other (60 s ago)
   before      1970-01-01T00:00:00.500Z INIT -> BACKUP: started
 ";
         assert_eq!(text, expected);

@@ -286,7 +286,14 @@ async fn control(mut receiver: sys::channel::Receiver) {
                 ));
             }
             Ok(VrrpTell::Done { result, .. }) => say(&format!("DONE {result:?}")),
-            Ok(VrrpTell::Instances { instances, .. }) => say(&format!("SHOW {instances:?}")),
+            Ok(VrrpTell::Instances {
+                instances,
+                sessions,
+                ..
+            }) => {
+                say(&format!("SHOW {instances:?}"));
+                say(&format!("SESSIONS {sessions:?}"));
+            }
             Err(error) => say(&format!("BAD {error}")),
         }
     }

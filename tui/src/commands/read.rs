@@ -7,8 +7,8 @@ use protocol::vrrp::{Effect, VrrpState};
 use super::Session;
 use super::output::{Cell, Output};
 use super::shape::{
-    Answer, Answers, BackendShape, Failure, InstanceShape, NodeShape, ServerShape, Servers, Status,
-    Vrrp,
+    Answer, Answers, BackendShape, BfdShape, Failure, InstanceShape, NodeShape, ServerShape,
+    Servers, Status, Vrrp,
 };
 use crate::problems::{self, Severity};
 use crate::routers::{self, RouterState};
@@ -286,6 +286,29 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
             }
         }
     }
+    let mut bfd = Vec::new();
+    for node in &session.nodes {
+        let Some(snapshot) = node.live().filter(|_| only.is_none()) else {
+            continue;
+        };
+        for found in &snapshot.bfd {
+            bfd.push(BfdShape::new(node, found, &snapshot.vrrp));
+            let health = match found.up {
+                true => Health::Good,
+                false => Health::Bad,
+            };
+            let state = output.coloured(&printable(&found.state), health);
+            text.push_str(&format!(
+                "{} bfd {}: {state} for {}\n",
+                node.label,
+                printable(&found.name),
+                span(now_ms.saturating_sub(found.since_ms))
+            ));
+            for (word, told) in found.told() {
+                text.push_str(&format!("  {word:<10} {}\n", printable(&told)));
+            }
+        }
+    }
     if let Some(name) = only
         && instances.is_empty()
         && session.nodes.iter().any(|node| node.live().is_some())
@@ -299,6 +322,7 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
     if output.json {
         output.document(&Vrrp {
             instances,
+            bfd,
             errors: &session.failures,
         });
     } else if text.is_empty() && session.failures.is_empty() {

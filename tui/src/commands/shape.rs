@@ -2,7 +2,7 @@
 
 use protocol::operation::ServerAdmin;
 use protocol::snapshot::{AdminCause, CheckStats, Operational, ProxySnapshot, ServerStats, Times};
-use protocol::vrrp::{Effect, InstanceSnapshot, PeerSeen};
+use protocol::vrrp::{BfdSnapshot, Effect, InstanceSnapshot, PeerSeen};
 use protocol::{EventSeverity, EventSource};
 use serde::Serialize;
 
@@ -304,6 +304,8 @@ impl CheckShape {
 pub struct Vrrp<'a> {
     /// Instances of all nodes.
     pub instances: Vec<InstanceShape>,
+    /// BFD sessions of all nodes, whether somebody tracks them or not.
+    pub bfd: Vec<BfdShape>,
     /// What could not be asked.
     pub errors: &'a [Failure],
 }
@@ -337,6 +339,80 @@ pub struct InstanceShape {
     pub adverts_sent: u64,
     pub adverts_received: u64,
     pub became_master: u64,
+}
+
+/// A BFD session on a node.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct BfdShape {
+    pub node: String,
+    pub session: String,
+    pub neighbor: String,
+    pub interface: String,
+    pub source: String,
+    /// `AdminDown`, `Down`, `Init` or `Up`.
+    pub state: String,
+    /// Whether it counts as up for those who track it.
+    pub up: bool,
+    pub since: String,
+    pub detail: String,
+    /// Why it left Up last.
+    pub diagnostic: String,
+    pub remote_state: String,
+    pub remote_diagnostic: String,
+    pub heard_ms: Option<u64>,
+    pub discriminator: u32,
+    pub remote_discriminator: u32,
+    pub transmit_interval_us: u64,
+    pub receive_interval_us: u64,
+    pub detection_time_us: u64,
+    pub multiplier: u8,
+    pub remote_multiplier: u8,
+    pub sent: u64,
+    pub received: u64,
+    pub ups: u64,
+    pub downs: u64,
+    /// By reason.
+    pub refused: std::collections::BTreeMap<String, u64>,
+    /// Instances that track it, themselves or by their sync groups.
+    pub tracked_by: Vec<String>,
+}
+
+impl BfdShape {
+    /// From a picture.
+    pub fn new(node: &NodeView, session: &BfdSnapshot, instances: &[InstanceSnapshot]) -> Self {
+        let tracks =
+            |instance: &&InstanceSnapshot| instance.bfd.iter().any(|one| one.name == session.name);
+        let trackers = instances.iter().filter(tracks);
+        Self {
+            node: node.label.clone(),
+            session: session.name.clone(),
+            neighbor: session.neighbor.clone(),
+            interface: session.interface.clone(),
+            source: session.source.clone(),
+            state: session.state.clone(),
+            up: session.up,
+            since: words::moment(session.since_ms),
+            detail: session.detail.clone(),
+            diagnostic: session.diagnostic.clone(),
+            remote_state: session.remote_state.clone(),
+            remote_diagnostic: session.remote_diagnostic.clone(),
+            heard_ms: session.heard_ms,
+            discriminator: session.discriminator,
+            remote_discriminator: session.remote_discriminator,
+            transmit_interval_us: session.transmit_interval_us,
+            receive_interval_us: session.receive_interval_us,
+            detection_time_us: session.detection_time_us,
+            multiplier: session.multiplier,
+            remote_multiplier: session.remote_multiplier,
+            sent: session.sent,
+            received: session.received,
+            ups: session.ups,
+            downs: session.downs,
+            refused: session.refused.iter().cloned().collect(),
+            tracked_by: trackers.map(|instance| instance.name.clone()).collect(),
+        }
+    }
 }
 
 /// A tracked item's share in the priority.

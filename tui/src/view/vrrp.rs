@@ -9,6 +9,7 @@ use ratatui::widgets::{Block, Paragraph};
 
 use super::theme::Theme;
 use crate::app::App;
+use crate::node::NodeView;
 use crate::routers::{self, RouterState};
 use crate::words::{self, clock, printable, span};
 
@@ -85,6 +86,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
             theme,
             usize::from(column.width).saturating_sub(2),
         );
+        let lines = [lines, untracked_lines(app, node, theme, column)].concat();
         frame.render_widget(
             Paragraph::new(lines).block(Block::bordered().title(title)),
             *column,
@@ -99,6 +101,29 @@ fn holder(app: &App, state: RouterState) -> (String, bool) {
         RouterState::SplitBrain(_) => ("SPLIT BRAIN: on several nodes".to_owned(), true),
         RouterState::Nobody => ("NOBODY is MASTER".to_owned(), true),
     }
+}
+
+/// BFD sessions of a node that none of its instances tracks.
+fn untracked_lines<'a>(app: &App, node: &NodeView, theme: &Theme, column: &Rect) -> Vec<Line<'a>> {
+    let Some(snapshot) = node.live() else {
+        return Vec::new();
+    };
+    let width = usize::from(column.width).saturating_sub(2);
+    let is_tracked = |name: &str| {
+        let mut tracked = snapshot.vrrp.iter().flat_map(|instance| &instance.bfd);
+        tracked.any(|one| one.name == name)
+    };
+    let mut lines = Vec::new();
+    for session in snapshot.bfd.iter().filter(|one| !is_tracked(&one.name)) {
+        let text = format!(" bfd {} (tracked by nobody)", session.text(app.now_ms));
+        let style = match session.up {
+            true => theme.dim(),
+            false => theme.uneasy(),
+        };
+        let wrapped = words::wrap(&printable(&text), width, 4).into_iter();
+        lines.extend(wrapped.map(|text| Line::styled(text, style)));
+    }
+    lines
 }
 
 fn instance_lines<'a>(
@@ -159,8 +184,13 @@ fn instance_lines<'a>(
         lines.extend(wrapped.map(|text| Line::raw(format!("      {text}"))));
     }
     for session in &instance.bfd {
+        let style = match session.up {
+            true => theme.good(),
+            false => theme.bad(),
+        };
         let text = printable(&format!(" bfd {}", session.text(app.now_ms)));
-        lines.extend(words::wrap(&text, width, 4).into_iter().map(Line::raw));
+        let wrapped = words::wrap(&text, width, 5).into_iter();
+        lines.extend(wrapped.map(|text| Line::styled(text, style)));
     }
     if let Some(master) = &instance.master {
         let text = printable(&format!(

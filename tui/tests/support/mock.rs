@@ -279,6 +279,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
         proxy_configured: true,
         worker_detail: String::new(),
         vrrp: vec![instance],
+        bfd: Vec::new(),
         vrrp_configured: true,
         vrrp_running: true,
         draining_workers: Vec::new(),

@@ -217,6 +217,7 @@ static COMMANDS: &[Command] = &[
     row("show acl", "[[@<ver>] <acl>]", "list the lists of patterns, or the patterns of one", User, Run::Patterns(|w, p| patterns::show(w, p, true))),
     later("show activity"),
     row("show backend", "", "list the backends", User, Run::Show(|_, snapshot| Answer::Lines(views::backends(snapshot)))),
+    row("show bfd", "[json] [SESSION]", "tell the states of BFD sessions and why", User, Run::Show(show_bfd)),
     later("show cache"),
     row("show cli level", "", "tell this connection's level", User, Run::Local(show_level)),
     row("show cli sockets", "", "list the stats sockets", Operator, Run::Sockets),

@@ -118,6 +118,26 @@ pub(super) fn show_resolvers(words: &[&str], snapshot: &Snapshot) -> Answer {
     Answer::Lines(views::resolvers(&chosen))
 }
 
+pub(super) fn show_bfd(words: &[&str], snapshot: &Snapshot) -> Answer {
+    if !snapshot.vrrp_configured {
+        return error("VRRP is not configured.");
+    }
+    if !snapshot.vrrp_running {
+        return Refusal::NotRunning("The vrrp process".to_owned()).into();
+    }
+    let wanted = words.iter().find(|word| **word != "json");
+    let chosen: Vec<_> = snapshot
+        .bfd
+        .iter()
+        .filter(|session| wanted.is_none_or(|wanted| session.name == *wanted))
+        .collect();
+    match wanted {
+        Some(wanted) if chosen.is_empty() => error(format!("No such BFD session: {wanted}.")),
+        _ if words.contains(&"json") => json(&serde_json::json!(chosen)),
+        _ => Answer::Lines(vrrp_view::bfd(&chosen, &snapshot.vrrp, snapshot.at_ms)),
+    }
+}
+
 pub(super) fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
     if !snapshot.vrrp_configured {
         return error("VRRP is not configured.");
@@ -135,6 +155,14 @@ pub(super) fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
     match wanted {
         Some(wanted) if chosen.is_empty() => Refusal::NoSuchInstance((*wanted).to_owned()).into(),
         _ if words.contains(&"json") => json(&keepalived_json::dump(&chosen)),
-        _ => Answer::Lines(vrrp_view::vrrp(&chosen, snapshot.at_ms)),
+        _ => {
+            let mut text = vrrp_view::vrrp(&chosen, snapshot.at_ms);
+            if wanted.is_none() && !snapshot.bfd.is_empty() {
+                let sessions: Vec<_> = snapshot.bfd.iter().collect();
+                text.push('\n');
+                text.push_str(&vrrp_view::bfd(&sessions, &snapshot.vrrp, snapshot.at_ms));
+            }
+            Answer::Lines(text)
+        }
     }
 }

@@ -187,10 +187,11 @@ impl Driver {
                     bfd: self.tracked_bfd(at, &sessions),
                     ..unit.snapshot(now, &self.network)
                 });
-                let none = Vec::new();
+                // The list that is made one by one is the last of the message.
                 let message = VrrpTell::Instances {
                     id,
-                    instances: none,
+                    sessions: sessions.clone(),
+                    instances: Vec::new(),
                 };
                 if let Some(control) = &self.control {
                     control.outbox.send_list(&message, instances);

@@ -532,6 +532,7 @@ impl Room {
         BfdSnapshot {
             name: config.name.text.clone(),
             neighbor: config.neighbor.to_string(),
+            interface: config.interface.clone().unwrap_or_default(),
             source: config.source.map(|ip| ip.to_string()).unwrap_or_default(),
             state: session.state().to_string(),
             up: session.is_well(),
@@ -550,6 +551,9 @@ impl Room {
             discriminator: session.discriminator(),
             remote_discriminator: session.remote().discriminator,
             transmit_interval_us: micros(session.transmit_interval()),
+            receive_interval_us: micros(session.receive_interval()),
+            multiplier: config.multiplier,
+            remote_multiplier: session.remote().multiplier,
             detection_time_us: micros(session.detection_time()),
             sent: counters.sent,
             received: counters.received,
