@@ -123,6 +123,14 @@ impl BfdSnapshot {
 }
 
 impl BfdSnapshot {
+    /// The instances that track it, themselves or by their sync groups.
+    pub fn trackers<'a>(&self, instances: &'a [InstanceSnapshot]) -> Vec<&'a str> {
+        let tracks =
+            |instance: &&InstanceSnapshot| instance.bfd.iter().any(|one| one.name == self.name);
+        let trackers = instances.iter().filter(tracks);
+        trackers.map(|instance| instance.name.as_str()).collect()
+    }
+
     /// What there is to say of it beside its state, a word and what is told each.
     pub fn told(&self) -> Vec<(&'static str, String)> {
         let mut neighbor = match self.interface.as_str() {

@@ -100,6 +100,28 @@ impl Pair {
 }
 
 #[tokio::test]
+async fn bfd_sessions_are_told_beside_the_instances() {
+    let pair = Pair::start().await;
+    {
+        let mut world = lock(&pair.world);
+        let session = mock::bfd_session("gateway", true, now_ms());
+        let lost = mock::bfd_session("spare", false, now_ms());
+        world.nodes[0].instance().bfd = vec![session.clone()];
+        world.nodes[0].snapshot.bfd = vec![session, lost];
+    }
+    let (code, json) = pair.json(&["vrrp"]).await;
+    assert_eq!((code, json["bfd"].as_array().map(Vec::len)), (0, Some(2)));
+    assert_eq!(json["bfd"][0]["tracked_by"], serde_json::json!(["R1"]));
+    assert_eq!(json["bfd"][0]["refused"]["ttl"], 3);
+    assert_eq!(json["bfd"][1]["state"], "Down");
+    assert_eq!(json["bfd"][1]["tracked_by"], serde_json::json!([]));
+    let (_, text, _) = pair.tandem(&["vrrp"]).await;
+    assert!(text.contains("a bfd spare: Down for 1m"), "{text}");
+    let (_, json) = pair.json(&["vrrp", "R1"]).await;
+    assert_eq!(json["bfd"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn status_is_0_when_all_is_clear_and_5_with_the_problem_listed() {
     let pair = Pair::start().await;
     let (code, stdout, stderr) = pair.tandem(&["status"]).await;

@@ -612,6 +612,28 @@ fn both_nodes_of_a_virtual_router_stand_side_by_side() {
 }
 
 #[test]
+fn bfd_sessions_are_shown_with_who_tracks_them() {
+    let mut pair = Pair::new();
+    let tracked = mock::bfd_session("gateway", true, NOW_MS);
+    let lost = mock::bfd_session("spare", false, NOW_MS);
+    pair.nodes[0].instance().bfd = vec![tracked.clone()];
+    pair.nodes[0].snapshot.bfd = vec![tracked, lost];
+    pair.look();
+    pair.press(KeyCode::Tab);
+    pair.press(KeyCode::Tab);
+    let screen = pair.screen(120, 40);
+    assert!(
+        screen.contains("bfd gateway: Up: 10.230.137.254"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("bfd spare: Down: nothing heard"),
+        "{screen}"
+    );
+    assert_eq!(screen.matches("(tracked by").count(), 1, "{screen}");
+}
+
+#[test]
 fn events_of_both_nodes_are_merged_and_filtered() {
     let mut pair = Pair::new();
     pair.nodes[1].server_down("web2", NOW_MS);

@@ -40,14 +40,7 @@ pub fn bfd(sessions: &[&BfdSnapshot], instances: &[InstanceSnapshot], now_ms: u6
         for (word, told) in session.told() {
             entry(&mut text, word, &told);
         }
-        let tracks =
-            |instance: &&InstanceSnapshot| instance.bfd.iter().any(|one| one.name == session.name);
-        let trackers: Vec<&str> = instances
-            .iter()
-            .filter(tracks)
-            .map(|instance| instance.name.as_str())
-            .collect();
-        let told = match trackers.as_slice() {
+        let told = match session.trackers(instances).as_slice() {
             [] => "nobody".to_owned(),
             names => names.join(", "),
         };

@@ -381,9 +381,7 @@ pub struct BfdShape {
 impl BfdShape {
     /// From a picture.
     pub fn new(node: &NodeView, session: &BfdSnapshot, instances: &[InstanceSnapshot]) -> Self {
-        let tracks =
-            |instance: &&InstanceSnapshot| instance.bfd.iter().any(|one| one.name == session.name);
-        let trackers = instances.iter().filter(tracks);
+        let trackers = session.trackers(instances).into_iter();
         Self {
             node: node.label.clone(),
             session: session.name.clone(),
@@ -410,7 +408,7 @@ impl BfdShape {
             ups: session.ups,
             downs: session.downs,
             refused: session.refused.iter().cloned().collect(),
-            tracked_by: trackers.map(|instance| instance.name.clone()).collect(),
+            tracked_by: trackers.map(str::to_owned).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use protocol::snapshot::{
     ProxySnapshot, Rate, Responses, ServerStats, Snapshot, Times, WorkerSnapshot,
 };
 use protocol::vrrp::{
-    Effect, InstanceSnapshot, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
+    BfdSnapshot, Effect, InstanceSnapshot, PeerSeen, Share, Transition, VrrpCounters, VrrpState,
 };
 use protocol::{Event, EventKind, EventSeverity, EventSource, wire};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -774,5 +774,41 @@ async fn next(interval: &mut Option<tokio::time::Interval>) {
             interval.tick().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// A BFD session that hears its neighbour, or does not any more.
+pub fn bfd_session(name: &str, up: bool, at_ms: u64) -> BfdSnapshot {
+    let state = if up { "Up" } else { "Down" };
+    let detail = if up {
+        "10.230.137.254 said Init: both hear each other"
+    } else {
+        "nothing heard from 10.230.137.254 for 250 ms (detection time 250 ms)"
+    };
+    BfdSnapshot {
+        name: name.to_owned(),
+        neighbor: "10.230.137.254".to_owned(),
+        interface: String::new(),
+        source: "10.230.137.1".to_owned(),
+        state: state.to_owned(),
+        up,
+        since_ms: at_ms - 60_000,
+        detail: format!("{state}: {detail}"),
+        diagnostic: "no diagnostic".to_owned(),
+        remote_state: "Up".to_owned(),
+        remote_diagnostic: "no diagnostic".to_owned(),
+        heard_ms: Some(40),
+        discriminator: 1,
+        remote_discriminator: 2,
+        transmit_interval_us: 50_000,
+        receive_interval_us: 50_000,
+        multiplier: 5,
+        remote_multiplier: 5,
+        detection_time_us: 250_000,
+        sent: 12,
+        received: 11,
+        ups: 1,
+        downs: u64::from(!up),
+        refused: vec![("ttl".to_owned(), 3)],
     }
 }

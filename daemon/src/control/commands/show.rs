@@ -118,12 +118,18 @@ pub(super) fn show_resolvers(words: &[&str], snapshot: &Snapshot) -> Answer {
     Answer::Lines(views::resolvers(&chosen))
 }
 
-pub(super) fn show_bfd(words: &[&str], snapshot: &Snapshot) -> Answer {
+/// The answer where nothing can be told of VRRP.
+fn without_vrrp(snapshot: &Snapshot) -> Option<Answer> {
     if !snapshot.vrrp_configured {
-        return error("VRRP is not configured.");
+        return Some(error("VRRP is not configured."));
     }
-    if !snapshot.vrrp_running {
-        return Refusal::NotRunning("The vrrp process".to_owned()).into();
+    let missing = Refusal::NotRunning("The vrrp process".to_owned());
+    (!snapshot.vrrp_running).then(|| missing.into())
+}
+
+pub(super) fn show_bfd(words: &[&str], snapshot: &Snapshot) -> Answer {
+    if let Some(answer) = without_vrrp(snapshot) {
+        return answer;
     }
     let wanted = words.iter().find(|word| **word != "json");
     let chosen: Vec<_> = snapshot
@@ -139,11 +145,8 @@ pub(super) fn show_bfd(words: &[&str], snapshot: &Snapshot) -> Answer {
 }
 
 pub(super) fn show_vrrp(words: &[&str], snapshot: &Snapshot) -> Answer {
-    if !snapshot.vrrp_configured {
-        return error("VRRP is not configured.");
-    }
-    if !snapshot.vrrp_running {
-        return Refusal::NotRunning("The vrrp process".to_owned()).into();
+    if let Some(answer) = without_vrrp(snapshot) {
+        return answer;
     }
     let wanted = words.iter().find(|word| **word != "json");
     let chosen: Vec<_> = snapshot
