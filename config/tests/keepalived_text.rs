@@ -54,6 +54,19 @@ fn check_instance(lines: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{lines}");
 }
 
+/// keepalived ends with such a file: an instance cannot be without its number, and no other one is made up for it.
+#[test]
+fn an_instance_whose_virtual_router_id_cannot_be_is_refused() {
+    for id in ["0", "256", "500", "abc"] {
+        let loaded = read(&format!(
+            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id {id}\nvirtual_ipaddress {{ 10.0.0.9 }}\n}}\n"
+        ));
+        let text = loaded.diagnostics.render(&loaded.sources);
+        assert!(loaded.diagnostics.has_errors(), "{id}: {text}");
+        assert!(text.contains("has no 'virtual_router_id'"), "{id}: {text}");
+    }
+}
+
 #[test]
 fn braces_stand_where_people_put_them() {
     for text in [

@@ -323,11 +323,8 @@ fn virtual_router_id(
 ) {
     match statement.text(1).parse::<u8>() {
         Ok(id) if id > 0 => pending.virtual_router_id = Some(id),
-        _ => {
-            complaints.wrong(statement, "a number from 1 to 255");
-            // One complaint is enough.
-            pending.virtual_router_id = pending.virtual_router_id.or(Some(1));
-        }
+        // An instance that has none besides is refused.
+        _ => complaints.wrong(statement, "a number from 1 to 255"),
     }
 }
 
