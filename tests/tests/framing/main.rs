@@ -160,7 +160,12 @@ async fn recorded(mut stream: TcpStream, records: Records) -> std::io::Result<()
             } else {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
             };
-            stream.write_all(answer).await?;
+            if let Err(error) = stream.write_all(answer).await {
+                // Reset: nothing comes any more.
+                let mut all = records.lock().unwrap_or_else(PoisonError::into_inner);
+                all.entry(key.clone()).or_default()[index].ended = true;
+                return Err(error);
+            }
         }
         answered = due.len();
         if count == 0 {
