@@ -199,8 +199,9 @@ fn reloads_under_load_lose_nothing() -> Outcome {
     let _bodies = Origin::start(lab.host("web3"), 80)?;
     let files = NodeFiles::pair(version(false), article::keepalived());
     let mut node = Node::start(&lab, "a", NodeKind::Tandem, files)?;
+    // The address comes a moment before the line that tells why.
     wait_until("the address", LIMIT, || {
-        lab.who_has(VIP).is_ok_and(|holders| holders == ["a"])
+        lab.who_has(VIP).is_ok_and(|holders| holders == ["a"]) && node.log().contains("-> MASTER")
     })?;
     let before_reloads = transitions(&node.log());
     ensure!(before_reloads > 0, "no transition in {}", node.log());
