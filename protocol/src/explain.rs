@@ -111,18 +111,22 @@ impl BfdSnapshot {
             let (diagnostic, when) = (&self.remote_diagnostic, ago(heard_ms));
             text.push_str(&format!("; it last said {state} ({diagnostic}) {when}"));
         }
-        text.push_str(&format!(
-            "; up {} times, down {} times; {} sent, {} heard",
+        text.push_str(&format!("; {}", self.counted()));
+        text
+    }
+
+    /// Changes, packets, and what was refused by reason.
+    fn counted(&self) -> String {
+        let mut text = format!(
+            "up {} times, down {} times; {} sent, {} heard",
             self.ups, self.downs, self.sent, self.received
-        ));
+        );
         for (reason, count) in &self.refused {
             text.push_str(&format!(", {count} refused ({reason})"));
         }
         text
     }
-}
 
-impl BfdSnapshot {
     /// The instances that track it, themselves or by their sync groups.
     pub fn trackers<'a>(&self, instances: &'a [InstanceSnapshot]) -> Vec<&'a str> {
         let tracks =
@@ -162,20 +166,13 @@ impl BfdSnapshot {
                 format!("{state} ({}), {}", self.remote_diagnostic, ago(age_ms))
             }
         };
-        let mut counted = format!(
-            "up {} times, down {} times; {} sent, {} heard",
-            self.ups, self.downs, self.sent, self.received
-        );
-        for (reason, count) in &self.refused {
-            counted.push_str(&format!(", {count} refused ({reason})"));
-        }
         vec![
             ("why", self.detail.clone()),
             ("neighbor", neighbor),
             ("intervals", intervals),
             ("it said", said),
             ("last down", self.diagnostic.clone()),
-            ("counted", counted),
+            ("counted", self.counted()),
         ]
     }
 }
