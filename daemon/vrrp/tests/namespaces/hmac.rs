@@ -82,6 +82,19 @@ fn elects(lines: &str, addresses: &str) {
     }
 }
 
+/// A third node that has recorded what the master says, and repeats it.
+fn replaying(lab: &Lab) -> Node {
+    let own = std::env::current_exe().expect("this program");
+    let mut forger = Command::new("ip");
+    forger
+        .args(["netns", "exec", &lab.space("c")])
+        .arg(own)
+        .args(["forge", "replay"]);
+    let forger = Node::start(forger);
+    forger.hears("RECORDED", ELECTION);
+    forger
+}
+
 /// A third node repeats what the master said, also after its death.
 fn replayed() {
     let lab = Lab::new();
@@ -92,14 +105,7 @@ fn replayed() {
         has(&lab, "a", vip) && !has(&lab, "b", vip)
     });
     forget(&mut b);
-    let own = std::env::current_exe().expect("this program");
-    let mut forger = Command::new("ip");
-    forger
-        .args(["netns", "exec", &lab.space("c")])
-        .arg(own)
-        .args(["forge", "replay"]);
-    let forger = Node::start(forger);
-    forger.hears("RECORDED", ELECTION);
+    let forger = replaying(&lab);
     a.signal("KILL");
     let took = b.hears("BACKUP -> MASTER", MASTER_DOWN);
     println!("  kill -9 to takeover while its words are repeated: {took:?}");
@@ -128,14 +134,7 @@ fn restarted() {
     wait("a is master", ELECTION, || {
         has(&lab, "a", vip) && !has(&lab, "b", vip)
     });
-    let own = std::env::current_exe().expect("this program");
-    let mut forger = Command::new("ip");
-    forger
-        .args(["netns", "exec", &lab.space("c")])
-        .arg(own)
-        .args(["forge", "replay"]);
-    let forger = Node::start(forger);
-    forger.hears("RECORDED", ELECTION);
+    let _forger = replaying(&lab);
     a.signal("KILL");
     // Half a second at most, and the machine may be busy.
     stays("b is backup", Duration::from_millis(900), || {
