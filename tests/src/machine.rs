@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::failure::{Context, Failure, Outcome};
 use crate::host::{Furnishing, Host};
 use crate::process::{Process, children, title};
+use crate::requirements::our_program;
 use crate::wait::{wait_for, wait_until};
 
 /// How long the boot may take.
@@ -22,6 +23,15 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Boots with this repository, for its installer, and with the programs under test.
+    pub fn boot_to_install() -> Outcome<Machine> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap_or(Path::new("/"));
+        let daemon = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
+        Machine::boot(repository, daemon.parent().unwrap_or(Path::new("/")))
+    }
+
     /// Boots to basic.target, so that none of the machine's own services come up. `repository` is seen at `/opt/repository`
     /// and `programs` at `/opt/programs`, both read only.
     pub fn boot(repository: &Path, programs: &Path) -> Outcome<Machine> {

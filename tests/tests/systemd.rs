@@ -1,12 +1,10 @@
 //! The unit under a real systemd: installed by the installer, started, reloaded, watched, stopped.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tandem_tests::machine::Machine;
-use tandem_tests::requirements::our_program;
 use tandem_tests::wait::wait_for;
-use tandem_tests::{Failure, Outcome, article, ensure, require};
+use tandem_tests::{Outcome, article, ensure, require};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -58,11 +56,7 @@ fn the_unit_starts_reloads_is_watched_and_stops() -> Outcome {
         "tandemd",
         "tandem"
     );
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("/"));
-    let daemon = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
-    let machine = Machine::boot(repository, daemon.parent().unwrap_or(Path::new("/")))?;
+    let machine = Machine::boot_to_install()?;
     let outcome = the_unit(&machine);
     if outcome.is_err() {
         let journal = machine.shell(

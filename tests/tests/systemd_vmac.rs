@@ -1,13 +1,11 @@
 //! Virtual MACs inside the unit's walls: the reverse path filter of all interfaces is in their way, and may be changed; no
 //! other setting of the kernel may.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tandem_tests::machine::Machine;
-use tandem_tests::requirements::our_program;
 use tandem_tests::wait::wait_for;
-use tandem_tests::{Failure, Outcome, ensure, require};
+use tandem_tests::{Outcome, ensure, require};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -29,11 +27,7 @@ vrrp_instance VI_1 {
 #[test]
 fn virtual_macs_work_inside_of_the_unit() -> Outcome {
     require!("root", "users", "systemd-nspawn", "tandemd", "tandem");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("/"));
-    let daemon = our_program("tandemd").ok_or_else(|| Failure::new("tandemd is not built"))?;
-    let machine = Machine::boot(repository, daemon.parent().unwrap_or(Path::new("/")))?;
+    let machine = Machine::boot_to_install()?;
     let outcome = the_unit(&machine);
     if outcome.is_err() {
         let journal = machine.shell("journalctl --no-pager -u tandem | tail -50");
