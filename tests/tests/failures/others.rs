@@ -27,6 +27,9 @@ const DISTURBED: Duration = Duration::from_secs(5);
 const DYING: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
 const SLOW: usize = 200;
+/// Slow clients that send their byte at a time, and the pause after them: each sends one in 100 ms, and they are not slow in step.
+const TURN: usize = 2;
+const TURN_PAUSE: Duration = Duration::from_millis(1);
 const GREEDY: usize = 20;
 /// Silent connections opened, at this rate a second.
 const SILENT: usize = 5_000;
@@ -181,28 +184,33 @@ fn others_do_not_notice_slow_clients() -> Outcome {
         }
         let text = "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
         let bytes = format!("{text}{}", "b".repeat(1000)).into_bytes();
-        let mut slow: Vec<(TcpStream, usize)> = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            while slow.len() < SLOW {
-                // Half of them are slow in their heads, half in their bodies.
-                let at = if slow.len().is_multiple_of(2) {
-                    0
-                } else {
-                    text.len()
-                };
-                let mut stream = connect(address)?;
-                let _ = stream.write_all(&bytes[..at]);
-                stream.set_nonblocking(true)?;
-                slow.push((stream, at));
+        // Half of them are slow in their heads, half in their bodies.
+        let open = |number: usize| -> Outcome<(TcpStream, usize)> {
+            let at = if number.is_multiple_of(2) {
+                0
+            } else {
+                text.len()
+            };
+            let mut stream = connect(address)?;
+            let _ = stream.write_all(&bytes[..at]);
+            stream.set_nonblocking(true)?;
+            Ok((stream, at))
+        };
+        let mut slow = (0..SLOW).map(open).collect::<Outcome<Vec<_>>>()?;
+        for number in (0..SLOW).cycle() {
+            if stop.load(Ordering::Relaxed) {
+                break;
             }
-            // A byte of each in 100 ms; who was told that it took too long is replaced.
-            slow.retain_mut(|(stream, at)| {
-                let sent = stream.write(&bytes[*at..=*at]).is_ok();
-                *at += 1;
-                let told = stream.read(&mut [0; 64]).is_ok();
-                sent && !told && *at < bytes.len()
-            });
-            std::thread::sleep(Duration::from_millis(100));
+            let (stream, at) = &mut slow[number];
+            let sent = stream.write(&bytes[*at..=*at]).is_ok();
+            *at += 1;
+            // Who was told that it took too long is replaced.
+            if !sent || stream.read(&mut [0; 64]).is_ok() || *at == bytes.len() {
+                slow[number] = open(number)?;
+            }
+            if number % TURN == TURN - 1 {
+                std::thread::sleep(TURN_PAUSE);
+            }
         }
         Ok(())
     })
