@@ -8,6 +8,7 @@ pub mod batch;
 pub mod channel;
 pub mod confine;
 pub mod datagram;
+pub mod descriptors;
 pub mod memory;
 pub mod namespace;
 pub mod neighbour;

@@ -27,13 +27,13 @@ const DISTURBED: Duration = Duration::from_secs(5);
 const DYING: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
 const SLOW: usize = 200;
-/// Slow clients that send their byte at a time, and the pause after them: each sends one in 100 ms, and they are not slow in step.
+/// Slow clients that send their byte at a time, and the pause after them: each sends one in 100 ms, and they are not slow in
+/// step, for a burst is another thing. Silent ones come likewise.
 const TURN: usize = 2;
 const TURN_PAUSE: Duration = Duration::from_millis(1);
 const GREEDY: usize = 20;
-/// Silent connections opened, at this rate a second.
+/// Silent connections opened, [`TURN`] in each [`TURN_PAUSE`].
 const SILENT: usize = 5_000;
-const SILENT_RATE: usize = 2_000;
 
 fn steady_server() -> Outcome<u16> {
     scripted(|mut stream, _| {
@@ -196,7 +196,11 @@ fn others_do_not_notice_slow_clients() -> Outcome {
             stream.set_nonblocking(true)?;
             Ok((stream, at))
         };
-        let mut slow = (0..SLOW).map(open).collect::<Outcome<Vec<_>>>()?;
+        let mut slow = Vec::new();
+        for number in 0..SLOW {
+            slow.push(open(number)?);
+            std::thread::sleep(TURN_PAUSE);
+        }
         for number in (0..SLOW).cycle() {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -224,18 +228,23 @@ fn others_do_not_notice_silent_connections() -> Outcome {
     let text = format!(
         "global:maxconn 11000\n timeout client 2s\n timeout http-request 2s\nfrontend f\n bind {{in}}\n default_backend good\nbackend good\n server s1 127.0.0.1:{healthy}\n"
     );
-    // They come for 2.5 s and are ended, one after the other, for as long: all of it is within the window.
+    // They come for 2.5 s and each is ended after 2: all of it is within the window. Who is ended goes at once.
     unmoved("silent connections", &text, |address, _stop| {
-        let mut silent = Vec::new();
-        for _ in 0..count {
-            silent.push(connect(address)?);
-            if silent.len().is_multiple_of(SILENT_RATE / 100) {
-                std::thread::sleep(Duration::from_millis(10));
+        let (come, gone) = std::sync::mpsc::channel::<TcpStream>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                gone.iter()
+                    .for_each(|mut stream| drop(read_all(&mut stream)))
+            });
+            for number in 0..count {
+                come.send(connect(address)?)
+                    .expect("the other thread takes them all");
+                if number % TURN == TURN - 1 {
+                    std::thread::sleep(TURN_PAUSE);
+                }
             }
-        }
-        for mut stream in silent {
-            read_all(&mut stream);
-        }
-        Ok(())
+            drop(come);
+            Ok(())
+        })
     })
 }

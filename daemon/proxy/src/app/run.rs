@@ -201,6 +201,10 @@ fn limit_descriptors(global: &config::haproxy::Global) {
     if let Err(error) = outcome {
         tracing::warn!("worker: the limit of descriptors stays at {now}: {error}");
     }
+    // Without room accepting pauses at every doubling; it still goes on.
+    if let Err(error) = sys::descriptors::make_room(sys::privileges::descriptor_limit()) {
+        tracing::debug!("worker: no room for descriptors is made ahead: {error}");
+    }
 }
 
 fn cores() -> usize {
