@@ -2,8 +2,10 @@
 
 use config::keepalived::LifeScript;
 use protocol::process::ScriptOutcome;
+use tokio::sync::mpsc::Receiver;
 
-use super::scripts::ScriptRunner;
+use super::scripts::{Purpose, ScriptRunner};
+use super::{Happening, Signal};
 use crate::configuration::Configuration;
 
 /// Before any other process starts: the mask, then the script, which the daemon waits for. A script that fails changes
@@ -17,6 +19,19 @@ pub(super) async fn begin(configuration: &Configuration, scripts: &ScriptRunner)
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     }
     run("startup_script", &life.startup, scripts).await;
+}
+
+/// Waits for a signal that ends the daemon, while nothing else can happen yet; notes one that wants a reload.
+pub(super) async fn told_to_end(queue: &mut Receiver<Happening>, reload: &mut bool) -> Signal {
+    while let Some(happening) = queue.recv().await {
+        match happening {
+            Happening::Signal(Signal::Reload) => *reload = true,
+            Happening::Signal(signal) => return signal,
+            _ => {}
+        }
+    }
+    // Nobody is left who could say so.
+    std::future::pending().await
 }
 
 /// After all other processes have ended.
@@ -33,7 +48,7 @@ async fn run(title: &str, script: &LifeScript, scripts: &ScriptRunner) {
     let (argv, user) = (command.argv.clone(), command.user.clone());
     let program = argv.first().cloned().unwrap_or_default();
     tracing::info!("{title} {program} runs");
-    let outcome = scripts.run(argv, user, script.timeout, true, Vec::new());
+    let outcome = scripts.run(argv, user, script.timeout, Purpose::Waited, Vec::new());
     match outcome.await {
         ScriptOutcome::Exited(0) => tracing::info!("{title} {program} is done"),
         ScriptOutcome::Exited(code) => tracing::warn!("{title} {program} ended with status {code}"),
@@ -41,7 +56,7 @@ async fn run(title: &str, script: &LifeScript, scripts: &ScriptRunner) {
             tracing::warn!("{title} {program} was ended by signal {signal}");
         }
         ScriptOutcome::TimedOut => tracing::warn!(
-            "{title} {program} was killed: it ran for longer than {} s ({title}_timeout)",
+            "{title} {program} was ended: it ran for longer than {} s ({title}_timeout)",
             script.timeout.as_secs()
         ),
         ScriptOutcome::Failed(reason) => {

@@ -40,7 +40,7 @@ use child::Child;
 use fifos::Fifos;
 use listeners::Listeners;
 use observed::Watch;
-use scripts::{CheckEnvironment, ScriptRunner};
+use scripts::{CheckEnvironment, Purpose, ScriptRunner};
 use systemd::Systemd;
 
 pub use listeners::{DEFAULT_BACKLOG, describe};
@@ -215,7 +215,23 @@ pub async fn run(
         vrrp_died: false,
         memory: Vec::new(),
     };
-    life::begin(&configuration, &supervisor.scripts).await;
+    let mut reload = false;
+    let interrupted = tokio::select! {
+        () = life::begin(&configuration, &supervisor.scripts) => None,
+        signal = life::told_to_end(&mut queue, &mut reload) => Some(signal),
+    };
+    if let Some(signal) = interrupted {
+        tracing::info!("stopping before anything was started");
+        supervisor.scripts.end_waited();
+        life::end(&configuration, &supervisor.scripts).await;
+        return ExitCode::from(stop::code_of(signal));
+    }
+    if reload {
+        // There is room: nothing else has happened.
+        let _ = supervisor
+            .happenings
+            .try_send(Happening::Signal(Signal::Reload));
+    }
     let begun = supervisor.begin(configuration);
     if let Err(failures) = begun {
         for failure in failures {
@@ -426,7 +442,11 @@ impl Supervisor {
                 let happenings = self.happenings.clone();
                 tokio::spawn(async move {
                     let limit = Duration::from_millis(timeout_ms);
-                    let outcome = runner.run(argv, user, limit, notifies, environment).await;
+                    let purpose = match notifies {
+                        true => Purpose::Notifies,
+                        false => Purpose::Checks,
+                    };
+                    let outcome = runner.run(argv, user, limit, purpose, environment).await;
                     // The supervisor ends if nobody listens.
                     let _ = happenings
                         .send(Happening::ScriptDone { pid, id, outcome })

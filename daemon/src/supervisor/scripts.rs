@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use protocol::process::ScriptOutcome;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::programs::{self, Account, Refusal, Rights, Security};
 
@@ -18,6 +18,8 @@ pub(super) const MAX_RUNNING_SCRIPTS: usize = 32;
 /// How long scripts that notify may go on when the daemon ends; after that they are on their own.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
 const FINISH_LOOK: Duration = Duration::from_millis(20);
+/// From SIGTERM to SIGKILL for a script whose time is over, as keepalived 2.2.7 was seen to do.
+const KILL_AFTER: Duration = Duration::from_secs(2);
 /// Scripts that run or wait; more are refused.
 pub(super) const MAX_PENDING_SCRIPTS: usize = 256;
 
@@ -29,13 +31,24 @@ pub(super) struct CheckEnvironment {
     pub(super) preserved: bool,
 }
 
+/// What a script is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To check something: only its outcome counts, and it is known when its time is over.
+    Checks,
+    /// To tell something: it may go on for a while when the daemon ends.
+    Notifies,
+    /// To prepare or clear up, while all else waits for its end.
+    Waited,
+}
+
 /// Runs scripts; clones share the limits.
 #[derive(Clone)]
 pub(super) struct ScriptRunner {
     turns: Arc<Semaphore>,
     pending: Arc<AtomicUsize>,
-    /// Process groups of scripts that check something.
-    checks: Arc<Mutex<Vec<Pid>>>,
+    /// Process groups of scripts that run.
+    groups: Arc<Mutex<Vec<(Pid, Purpose)>>>,
     default_user: Option<Account>,
     security: Security,
 }
@@ -46,7 +59,7 @@ impl ScriptRunner {
         Self {
             turns: Arc::new(Semaphore::new(MAX_RUNNING_SCRIPTS)),
             pending: Arc::new(AtomicUsize::new(0)),
-            checks: Arc::default(),
+            groups: Arc::default(),
             default_user,
             security,
         }
@@ -58,7 +71,7 @@ impl ScriptRunner {
         argv: Vec<String>,
         user: Option<(String, Option<String>)>,
         timeout: Duration,
-        notifies: bool,
+        purpose: Purpose,
         variables: Vec<(String, String)>,
     ) -> ScriptOutcome {
         let admitted = self
@@ -72,7 +85,7 @@ impl ScriptRunner {
             variables,
             preserved: true,
         };
-        self.wait_and_run(argv, identity, timeout, notifies, Some(environment))
+        self.wait_and_run(argv, identity, timeout, purpose, Some(environment))
             .await
     }
 
@@ -84,7 +97,7 @@ impl ScriptRunner {
         timeout: Duration,
         environment: CheckEnvironment,
     ) -> ScriptOutcome {
-        self.wait_and_run(argv, identity, timeout, false, Some(environment))
+        self.wait_and_run(argv, identity, timeout, Purpose::Checks, Some(environment))
             .await
     }
 
@@ -93,16 +106,16 @@ impl ScriptRunner {
         argv: Vec<String>,
         identity: Option<(u32, u32)>,
         timeout: Duration,
-        notifies: bool,
+        purpose: Purpose,
         environment: Option<CheckEnvironment>,
     ) -> ScriptOutcome {
         if self.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING_SCRIPTS {
             self.pending.fetch_sub(1, Ordering::Relaxed);
             return ScriptOutcome::Failed(format!("{MAX_PENDING_SCRIPTS} scripts wait already"));
         }
-        let outcome = match self.turns.acquire().await {
-            Ok(_turn) => {
-                self.run_now(argv, identity, timeout, notifies, environment)
+        let outcome = match Arc::clone(&self.turns).acquire_owned().await {
+            Ok(turn) => {
+                self.run_now(turn, argv, identity, timeout, purpose, environment)
                     .await
             }
             Err(_) => ScriptOutcome::Failed("scripts are no longer run".to_owned()),
@@ -113,10 +126,11 @@ impl ScriptRunner {
 
     async fn run_now(
         &self,
+        turn: OwnedSemaphorePermit,
         argv: Vec<String>,
         identity: Option<(u32, u32)>,
         timeout: Duration,
-        notifies: bool,
+        purpose: Purpose,
         environment: Option<CheckEnvironment>,
     ) -> ScriptOutcome {
         let (program, mut command) = match command(&argv, identity) {
@@ -137,27 +151,29 @@ impl ScriptRunner {
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
             .map(Pid::from_raw);
-        let check = group.filter(|_| !notifies);
-        if let Some(group) = check {
-            self.checks().push(group);
-        }
-        let ended = tokio::time::timeout(timeout, child.wait()).await;
-        if let Some(group) = check {
-            self.checks().retain(|other| *other != group);
-        }
-        match ended {
-            Ok(Ok(status)) => match (status.code(), status.signal()) {
-                (Some(code), _) => ScriptOutcome::Exited(code),
-                (None, signal) => ScriptOutcome::Signaled(signal.unwrap_or_default()),
-            },
-            Ok(Err(error)) => ScriptOutcome::Failed(error.to_string()),
-            Err(_elapsed) => {
-                if let Some(group) = group {
-                    // The group is gone if the script ended this moment.
-                    let _ = killpg(group, Signal::SIGKILL);
+        self.groups().extend(group.map(|group| (group, purpose)));
+        match tokio::time::timeout(timeout, child.wait()).await {
+            Ok(ended) => {
+                self.forget(group);
+                match ended {
+                    Ok(status) => match (status.code(), status.signal()) {
+                        (Some(code), _) => ScriptOutcome::Exited(code),
+                        (None, signal) => ScriptOutcome::Signaled(signal.unwrap_or_default()),
+                    },
+                    Err(error) => ScriptOutcome::Failed(error.to_string()),
                 }
-                // Killed above; waiting only reaps it.
-                let _ = child.wait().await;
+            }
+            Err(_elapsed) => {
+                // What its time says is known now; its place is free when it is gone.
+                let runner = self.clone();
+                let ending = tokio::spawn(async move {
+                    end(child, group).await;
+                    runner.forget(group);
+                    drop(turn);
+                });
+                if purpose == Purpose::Waited {
+                    let _ = ending.await;
+                }
                 ScriptOutcome::TimedOut
             }
         }
@@ -189,8 +205,26 @@ impl ScriptRunner {
             .map_err(|error| format!("cannot run '{}': {error}", argv[0]))
     }
 
-    fn checks(&self) -> MutexGuard<'_, Vec<Pid>> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn groups(&self) -> MutexGuard<'_, Vec<(Pid, Purpose)>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, group: Option<Pid>) {
+        self.groups().retain(|(other, _)| Some(*other) != group);
+    }
+
+    /// Asks the scripts that others wait for to end.
+    pub(super) fn end_waited(&self) {
+        self.ask_to_end(Purpose::Waited);
+    }
+
+    fn ask_to_end(&self, wanted: Purpose) {
+        for (group, purpose) in self.groups().iter() {
+            if *purpose == wanted {
+                // It may have ended this moment.
+                let _ = killpg(*group, Signal::SIGTERM);
+            }
+        }
     }
 
     /// The same scripts and limits under another configuration.
@@ -201,10 +235,7 @@ impl ScriptRunner {
 
     /// The daemon ends: nobody wants to know what scripts check, and those that notify get a little time.
     pub(super) async fn finish(&self) {
-        for group in self.checks().drain(..) {
-            // It may have ended this moment.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
+        self.ask_to_end(Purpose::Checks);
         let deadline = Instant::now() + FINISH_LIMIT;
         while self.pending.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
             tokio::time::sleep(FINISH_LOOK).await;
@@ -242,7 +273,28 @@ fn command(
     if let Some((uid, gid)) = identity {
         command.gid(gid).uid(uid);
     }
+    // keepalived.conf(5): "Scripts will be sent SIGTERM if their parent terminates".
+    sys::orphan::ends_with_parent(command.as_std_mut());
     Ok(command)
+}
+
+/// Ends a script whose time is over, and those that it started: it may clear up first, but not for long.
+async fn end(mut child: tokio::process::Child, group: Option<Pid>) {
+    let send = |signal| {
+        if let Some(group) = group {
+            // The group is gone if the script ended this moment.
+            let _ = killpg(group, signal);
+        }
+    };
+    send(Signal::SIGTERM);
+    if tokio::time::timeout(KILL_AFTER, child.wait())
+        .await
+        .is_err()
+    {
+        send(Signal::SIGKILL);
+        // Killed above; waiting only reaps it.
+        let _ = child.wait().await;
+    }
 }
 
 #[cfg(test)]
@@ -258,7 +310,7 @@ mod tests {
                     argv,
                     None,
                     Duration::from_millis(timeout_ms),
-                    false,
+                    Purpose::Checks,
                     Vec::new()
                 )
                 .await,
@@ -303,7 +355,7 @@ mod tests {
                 vec!["/no/such/program".to_owned()],
                 None,
                 Duration::from_secs(1),
-                false,
+                Purpose::Checks,
                 Vec::new(),
             )
             .await;

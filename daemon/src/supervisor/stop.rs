@@ -33,11 +33,15 @@ enum Stage {
     Control,
 }
 
+/// The exit code of a daemon that a signal ended: the master of HAProxy ends with 130 on SIGINT and with 0 else.
+pub(super) fn code_of(signal: Signal) -> u8 {
+    if signal == Signal::Interrupt { 130 } else { 0 }
+}
+
 impl Supervisor {
     /// A signal wants the daemon to end. A second, harder one cuts a graceful end short.
     pub(super) fn begin_stop(&mut self, signal: Signal) {
-        // The master of HAProxy ends with 130 on SIGINT and with 0 else.
-        let code = if signal == Signal::Interrupt { 130 } else { 0 };
+        let code = code_of(signal);
         let graceful = signal == Signal::Graceful;
         if let Some(stop) = &mut self.stop {
             if stop.graceful && !graceful {
