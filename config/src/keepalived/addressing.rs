@@ -348,6 +348,46 @@ pub(super) fn min_garp(
     }
 }
 
+/// `garp_master_delay`, `garp_lower_prio_delay` and `garp_master_refresh`: keepalived cuts off a fraction and says so.
+pub(super) fn whole_seconds(
+    statement: &Statement,
+    complaints: &mut Complaints<'_>,
+) -> Option<Duration> {
+    let value = seconds(statement, MAX_GARP_SECONDS, complaints)?;
+    let whole = Duration::from_secs(value.as_secs());
+    if value != whole {
+        let span = statement
+            .words
+            .get(1)
+            .map_or_else(Span::default, |word| word.span);
+        let message = format!(
+            "'{}' is in whole seconds: {} counts as {}, as in keepalived",
+            statement.name(),
+            statement.text(1),
+            whole.as_secs()
+        );
+        complaints.warning(DiagnosticKind::InvalidValue, span, message);
+    }
+    Some(whole)
+}
+
+/// `garp_master_repeat` and `garp_master_refresh_repeat`: 0 is raised to 1, as keepalived does.
+pub(super) fn at_least_once(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<u32> {
+    let value = count(statement, 0, complaints)?;
+    if value == 0 {
+        let span = statement
+            .words
+            .get(1)
+            .map_or_else(Span::default, |word| word.span);
+        let message = format!(
+            "'{}' is at least 1: 0 counts as 1, as in keepalived",
+            statement.name()
+        );
+        complaints.warning(DiagnosticKind::InvalidValue, span, message);
+    }
+    Some(value.max(1))
+}
+
 /// `garp_lower_prio_repeat`; 0 is none at all.
 pub(super) fn repeat(statement: &Statement, complaints: &mut Complaints<'_>) -> Option<u32> {
     count(statement, 0, complaints)

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::addresses::addresses;
-use super::addressing::{self, About, extra_interfaces};
+use super::addressing::{self, About, at_least_once, extra_interfaces, whole_seconds};
 use super::advertisement::{self, Advertising};
 use super::hmac;
 use super::lapse;
 use super::model::*;
 use super::parser::Action::{Do, Idle, Warn};
-use super::parser::{MAX_GARP_SECONDS, Table, block, body};
+use super::parser::{Table, block, body};
 use super::places::Places;
 use super::routes::routes;
 use super::rules::rules;
 use super::track::PendingTracks;
 use super::track_groups::only_static;
 use super::tree::Statement;
-use super::values::{Complaints, count, integer, seconds, switch, text};
+use super::values::{Complaints, integer, seconds, switch, text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::{Span, Word};
 use crate::suggest::did_you_mean;
@@ -101,12 +101,12 @@ pub(super) const KEYWORDS: Table<Pending> = &[
     ("dont_track_primary", Do(|p, _, _| p.dont_track_primary = true)),
     ("down_timer_adverts", Do(|p, statement, complaints| p.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(p.down_timer_adverts))),
     ("garp_extra_if", Do(|p, statement, complaints| p.addressing.extra_interfaces = extra_interfaces(statement, complaints))),
-    ("garp_lower_prio_delay", Do(|p, statement, complaints| { p.addressing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
+    ("garp_lower_prio_delay", Do(|p, statement, complaints| { p.addressing.lower_prio_delay = whole_seconds(statement, complaints); })),
     ("garp_lower_prio_repeat", Do(|p, statement, complaints| p.addressing.lower_prio_repeat = addressing::repeat(statement, complaints))),
-    ("garp_master_delay", Do(|p, statement, complaints| { p.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_delay); })),
-    ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(p.garp_master_refresh); })),
-    ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
-    ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = count(statement, 1, complaints).unwrap_or(p.garp_master_repeat); })),
+    ("garp_master_delay", Do(|p, statement, complaints| { p.garp_master_delay = whole_seconds(statement, complaints).unwrap_or(p.garp_master_delay); })),
+    ("garp_master_refresh", Do(|p, statement, complaints| { p.garp_master_refresh = whole_seconds(statement, complaints).unwrap_or(p.garp_master_refresh); })),
+    ("garp_master_refresh_repeat", Do(|p, statement, complaints| { p.garp_master_refresh_repeat = at_least_once(statement, complaints).unwrap_or(p.garp_master_refresh_repeat); })),
+    ("garp_master_repeat", Do(|p, statement, complaints| { p.garp_master_repeat = at_least_once(statement, complaints).unwrap_or(p.garp_master_repeat); })),
     ("higher_prio_send_advert", Do(|p, statement, complaints| { p.higher_prio_send_advert = switch(statement, complaints).unwrap_or(p.higher_prio_send_advert) })),
     ("interface", Do(|p, statement, complaints| { p.interface = text(statement, "an interface's name", complaints) })),
     ("kernel_rx_buf_size", Idle("sockets of VRRP have a receive buffer of a fixed size, larger than any advertisements need")),

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::addresses::addresses;
-use super::addressing::{self, extra_interfaces, garp_group, interface_delays, interval};
+use super::addressing::{
+    self, at_least_once, extra_interfaces, garp_group, interface_delays, interval, whole_seconds,
+};
 use super::advertisement::is_group;
 use super::instance::{self, Pending, down_timer_adverts};
 use super::model::{GlobalDefs, KeepalivedConfig, Version};
@@ -12,7 +14,7 @@ use super::reader::Reader;
 use super::routes::routes;
 use super::rules::{give_preferences, rules};
 use super::tree::{Statement, tree};
-use super::values::{Complaints, address, count, ipv4, seconds, switch, text};
+use super::values::{Complaints, address, ipv4, seconds, switch, text};
 use super::vmacs::assign;
 use super::{bfd, dbus, life, script, sync_group, track_groups, watched};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
@@ -263,12 +265,12 @@ const GLOBAL: Table<GlobalDefs> = &[
     ("vrrp_down_timer_adverts", Do(|g, statement, complaints| g.down_timer_adverts = down_timer_adverts(statement, complaints).unwrap_or(g.down_timer_adverts))),
     ("vrrp_garp_extra_if", Do(|g, statement, complaints| g.announcing.extra_interfaces = extra_interfaces(statement, complaints))),
     ("vrrp_garp_interval", Do(|g, statement, complaints| g.announcing.garp_interval = interval(statement, complaints))),
-    ("vrrp_garp_lower_prio_delay", Do(|g, statement, complaints| { g.announcing.lower_prio_delay = seconds(statement, MAX_GARP_SECONDS, complaints); })),
+    ("vrrp_garp_lower_prio_delay", Do(|g, statement, complaints| { g.announcing.lower_prio_delay = whole_seconds(statement, complaints); })),
     ("vrrp_garp_lower_prio_repeat", Do(|g, statement, complaints| g.announcing.lower_prio_repeat = addressing::repeat(statement, complaints))),
-    ("vrrp_garp_master_delay", Do(|g, statement, complaints| { g.garp_master_delay = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_delay); })),
-    ("vrrp_garp_master_refresh", Do(|g, statement, complaints| { g.garp_master_refresh = seconds(statement, MAX_GARP_SECONDS, complaints).unwrap_or(g.garp_master_refresh); })),
-    ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
-    ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = count(statement, 1, complaints).unwrap_or(g.garp_master_repeat); })),
+    ("vrrp_garp_master_delay", Do(|g, statement, complaints| { g.garp_master_delay = whole_seconds(statement, complaints).unwrap_or(g.garp_master_delay); })),
+    ("vrrp_garp_master_refresh", Do(|g, statement, complaints| { g.garp_master_refresh = whole_seconds(statement, complaints).unwrap_or(g.garp_master_refresh); })),
+    ("vrrp_garp_master_refresh_repeat", Do(|g, statement, complaints| { g.garp_master_refresh_repeat = at_least_once(statement, complaints).unwrap_or(g.garp_master_refresh_repeat); })),
+    ("vrrp_garp_master_repeat", Do(|g, statement, complaints| { g.garp_master_repeat = at_least_once(statement, complaints).unwrap_or(g.garp_master_repeat); })),
     ("vrrp_gna_interval", Do(|g, statement, complaints| g.announcing.gna_interval = interval(statement, complaints))),
     ("vrrp_higher_prio_send_advert", Do(|g, statement, complaints| { g.higher_prio_send_advert = switch(statement, complaints).unwrap_or(g.higher_prio_send_advert) })),
     ("vrrp_ipsets", Warn(FILTER)),
