@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::args::Context;
-use super::bind::{apply_bind_defaults, apply_server_defaults};
 use super::log::LogEntry;
 use super::model::*;
 use super::proxy::Draft;
+use super::tls::{apply_bind_defaults, apply_server_defaults};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::source::Word;
 use crate::suggest::did_you_mean;

@@ -31,6 +31,7 @@ mod rules;
 mod server;
 mod source;
 mod stats;
+mod tls;
 mod userlist;
 
 pub use condition::{COMPATIBLE_VERSION, FEATURES, evaluate_condition, evaluate_condition_with};
