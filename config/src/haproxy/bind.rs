@@ -4,6 +4,8 @@ use super::account::{account_id, account_name, mode_bits};
 use super::address::bind_addresses;
 use super::args::{Args, Context, Unit};
 use super::model::{Bind, BindAddress, BindTls, Proto};
+use super::option_table::Action::{Accepted, Do, NotYet};
+use super::option_table::{Action, OptionTable};
 use super::proxy::Draft;
 use super::tls::{TLS12, TLS13, force, max_version, min_version};
 use crate::diagnostic::DiagnosticKind;
@@ -19,23 +21,19 @@ struct Options {
     ecdhe: Option<Word>,
 }
 
-enum Action {
-    Do(fn(&mut Options, &mut Args<'_>, &mut Context<'_>) -> Option<()>),
-    /// Accepted without effect, with so many arguments; the text says why.
-    Accepted(u8, &'static str),
-    NotYet,
-}
-
-use Action::{Accepted, Do, NotYet};
-
 /// Of `npn`.
 pub(super) const NPN: &str = "NPN gave way to ALPN: use 'alpn'";
 const SOCKETS: &str = "it is for 'stats socket' in 'global'";
 const THREADS: &str = "all threads accept on all sockets";
 
-/// Options, sorted.
+const OPTIONS: OptionTable<Options> = OptionTable {
+    keyword: "bind",
+    rows: ROWS,
+};
+
+/// Sorted.
 #[rustfmt::skip]
-const OPTIONS: &[(&str, Action)] = &[
+const ROWS: &[(&str, Action<Options>)] = &[
     ("accept-netscaler-cip", NotYet),
     ("accept-proxy", Do(|o, _, _| { o.bind.accept_proxy = true; Some(()) })),
     ("allow-0rtt", NotYet),
@@ -123,32 +121,7 @@ pub(super) fn bind(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>)
         ecdhe: None,
     };
     while let Some(word) = args.next_option() {
-        args.enter(word);
-        match OPTIONS.iter().find(|(name, _)| *name == word.text) {
-            Some((_, Do(read))) => read(&mut options, args, cx)?,
-            Some((name, Accepted(arguments, why))) => {
-                for _ in 0..*arguments {
-                    args.value(cx, "an argument")?;
-                }
-                cx.notice(
-                    DiagnosticKind::Pointless,
-                    word.span,
-                    format!("'{name}' of 'bind' has no effect: {why}"),
-                );
-            }
-            Some((name, NotYet)) => {
-                cx.not_yet(word.span, &format!("bind … {name}"));
-                return None;
-            }
-            None => {
-                cx.unknown(
-                    word,
-                    "as an option of 'bind'",
-                    OPTIONS.iter().map(|(name, _)| *name),
-                );
-                return None;
-            }
-        }
+        OPTIONS.read(&mut options, word, args, cx)?;
     }
     if options.ssl {
         if options.tls.certificates.is_empty() {
@@ -247,17 +220,5 @@ fn verify(options: &mut Options, args: &mut Args<'_>, cx: &mut Context<'_>) -> O
 
 /// The options by what becomes of them, for the documentation.
 pub(super) fn keyword_lists() -> super::KeywordLists {
-    let names = |wanted: fn(&Action) -> bool| {
-        OPTIONS
-            .iter()
-            .filter(|(_, action)| wanted(action))
-            .map(|(name, _)| (*name).to_owned())
-            .collect()
-    };
-    super::KeywordLists {
-        title: "bind".to_owned(),
-        read: names(|action| matches!(action, Do(_))),
-        accepted: names(|action| matches!(action, Accepted(..))),
-        not_yet: names(|action| matches!(action, NotYet)),
-    }
+    OPTIONS.lists("bind")
 }

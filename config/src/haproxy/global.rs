@@ -6,6 +6,7 @@ use super::args::{Args, Context, Unit};
 use super::log::log_target;
 use super::model::{ExternalCheckEnvironment, Global, Level, StatsSocket};
 use super::parser::DefaultPath;
+use super::{Fate, KeywordLists};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
 
@@ -308,20 +309,15 @@ pub(super) fn line(global: &mut Global, words: &[Word], cx: &mut Context<'_>) {
 }
 
 /// The keywords by what becomes of them, for the documentation: read, accepted without effect, not yet.
-pub(super) fn keyword_lists() -> super::KeywordLists {
-    let names = |wanted: fn(&Action) -> bool| {
-        KEYWORDS
-            .iter()
-            .filter(|(_, action)| wanted(action))
-            .map(|(name, _)| (*name).to_owned())
-            .collect()
+pub(super) fn keyword_lists() -> KeywordLists {
+    let fate = |action: &Action| match action {
+        Do(_) => Fate::Read,
+        Accepted(_) => Fate::Accepted,
+        NotYet => Fate::NotYet,
+        Removed(_) => Fate::Removed,
     };
-    let mut lists = super::KeywordLists {
-        title: "global".to_owned(),
-        read: names(|action| matches!(action, Do(_))),
-        accepted: names(|action| matches!(action, Accepted(_))),
-        not_yet: names(|action| matches!(action, NotYet)),
-    };
+    let rows = KEYWORDS.iter().map(|(name, action)| (*name, fate(action)));
+    let mut lists = KeywordLists::sorted_out("global", rows);
     lists
         .accepted
         .extend(TUNE.iter().map(|name| (*name).to_owned()));

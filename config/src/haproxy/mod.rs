@@ -23,6 +23,7 @@ mod global;
 mod lexer;
 mod life;
 mod log;
+mod option_table;
 mod options;
 mod parser;
 mod proxy;
@@ -59,6 +60,36 @@ pub struct KeywordLists {
     pub accepted: Vec<String>,
     /// They are refused with "not supported yet".
     pub not_yet: Vec<String>,
+}
+
+/// What becomes of a word of a table.
+enum Fate {
+    Read,
+    Accepted,
+    NotYet,
+    /// It is refused, as HAProxy does.
+    Removed,
+}
+
+impl KeywordLists {
+    fn sorted_out(title: &str, rows: impl Iterator<Item = (&'static str, Fate)>) -> Self {
+        let mut lists = Self {
+            title: title.to_owned(),
+            read: Vec::new(),
+            accepted: Vec::new(),
+            not_yet: Vec::new(),
+        };
+        for (name, fate) in rows {
+            let list = match fate {
+                Fate::Read => &mut lists.read,
+                Fate::Accepted => &mut lists.accepted,
+                Fate::NotYet => &mut lists.not_yet,
+                Fate::Removed => continue,
+            };
+            list.push(name.to_owned());
+        }
+        lists
+    }
 }
 
 /// All tables of keywords.

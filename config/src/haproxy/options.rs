@@ -4,6 +4,7 @@ use super::args::{Args, Context};
 use super::checks;
 use super::model::{ConnectionMode, ForwardFor, HeaderNames, ProxyConfig, TrafficLog};
 use super::proxy::{B, D, Draft, F, Section, Where, allowed};
+use super::{Fate, KeywordLists};
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
 
@@ -187,20 +188,17 @@ pub(super) fn modified_option(
 }
 
 /// The options by what becomes of them, for the documentation.
-pub(super) fn keyword_lists() -> super::KeywordLists {
-    let names = |wanted: fn(&Action) -> bool| {
-        OPTIONS
-            .iter()
-            .filter(|(.., action)| wanted(action))
-            .map(|(name, ..)| (*name).to_owned())
-            .collect()
+pub(super) fn keyword_lists() -> KeywordLists {
+    let fate = |action: &Action| match action {
+        Do(_) | Flag(_) | Keep(_) => Fate::Read,
+        Accepted(_) => Fate::Accepted,
+        NotYet => Fate::NotYet,
+        Removed(_) => Fate::Removed,
     };
-    super::KeywordLists {
-        title: "option".to_owned(),
-        read: names(|action| matches!(action, Do(_) | Flag(_) | Keep(_))),
-        accepted: names(|action| matches!(action, Accepted(_))),
-        not_yet: names(|action| matches!(action, NotYet)),
-    }
+    let rows = OPTIONS
+        .iter()
+        .map(|(name, _, action)| (*name, fate(action)));
+    KeywordLists::sorted_out("option", rows)
 }
 
 fn forwardfor(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {

@@ -7,7 +7,8 @@ use super::log::{LogEntry, log_entry};
 use super::model::*;
 use super::server::ServerOptions;
 use super::{
-    balance, bind, checks, cookie, dispatch, errors, life, options, rules, server, source, stats,
+    Fate, KeywordLists, balance, bind, checks, cookie, dispatch, errors, life, options, rules,
+    server, source, stats,
 };
 use crate::diagnostic::DiagnosticKind;
 use crate::source::{Span, Word};
@@ -520,20 +521,17 @@ pub(super) fn allowed(
 }
 
 /// The keywords by what becomes of them, for the documentation.
-pub(super) fn keyword_lists() -> super::KeywordLists {
-    let names = |wanted: fn(&Action) -> bool| {
-        KEYWORDS
-            .iter()
-            .filter(|(.., action)| wanted(action))
-            .map(|(name, ..)| (*name).to_owned())
-            .collect()
+pub(super) fn keyword_lists() -> KeywordLists {
+    let fate = |action: &Action| match action {
+        Do(_) => Fate::Read,
+        Accepted(_) => Fate::Accepted,
+        NotYet => Fate::NotYet,
+        Removed(_) => Fate::Removed,
     };
-    super::KeywordLists {
-        title: "defaults, frontend, backend, listen".to_owned(),
-        read: names(|action| matches!(action, Do(_))),
-        accepted: names(|action| matches!(action, Accepted(_))),
-        not_yet: names(|action| matches!(action, NotYet)),
-    }
+    let rows = KEYWORDS
+        .iter()
+        .map(|(name, _, action)| (*name, fate(action)));
+    KeywordLists::sorted_out("defaults, frontend, backend, listen", rows)
 }
 
 fn mode(draft: &mut Draft, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {

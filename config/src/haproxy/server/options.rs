@@ -7,28 +7,24 @@ use super::super::address::plain_address;
 use super::super::args::{Args, Context, Unit};
 use super::super::bind::{NPN, proto};
 use super::super::model::{InitAddr, InitState, Observe, OnError};
+use super::super::option_table::Action::{Accepted, Do, NotYet};
+use super::super::option_table::{Action, OptionTable};
 use super::super::tls::{TLS12, TLS13, force, max_version, min_version};
 use super::super::{KeywordLists, resolvers, source};
 use super::ServerOptions;
 use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
 
-type Read = fn(&mut ServerOptions, &mut Args<'_>, &mut Context<'_>) -> Option<()>;
-
-enum Action {
-    Do(Read),
-    /// Accepted without effect, with so many arguments; the text says why.
-    Accepted(u8, &'static str),
-    NotYet,
-}
-
-use Action::{Accepted, Do, NotYet};
-
 const COUNT: i64 = i32::MAX as i64;
 
-/// Options, sorted.
+const OPTIONS: OptionTable<ServerOptions> = OptionTable {
+    keyword: "server",
+    rows: ROWS,
+};
+
+/// Sorted.
 #[rustfmt::skip]
-const OPTIONS: &[(&str, Action)] = &[
+const ROWS: &[(&str, Action<ServerOptions>)] = &[
     ("addr", Do(check_address)),
     ("agent-addr", Do(|o, args, cx| { o.agent_config.address = Some(args.value(cx, "an address")?.text.clone()); Some(()) })),
     ("agent-check", Do(|o, _, _| { o.agent = true; Some(()) })),
@@ -153,48 +149,22 @@ pub(super) fn read_options(
 }
 
 /// Whether a word is an option of a server, done here or not.
-pub(in super::super) fn is_option(word: &str) -> bool {
-    OPTIONS.iter().any(|(name, _)| *name == word)
+pub(in crate::haproxy) fn is_option(word: &str) -> bool {
+    OPTIONS.knows(word)
 }
 
 /// One option with its arguments.
-pub(in super::super) fn read_option(
+pub(in crate::haproxy) fn read_option(
     options: &mut ServerOptions,
     word: &Word,
     args: &mut Args<'_>,
     cx: &mut Context<'_>,
 ) -> Option<()> {
-    args.enter(word);
-    match OPTIONS.iter().find(|(name, _)| *name == word.text) {
-        Some((_, Do(read))) => read(options, args, cx)?,
-        Some((name, Accepted(arguments, why))) => {
-            for _ in 0..*arguments {
-                args.value(cx, "an argument")?;
-            }
-            cx.notice(
-                DiagnosticKind::Pointless,
-                word.span,
-                format!("'{name}' of 'server' has no effect: {why}"),
-            );
-        }
-        Some((name, NotYet)) => {
-            cx.not_yet(word.span, &format!("server … {name}"));
-            return None;
-        }
-        None if word.text.starts_with("set-proxy-v2-tlv-fmt(") => {
-            cx.not_yet(word.span, "server … set-proxy-v2-tlv-fmt");
-            return None;
-        }
-        None => {
-            cx.unknown(
-                word,
-                "as an option of 'server'",
-                OPTIONS.iter().map(|(name, _)| *name),
-            );
-            return None;
-        }
+    if word.text.starts_with("set-proxy-v2-tlv-fmt(") {
+        cx.not_yet(word.span, "server … set-proxy-v2-tlv-fmt");
+        return None;
     }
-    Some(())
+    OPTIONS.read(options, word, args, cx)
 }
 
 fn socks4(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<'_>) -> Option<()> {
@@ -430,18 +400,6 @@ fn init_addr(options: &mut ServerOptions, args: &mut Args<'_>, cx: &mut Context<
 }
 
 /// The options by what becomes of them, for the documentation.
-pub(in super::super) fn keyword_lists() -> KeywordLists {
-    let names = |wanted: fn(&Action) -> bool| {
-        OPTIONS
-            .iter()
-            .filter(|(_, action)| wanted(action))
-            .map(|(name, _)| (*name).to_owned())
-            .collect()
-    };
-    KeywordLists {
-        title: "server, default-server".to_owned(),
-        read: names(|action| matches!(action, Do(_))),
-        accepted: names(|action| matches!(action, Accepted(..))),
-        not_yet: names(|action| matches!(action, NotYet)),
-    }
+pub(in crate::haproxy) fn keyword_lists() -> KeywordLists {
+    OPTIONS.lists("server, default-server")
 }
