@@ -11,7 +11,6 @@ mod address;
 mod args;
 mod balance;
 mod bind;
-mod check_model;
 mod checks;
 mod condition;
 mod cookie;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Proto, ServerTls};
+use super::bind::Proto;
+use super::tls::ServerTls;
 use crate::source::{Span, Word};
 
 /// How the servers of a proxy are checked.
