@@ -82,10 +82,63 @@ fn a_route_has_the_words_of_ip_route() {
 }
 
 #[test]
+fn the_last_word_of_vrf_and_table_counts() {
+    let found = instance(
+        "virtual_routes {\n10.1.0.0/16 dev eth0 table 20 vrf red\n10.2.0.0/16 dev eth0 vrf red table 20\n}",
+    );
+    let routes = found.addressing.routes.iter();
+    let told: Vec<_> = routes
+        .map(|route| (route.extras.vrf.as_deref(), route.table))
+        .collect();
+    assert_eq!(told, [(Some("red"), 20), (None, 20)]);
+}
+
+#[test]
+fn use_vmac_beside_use_ipvlan_says_where_the_addresses_are() {
+    let lines = "use_ipvlan 10.0.0.7/24\nuse_vmac";
+    let (severity, kind, message) = complaint(lines);
+    assert_eq!((severity, kind), (Severity::Warning, Kind::Pointless));
+    assert!(message.contains("on the ipvlan"), "{message}");
+    let loaded = read(&body(lines)).keepalived.expect("a configuration");
+    let addressing = &loaded.instances[0].addressing;
+    assert!(addressing.vmac.is_none());
+    assert!(
+        addressing
+            .ipvlan
+            .as_ref()
+            .is_some_and(|ipvlan| ipvlan.holds_addresses)
+    );
+    let found = instance("use_ipvlan 10.0.0.7/24");
+    let ipvlan = found.addressing.ipvlan.as_ref();
+    assert!(ipvlan.is_some_and(|ipvlan| !ipvlan.holds_addresses));
+}
+
+#[test]
+fn announcements_are_counted_as_keepalived_counts_them() {
+    let (severity, _, message) = complaint("garp_master_repeat 0");
+    assert!(
+        severity == Severity::Warning && message.contains("0 counts as 1"),
+        "{message}"
+    );
+    let (severity, _, message) = complaint("garp_master_delay 1.9");
+    assert!(
+        severity == Severity::Warning && message.contains("1.9 counts as 1"),
+        "{message}"
+    );
+    // The defaults after a lower priority are the global ones.
+    let found = instance("garp_master_repeat 2\ngarp_master_delay 1");
+    let addressing = &found.addressing;
+    assert_eq!(
+        (
+            addressing.lower_prio_repeat,
+            addressing.lower_prio_delay.as_secs()
+        ),
+        (5, 5)
+    );
+}
+
+#[test]
 fn a_line_of_a_route_that_cannot_be_is_left_out_as_keepalived_does() {
-    let (severity, kind, message) = complaint("virtual_routes {\n10.1.0.0/16 dev eth0 vrf blue\n}");
-    assert_eq!((severity, kind), (Severity::Error, Kind::NotSupportedYet));
-    assert!(message.contains("'vrf'"), "{message}");
     for (line, kind, expected) in [
         ("10.1.0.0/16 vai 10.0.0.9", Kind::UnknownWord, "'vai'"),
         ("10.1.0.0/16 nhid 5", Kind::UnknownWord, "'nhid'"),

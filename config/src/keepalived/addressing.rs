@@ -53,9 +53,9 @@ pub struct Addressing {
     pub use_vmac_addr: bool,
     /// `accept`, the default, or `no_accept`, the default of strict mode. Who owns the addresses accepts.
     pub accept: bool,
-    /// `garp_lower_prio_delay`; `garp_master_delay` by default.
+    /// `garp_lower_prio_delay`; `vrrp_garp_lower_prio_delay` by default, and `vrrp_garp_master_delay` without that.
     pub lower_prio_delay: Duration,
-    /// `garp_lower_prio_repeat`; `garp_master_repeat` by default.
+    /// `garp_lower_prio_repeat`; `vrrp_garp_lower_prio_repeat` by default, and `vrrp_garp_master_repeat` without that.
     pub lower_prio_repeat: u32,
     /// `garp_extra_if`, off by default.
     pub extra_interfaces: Option<ExtraInterfaces>,
@@ -194,16 +194,21 @@ impl Pending {
     /// What the lines come to. `owner` is an instance with priority 255, `unicast` one with peers.
     pub(super) fn finish(self, about: &About<'_>, complaints: &mut Complaints<'_>) -> Addressing {
         let ipvlan = self.ipvlan.as_deref();
-        let ipvlan = ipvlan.and_then(|words| ipvlan::read(words, about, complaints));
+        let mut ipvlan = ipvlan.and_then(|words| ipvlan::read(words, about, complaints));
+        let words = self.vmac.as_deref();
+        if let (Some(ipvlan), Some(word)) = (&mut ipvlan, words.and_then(<[Word]>::first)) {
+            // What keepalived 2.2.7 was seen to do.
+            ipvlan.holds_addresses = true;
+            let message = "'use_vmac' beside 'use_ipvlan' makes no virtual MAC: it puts the virtual addresses on the \
+                           ipvlan, as in keepalived";
+            complaints.warning(DiagnosticKind::Pointless, word.span, message);
+        }
         let without = |word: &str, span: Option<Span>, complaints: &mut Complaints<'_>| {
             if let Some(span) = span.filter(|_| ipvlan.is_some()) {
                 let message = format!("'{word}' does nothing beside 'use_ipvlan'");
                 complaints.warning(DiagnosticKind::Pointless, span, message);
             }
         };
-        let words = self.vmac.as_deref();
-        let span = words.and_then(|words| Some(words.first()?.span));
-        without("use_vmac", span, complaints);
         without("vmac_xmit_base", self.transmit_base, complaints);
         let vmac = words.filter(|_| ipvlan.is_none()).and_then(|words| {
             let mut vmac = vmac(words, about, complaints)?;
@@ -224,8 +229,13 @@ impl Pending {
             ipvlan,
             use_vmac_addr: self.use_vmac_addr,
             accept: accepts(self.accept, about, complaints),
-            lower_prio_delay: self.lower_prio_delay.unwrap_or(about.garp_delay),
-            lower_prio_repeat: self.lower_prio_repeat.unwrap_or(about.garp_repeat),
+            // Those of global_defs: keepalived 2.2.7 was seen not to take those of the instance.
+            lower_prio_delay: self
+                .lower_prio_delay
+                .unwrap_or(about.global.garp_master_delay),
+            lower_prio_repeat: self
+                .lower_prio_repeat
+                .unwrap_or(about.global.garp_master_repeat),
             extra_interfaces: self.extra_interfaces.filter(|extra| !extra.every.is_zero()),
         }
     }
@@ -241,8 +251,6 @@ pub(super) struct About<'a> {
     pub(super) version: Version,
     pub(super) span: Span,
     pub(super) unicast: bool,
-    pub(super) garp_delay: Duration,
-    pub(super) garp_repeat: u32,
 }
 
 /// Whether packets to the virtual addresses are taken, as keepalived decides it.

@@ -252,8 +252,6 @@ pub(super) fn instance(
         version: advertised.version,
         span: name.span,
         unicast: !advertised.unicast_peers.is_empty(),
-        garp_delay: pending.garp_master_delay,
-        garp_repeat: pending.garp_master_repeat,
     };
     let addressing = pending.addressing.finish(&about, complaints);
     Some(VrrpInstance {

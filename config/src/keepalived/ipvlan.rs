@@ -11,7 +11,7 @@ use crate::diagnostic::DiagnosticKind;
 use crate::source::Word;
 
 /// `use_ipvlan [NAME] [ADDRESS] [bridge|private|vepa]`: advertisements leave by it; the virtual addresses are on the
-/// interface below.
+/// interface below, unless `use_vmac` is there too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipvlan {
     /// The interface's name; `vmac_prefix`, a dot and the virtual router's number by default.
@@ -21,6 +21,8 @@ pub struct Ipvlan {
     pub address: Option<(IpAddr, u8)>,
     /// Who hears whom above the same interface.
     pub mode: IpvlanMode,
+    /// `use_vmac` beside it: the virtual addresses are on it, too.
+    pub holds_addresses: bool,
 }
 
 /// How ipvlans above one interface see each other. It is one for all of them.
@@ -46,6 +48,7 @@ pub(super) fn read(
         name: format!("{prefix}.{}", about.virtual_router_id),
         address: None,
         mode: IpvlanMode::default(),
+        holds_addresses: false,
     };
     let mut named = None;
     for word in words.iter().skip(1) {

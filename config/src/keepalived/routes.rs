@@ -67,6 +67,8 @@ pub struct RouteExtras {
     pub preference: Option<u8>,
     /// `ttl-propagate`; it means something for MPLS alone.
     pub ttl_propagate: Option<bool>,
+    /// `vrf`: it is in the table of this device.
+    pub vrf: Option<String>,
 }
 
 impl Usual for RouteExtras {
@@ -77,6 +79,7 @@ impl Usual for RouteExtras {
             from: None,
             preference: None,
             ttl_propagate: None,
+            vrf: None,
         };
         &USUAL
     }
@@ -232,6 +235,8 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
             "onlink" => hop.onlink = true,
             "nexthop" => route.next_hops.push(next_hop(&mut words)),
             "table" => {
+                // As in keepalived, the last word of both counts.
+                extras.vrf = None;
                 route.table = words
                     .value(word, "a routing table's number or name", table)
                     .unwrap_or(MAIN_TABLE);
@@ -272,10 +277,7 @@ fn route(line: &Statement, complaints: &mut Complaints<'_>) -> Option<Route> {
                     "'as' is for MPLS alone and is ignored, as keepalived ignores it",
                 );
             }
-            "vrf" => {
-                words.refuse(word);
-                break;
-            }
+            "vrf" => extras.vrf = words.device(word),
             "append" => route.append = true,
             "prepend" => route.append = false,
             "no_track" => route.no_track = true,

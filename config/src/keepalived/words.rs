@@ -130,14 +130,6 @@ impl<'a, 'c, 'd> Words<'a, 'c, 'd> {
             .warning(DiagnosticKind::Pointless, word.span, message);
     }
 
-    /// A word of keepalived's that is not done here.
-    pub(super) fn refuse(&mut self, word: &Word) {
-        self.failed = true;
-        let message = format!("'{}' of a {} is not supported yet", word.text, self.what);
-        self.complaints
-            .error(DiagnosticKind::NotSupportedYet, word.span, message);
-    }
-
     /// A word that nobody knows: keepalived drops the line, so an address might stay unreachable.
     pub(super) fn unknown(&mut self, word: &Word, known: impl IntoIterator<Item = &'static str>) {
         self.failed = true;

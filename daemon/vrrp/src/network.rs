@@ -21,8 +21,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, InfoKind, InfoPortKind, LinkAttribute,
-    LinkFlags, LinkInfo,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoPortKind, InfoVrf,
+    LinkAttribute, LinkFlags, LinkInfo,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::NetlinkPayload;
@@ -53,6 +53,9 @@ pub(crate) enum NetworkError {
     /// There is no interface of this name.
     #[error("interface {0} does not exist")]
     NoInterface(String),
+    /// There is no VRF of this name.
+    #[error("{0} is no VRF that exists")]
+    NoVrf(String),
 }
 
 impl NetworkError {
@@ -93,6 +96,8 @@ pub(crate) struct Interface {
     pub below: Option<u32>,
     /// The number of the VRF that it is in.
     pub vrf: Option<u32>,
+    /// Its routing table, if it is a VRF itself.
+    pub table: Option<u32>,
     /// It is an ipvlan.
     pub is_ipvlan: bool,
     /// It forwards packets of IPv6.
@@ -103,6 +108,17 @@ pub(crate) struct Interface {
     pub held: Option<String>,
     /// Its addresses in the kernel's order.
     pub addresses: Vec<InterfaceAddress>,
+}
+
+/// The table of a VRF (IFLA_VRF_TABLE).
+fn vrf_table(about: &LinkInfo) -> Option<u32> {
+    let LinkInfo::Data(InfoData::Vrf(settings)) = about else {
+        return None;
+    };
+    settings.iter().find_map(|one| match one {
+        InfoVrf::TableId(table) => Some(*table),
+        _ => None,
+    })
 }
 
 /// All interfaces by name, as of the last [`Network::refresh`].
@@ -215,6 +231,7 @@ impl Network {
                     hardware: None,
                     below: None,
                     vrf: None,
+                    table: None,
                     is_ipvlan: false,
                     forwards_ipv6: false,
                     ipv4: None,
@@ -233,6 +250,7 @@ impl Network {
                         LinkAttribute::LinkInfo(about) => {
                             interface.is_ipvlan = about.contains(&LinkInfo::Kind(InfoKind::IpVlan));
                             in_vrf = about.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                            interface.table = about.iter().find_map(vrf_table);
                         }
                         LinkAttribute::AfSpecUnspec(settings) => interface.learn(settings),
                         _ => {}

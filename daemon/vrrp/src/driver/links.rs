@@ -199,6 +199,7 @@ mod tests {
             hardware: None,
             below: None,
             vrf: None,
+            table: None,
             is_ipvlan: false,
             forwards_ipv6: false,
             ipv4: None,

@@ -158,9 +158,14 @@ impl Unit {
         if let Some(vmac) = &entry.vmac {
             return &vmac.name;
         }
-        match (&entry.device, &self.config.addressing.vmac) {
+        let addressing = &self.config.addressing;
+        let holder = addressing.ipvlan.as_ref();
+        let holder = holder.filter(|ipvlan| ipvlan.holds_addresses);
+        let vmac = addressing.vmac.as_ref().map(|vmac| &vmac.name);
+        let same_family = entry.address.is_ipv6() == self.config.is_ipv6();
+        match (&entry.device, holder.map(|ipvlan| &ipvlan.name).or(vmac)) {
             (Some(device), _) if device != interface => device,
-            (_, Some(vmac)) if entry.address.is_ipv6() == self.config.is_ipv6() => &vmac.name,
+            (_, Some(own)) if same_family => own,
             _ => interface,
         }
     }

@@ -47,7 +47,7 @@ impl Network {
         let message = match self.route_message(route) {
             Ok(message) => message,
             // It went with its interface.
-            Err(NetworkError::NoInterface(_)) => return Ok(false),
+            Err(NetworkError::NoInterface(_) | NetworkError::NoVrf(_)) => return Ok(false),
             Err(error) => return Err(error),
         };
         let what = format!("removing route {}", route.text);
@@ -109,18 +109,28 @@ impl Network {
         }
     }
 
+    /// The routing table of a route.
+    fn table(&self, route: &Route) -> Result<u32, NetworkError> {
+        let Some(vrf) = &route.extras.vrf else {
+            return Ok(route.table);
+        };
+        let found = self.view.get(vrf).and_then(|found| found.table);
+        found.ok_or_else(|| NetworkError::NoVrf(vrf.clone()))
+    }
+
     fn route_message(&self, route: &Route) -> Result<RouteMessage, NetworkError> {
         let mut message = RouteMessage::default();
         let header = &mut message.header;
         header.address_family = family(route.ipv6);
         header.tos = route.tos;
-        header.table = u8::try_from(route.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
+        let table = self.table(route)?;
+        header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
         header.protocol = RouteProtocol::from(route.protocol);
         // keepalived's default, not that of `ip route`.
         header.scope = RouteScope::from(route.scope.unwrap_or(0));
         header.kind = RouteType::from(route.kind as u8);
         let attributes = &mut message.attributes;
-        attributes.push(RouteAttribute::Table(route.table));
+        attributes.push(RouteAttribute::Table(table));
         if let Some((address, length)) = route.destination {
             header.destination_prefix_length = length;
             attributes.push(RouteAttribute::Destination(plain(address)));

@@ -19,7 +19,7 @@ pub(crate) const BURST: usize = 100_000;
 /// Between two packets of a slow forger's round.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// Sends what the first argument says: `slow` (six seconds long), or `burst`.
+/// Sends what the first argument says: `slow` (six seconds long), `burst`, `once VRID…` and so on.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             Some("ipv6") => ipv6(&socket(Travel::Ipv6)),
             Some("replay") => replay(&socket(Travel::Ipv4), &socket(Travel::Ipv4Ah)).await,
             Some("lower") => lower(&socket(Travel::Ipv4)).await,
+            Some("once") => once(&socket(Travel::Ipv4), &arguments[1..]),
             Some("burst") => burst(&socket(Travel::Ipv4)).await,
             _ => slow(&socket(Travel::Ipv4)).await,
         }
@@ -139,6 +140,22 @@ async fn lower(socket: &VrrpSocket) {
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     for _ in 0..5 {
         tick.tick().await;
+        assert!(send(socket, TTL, &say(&form, 50)));
+    }
+}
+
+/// Says a lower priority once for each virtual router; its address ends as its number.
+fn once(socket: &VrrpSocket, vrids: &[String]) {
+    for vrid in vrids {
+        let vrid = vrid.parse().expect("a number");
+        let form = Form {
+            version: Version::V3,
+            vrid,
+            interval: Duration::from_millis(100),
+            authentication: None,
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 230, 137, vrid))],
+            ..right()
+        };
         assert!(send(socket, TTL, &say(&form, 50)));
     }
 }

@@ -13,6 +13,7 @@ mod conflict;
 mod dumped;
 mod forge;
 mod forged;
+mod garps;
 mod groups;
 mod handover;
 mod hmac;
@@ -123,6 +124,7 @@ fn main() -> ExitCode {
         .chain(&busy::SCENARIOS)
         .chain(&bfd::SCENARIOS)
         .chain(&dumped::SCENARIOS)
+        .chain(&garps::SCENARIOS)
         .chain(&groups::SCENARIOS)
         .chain(&hmac::SCENARIOS)
         .chain(&lapse::SCENARIOS)
