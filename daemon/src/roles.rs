@@ -1,5 +1,7 @@
 //! Where a child begins: it takes its setup from the supervisor and becomes what it was started as.
 
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use sys::channel::Channel;
@@ -8,17 +10,28 @@ use sys::privileges::{Capability, Identity, Restriction};
 use crate::logging::{self, LogTarget};
 use crate::{birth, control};
 
-/// Runs the role that the command line names.
+/// Runs the role that the command line names, with the channel that this process was started with.
 pub fn run(role: &str) -> ExitCode {
+    match sys::spawn::birth_descriptor() {
+        Ok(birth) => run_with(role, birth),
+        Err(error) => {
+            eprintln!("tandemd: {role} cannot start: not started by a supervisor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a role with the channel that this process is born with.
+pub fn run_with(role: &str, birth: OwnedFd) -> ExitCode {
     logging::start(
         LogTarget::from_environment(),
         std::env::var_os("TANDEM_DEBUG").is_some(),
     );
     sys::title::set_name(&format!("tandemd-{role}"));
     let outcome = match role {
-        "worker" => worker(),
-        "vrrp" => vrrp(),
-        "control" => control_process(),
+        "worker" => worker(birth),
+        "vrrp" => vrrp(birth),
+        "control" => control_process(birth),
         _ => Err(format!("there is no role '{role}'")),
     };
     outcome.unwrap_or_else(|reason| {
@@ -27,13 +40,11 @@ pub fn run(role: &str) -> ExitCode {
     })
 }
 
-type Born<T> = (T, std::vec::IntoIter<std::os::fd::OwnedFd>);
+type Born<T> = (T, std::vec::IntoIter<OwnedFd>);
 
-fn born<T: serde::de::DeserializeOwned>() -> Result<Born<T>, String> {
-    let descriptor = sys::spawn::birth_descriptor()
-        .map_err(|error| format!("not started by a supervisor: {error}"))?;
+fn born<T: serde::de::DeserializeOwned>(birth: OwnedFd) -> Result<Born<T>, String> {
     let (setup, descriptors) =
-        birth::receive(descriptor).map_err(|error| format!("no setup: {error}"))?;
+        birth::receive(birth).map_err(|error| format!("no setup: {error}"))?;
     let setup = protocol::wire::decode(&setup).map_err(|error| format!("setup: {error}"))?;
     Ok((setup, descriptors.into_iter()))
 }
@@ -55,8 +66,9 @@ const VRRP_CAPABILITIES: &[Capability] = &[
 
 const MISSING: &str = "a descriptor is missing";
 
-fn worker() -> Result<ExitCode, String> {
-    let (setup, mut descriptors) = born::<proxy::Setup>()?;
+#[inline(never)]
+fn worker(birth: OwnedFd) -> Result<ExitCode, String> {
+    let (setup, mut descriptors) = born::<proxy::Setup>(birth)?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     let control = descriptors.next().ok_or(MISSING)?;
     Ok(proxy::run(
@@ -67,10 +79,23 @@ fn worker() -> Result<ExitCode, String> {
     ))
 }
 
-fn vrrp() -> Result<ExitCode, String> {
+#[inline(never)]
+fn vrrp(birth: OwnedFd) -> Result<ExitCode, String> {
+    let (runtime, life) = begin_vrrp(birth)?;
+    Ok(runtime.block_on(life))
+}
+
+type Life = (
+    tokio::runtime::Runtime,
+    Pin<Box<dyn Future<Output = ExitCode>>>,
+);
+
+/// What only the beginning needs lies in a frame of its own, which ends: what runs afterwards has little on the stack.
+#[inline(never)]
+fn begin_vrrp(birth: OwnedFd) -> Result<Life, String> {
     // Before the setup comes, which is large and not needed for long.
     sys::memory::keep_little();
-    let (setup, mut descriptors) = born::<vrrp::Setup>()?;
+    let (setup, mut descriptors) = born::<vrrp::Setup>(birth)?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     let control = descriptors.next();
     for needed in [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW] {
@@ -90,18 +115,21 @@ fn vrrp() -> Result<ExitCode, String> {
         keep: VRRP_CAPABILITIES,
     })
     .map_err(|error| format!("rights: {error}"))?;
-    runtime()?.block_on(async {
-        let supervisor = Channel::new(supervisor).map_err(|error| error.to_string())?;
-        let control = control
-            .map(Channel::new)
-            .transpose()
-            .map_err(|error| error.to_string())?;
-        Ok(vrrp::run(setup, supervisor, control).await)
-    })
+    let runtime = runtime()?;
+    let inside = runtime.enter();
+    let supervisor = Channel::new(supervisor).map_err(|error| error.to_string())?;
+    let control = control
+        .map(Channel::new)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    let life = Box::pin(vrrp::run(setup, supervisor, control));
+    drop(inside);
+    Ok((runtime, life))
 }
 
-fn control_process() -> Result<ExitCode, String> {
-    let (setup, mut descriptors) = born::<control::Setup>()?;
+#[inline(never)]
+fn control_process(birth: OwnedFd) -> Result<ExitCode, String> {
+    let (setup, mut descriptors) = born::<control::Setup>(birth)?;
     let supervisor = descriptors.next().ok_or(MISSING)?;
     control::restrict(&setup).map_err(|error| format!("rights: {error}"))?;
     runtime()?.block_on(async {

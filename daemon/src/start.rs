@@ -6,61 +6,101 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Stdio};
 
+use sys::nursery::{Nursery, Side};
+
 use crate::arguments::{self, Arguments};
 use crate::configuration::{self, Configuration};
 use crate::logging::{self, LogTarget};
-use crate::{handover, proofs, supervisor, version};
+use crate::{handover, proofs, roles, supervisor, version};
 
 /// Descriptors that a daemon with thousands of connections wants.
 const WANTED_DESCRIPTORS: u64 = 1 << 20;
 
+/// What a child of the nursery is to be.
+struct Ordered {
+    role: String,
+    birth: OwnedFd,
+}
+
 /// Runs the program with the words after its name.
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    // A child begins here, with the stack as empty as it can be.
+    begin(words).unwrap_or_else(|child| roles::run_with(&child.role, child.birth))
+}
+
+#[inline(never)]
+fn begin(words: Vec<OsString>) -> Result<ExitCode, Ordered> {
     let arguments = match arguments::parse(words.iter().cloned()) {
         Ok(arguments) => arguments,
-        Err(reason) => return refuse(&format!("{reason}; --help shows what is accepted")),
+        Err(reason) => {
+            return Ok(refuse(&format!("{reason}; --help shows what is accepted")));
+        }
     };
     if arguments.help {
         print!("{}", arguments::USAGE);
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     if arguments.version > 0 {
         print!("{}", version::text(arguments.version > 1));
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(condition) = &arguments.condition {
-        return evaluate(condition);
+        return Ok(evaluate(condition));
     }
     if let Some(directory) = &arguments.directory
         && let Err(error) = std::env::set_current_dir(directory)
     {
-        return refuse(&format!(
+        return Ok(refuse(&format!(
             "cannot change to {}: {error}",
             directory.display()
-        ));
+        )));
     }
+    if arguments.background.is_some() {
+        // Fails only for a process group leader, which a spawned process is not.
+        let _ = nix::unistd::setsid();
+    }
+    // Before anything else is done here: see `sys::nursery`.
+    let nursery = match runs_on(&arguments).then(open_nursery) {
+        Some(Ok(Side::Child { role, birth })) => return Err(Ordered { role, birth }),
+        Some(Ok(Side::Caller(nursery))) => Some(Ok(nursery)),
+        Some(Err(error)) => Some(Err(error)),
+        None => None,
+    };
     let configuration = match load(&arguments) {
         Ok(configuration) => configuration,
-        Err(code) => return code,
+        Err(code) => return Ok(code),
     };
     if let Some(namespace) = configuration.net_namespace()
         && let Err(error) = sys::namespace::enter_network(namespace)
     {
         // Otherwise the addresses would be put where they do not belong.
-        return refuse(&format!("net_namespace {namespace}: {error}"));
+        return Ok(refuse(&format!("net_namespace {namespace}: {error}")));
     }
     if arguments.cleanup {
-        return cleanup(&configuration);
+        return Ok(cleanup(&configuration));
     }
     if arguments.background.is_none()
         && let Some(code) = handover::reload_instead(&arguments, &configuration)
     {
-        return code;
+        return Ok(code);
     }
     if arguments.background.is_none() && configuration.wants_background(&arguments) {
-        return leave_behind(&words);
+        // The process in the background has its own.
+        drop(nursery);
+        return Ok(leave_behind(&words));
     }
-    serve(arguments, configuration)
+    Ok(serve(arguments, configuration, nursery))
+}
+
+/// Whether this process is to become a supervisor, as far as the command line tells.
+fn runs_on(arguments: &Arguments) -> bool {
+    let leaves = arguments.daemon && !arguments.foreground && arguments.background.is_none();
+    !(arguments.check || arguments.cleanup || leaves)
+}
+
+fn open_nursery() -> std::io::Result<Side> {
+    // In the background nobody holds the terminal.
+    sys::nursery::open(LogTarget::from_environment() == LogTarget::Syslog)
 }
 
 fn refuse(reason: &str) -> ExitCode {
@@ -168,7 +208,11 @@ fn leave_behind(words: &[OsString]) -> ExitCode {
     }
 }
 
-fn serve(arguments: Arguments, configuration: Configuration) -> ExitCode {
+fn serve(
+    arguments: Arguments,
+    configuration: Configuration,
+    nursery: Option<std::io::Result<Nursery>>,
+) -> ExitCode {
     let target = LogTarget::from_environment();
     logging::start(target, arguments.debug);
     sys::title::set_name("tandemd");
@@ -176,13 +220,13 @@ fn serve(arguments: Arguments, configuration: Configuration) -> ExitCode {
         Ok(parent) => parent.map(UnixStream::from),
         Err(error) => return refuse(&format!("--background is for tandemd itself: {error}")),
     };
-    if parent.is_some() {
-        // Fails only for a process group leader, which a spawned process is not.
-        let _ = nix::unistd::setsid();
-    }
     if let Err(error) = sys::privileges::raise_descriptor_limit(WANTED_DESCRIPTORS) {
         tracing::warn!("descriptor limit stays as it is: {error}");
     }
+    let nursery = nursery.transpose().unwrap_or_else(|error| {
+        tracing::info!("there is no nursery, children are executed anew: {error}");
+        None
+    });
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -195,6 +239,7 @@ fn serve(arguments: Arguments, configuration: Configuration) -> ExitCode {
         configuration,
         target,
         parent.map(Parent),
+        nursery,
     ))
 }
 

@@ -57,6 +57,7 @@ impl Supervisor {
             descriptors,
             &self.happenings,
             &self.environment,
+            &mut self.nursery,
         )?;
         let pid = child.pid;
         self.children.insert(pid, child);
@@ -100,6 +101,7 @@ impl Supervisor {
             self.stats_descriptors(),
             &self.happenings,
             &self.environment,
+            &mut self.nursery,
         )?;
         // All others get a new channel to it, the oldest first.
         let mut peers: Vec<&Child> = self

@@ -1,30 +1,22 @@
 //! One child process: starting it, talking to it, hearing of its end.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::process::{FromChild, Observation, Role, ToChild};
 use protocol::wire;
 use sys::channel::{self, Channel};
+use sys::nursery::Nursery;
 use tokio::sync::mpsc;
 
 use super::Happening;
 use super::listeners::borrowed;
+use super::process::Process;
 use crate::birth;
-use crate::logging::{LogTarget, TARGET_VARIABLE};
 
 /// Messages that may wait for a child; one that lets so many wait is held for hung.
 pub(super) const MAX_QUEUED_MESSAGES: usize = 1_024;
-
-/// How a child ends that did what it was told.
-pub(super) const CLEAN_END: &str = "exit status 0";
-
-/// How a child ends that made a system call that only an attacker makes (`sys::confine`).
-const FORBIDDEN_CALL: &str = "killed by SIGSYS: it made a system call that its filter forbids; the kernel's log has the call's number \
-                              (type=1326, syscall=N); 'insecure-no-confinement' in the global section runs the worker without the filter";
 
 type Outgoing = (Vec<u8>, Vec<Arc<OwnedFd>>);
 
@@ -59,31 +51,12 @@ impl Child {
         descriptors: Vec<Arc<OwnedFd>>,
         happenings: &mpsc::Sender<Happening>,
         environment: &[(String, String)],
+        nursery: &mut Option<Nursery>,
     ) -> std::io::Result<Self> {
         let (birth_ours, birth_theirs) = channel::pair()?;
         let (ours, theirs) = channel::pair()?;
-        let mut command = sys::spawn::again(&format!("tandemd: {}", role.as_str()), &birth_theirs);
-        command
-            .arg(format!("--role={}", role.as_str()))
-            .envs(environment.iter().cloned());
-        if environment
-            .iter()
-            .any(|(name, value)| name == TARGET_VARIABLE && value == LogTarget::Syslog.as_str())
-        {
-            // In the background nobody holds the terminal.
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
-        // A terminal's Ctrl-C is for the supervisor, which ends the others in order.
-        command.process_group(0);
-        // The children tell systemd nothing.
-        command
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("WATCHDOG_USEC")
-            .env_remove("WATCHDOG_PID");
-        let mut process = tokio::process::Command::from(command).spawn()?;
-        let pid = process
-            .id()
-            .ok_or_else(|| std::io::Error::other("it ended at once"))?;
+        let process = Process::start(role, &birth_theirs, environment, nursery)?;
+        let pid = process.id();
         drop(birth_theirs);
 
         let channel = Channel::new(ours)?;
@@ -121,10 +94,9 @@ impl Child {
         });
         let ended = happenings.clone();
         tokio::spawn(async move {
-            let status = process.wait().await;
+            let reason = process.wait().await;
             // What it said last comes before its end.
             let _ = reading.await;
-            let reason = status.map_or_else(|error| error.to_string(), describe_status);
             let _ = ended.send(Happening::Ended { pid, reason }).await;
         });
         let now = Instant::now();
@@ -174,17 +146,5 @@ impl Child {
             // It is gone if this fails, and its end is told elsewhere.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
         }
-    }
-}
-
-fn describe_status(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(nix::libc::SIGSYS)) => FORBIDDEN_CALL.to_owned(),
-        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
-            Ok(name) => format!("signal {signal} ({})", name.as_str()),
-            Err(_) => format!("signal {signal}"),
-        },
-        (None, None) => "unknown".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ mod health;
 mod life;
 mod listeners;
 mod observed;
+mod process;
 mod reload;
 mod reports;
 mod scripts;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use config::haproxy::ExternalCheckEnvironment;
 use protocol::process::{FromChild, Observation, ProxyHealth, Role, ScriptOutcome, ToChild};
 use protocol::{Event, EventKind, EventSeverity, EventSource};
+use sys::nursery::Nursery;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 
@@ -76,6 +78,13 @@ enum Happening {
     /// A child ended.
     Ended {
         /// Who.
+        pid: u32,
+        /// How.
+        reason: String,
+    },
+    /// The nursery ended.
+    NurseryEnded {
+        /// Its process id.
         pid: u32,
         /// How.
         reason: String,
@@ -144,6 +153,8 @@ struct Supervisor {
     checks: ScriptRunner,
     systemd: Systemd,
     environment: Vec<(String, String)>,
+    /// Forks vrrp and control; without it they are executed.
+    nursery: Option<Nursery>,
     parent: Option<Parent>,
     announced: bool,
     reload: Option<reload::Reload>,
@@ -155,18 +166,20 @@ struct Supervisor {
     memory: Vec<u8>,
 }
 
-/// Runs the supervisor until it is told to end. `parent` is let go when all processes are ready.
+/// Runs the supervisor until it is told to end. `parent` is let go when all processes are ready; `nursery` forks children.
 pub async fn run(
     arguments: Arguments,
     configuration: Configuration,
     target: LogTarget,
     parent: Option<Parent>,
+    nursery: Option<Nursery>,
 ) -> ExitCode {
     let (happenings, mut queue) = mpsc::channel(MAX_HAPPENINGS);
     if let Err(error) = listen_to_signals(&happenings) {
         tracing::error!("signals cannot be received: {error}");
         return ExitCode::FAILURE;
     }
+    let (nursery, nursery_end) = process::keep_nursery(nursery, &happenings);
     let mut environment = vec![(TARGET_VARIABLE.to_owned(), target.as_str().to_owned())];
     if arguments.debug {
         environment.push(("TANDEM_DEBUG".to_owned(), "1".to_owned()));
@@ -207,6 +220,7 @@ pub async fn run(
         happenings,
         systemd: Systemd::from_environment(),
         environment,
+        nursery,
         parent,
         announced: false,
         reload: None,
@@ -224,6 +238,7 @@ pub async fn run(
         tracing::info!("stopping before anything was started");
         supervisor.scripts.end_waited();
         life::end(&configuration, &supervisor.scripts).await;
+        supervisor.end_nursery(nursery_end).await;
         return ExitCode::from(stop::code_of(signal));
     }
     if reload {
@@ -242,6 +257,7 @@ pub async fn run(
             tracing::error!("{failure}");
         }
         life::end(&supervisor.configuration, &supervisor.scripts).await;
+        supervisor.end_nursery(nursery_end).await;
         return ExitCode::FAILURE;
     }
     let mut tick = tokio::time::interval(TICK);
@@ -253,6 +269,7 @@ pub async fn run(
         }
         if let Some(code) = supervisor.finished() {
             supervisor.leave().await;
+            supervisor.end_nursery(nursery_end).await;
             return code;
         }
     }
@@ -398,6 +415,7 @@ impl Supervisor {
         match happening {
             Happening::Told { pid, message } => self.told(pid, message),
             Happening::Ended { pid, reason } => self.ended(pid, &reason),
+            Happening::NurseryEnded { pid, reason } => self.nursery_ended(pid, &reason),
             Happening::Signal(signal) => match signal {
                 Signal::Reload => self.begin_reload(None),
                 Signal::Terminate | Signal::Interrupt | Signal::Graceful => self.begin_stop(signal),
@@ -541,7 +559,7 @@ impl Supervisor {
         };
         let role = child.role;
         if role == Role::Vrrp {
-            self.vrrp_died = reason != child::CLEAN_END;
+            self.vrrp_died = reason != process::CLEAN_END;
         }
         if role != Role::Control {
             self.pass_on(&ToChild::PeerGone { role, pid });

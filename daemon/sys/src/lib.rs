@@ -12,6 +12,7 @@ pub mod descriptors;
 pub mod memory;
 pub mod namespace;
 pub mod neighbour;
+pub mod nursery;
 pub mod orphan;
 pub mod packet;
 pub mod privileges;

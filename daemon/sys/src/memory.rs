@@ -37,7 +37,7 @@ pub fn give_back() {
 #[inline(never)]
 fn give_back_stack() {
     // What the calls from here on and a signal's handler may use; far more than the red zone.
-    const KEPT_BYTES: usize = 16 << 10;
+    const KEPT_BYTES: usize = 4 << 10;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let stack = maps.lines().find(|line| line.ends_with("[stack]"));
     let range = stack.and_then(|line| line.split_once(' ')?.0.split_once('-'));

@@ -279,6 +279,9 @@ impl Network {
                     });
                 }
             }
+            for interface in view.values_mut() {
+                interface.addresses.shrink_to_fit();
+            }
             Ok(view)
         })
         .await?;

@@ -149,7 +149,7 @@ impl Driver {
             return;
         };
         let proved = heard.stamp.is_some();
-        let proofs = &mut unit.voice.proofs;
+        let proofs = unit.voice.proofs.get_or_insert_default();
         if let Some((change, reason)) = proofs.warning(now, auth, heard.from, proved) {
             let name = unit.name().to_owned();
             let (severity, kind) = (EventSeverity::Warning, EventKind::Other);

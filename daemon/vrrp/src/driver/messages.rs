@@ -97,7 +97,7 @@ impl Driver {
                     if let Some(Afterwards::Reload(setup)) =
                         self.release(ending.into_iter(), None, why, after)
                     {
-                        self.apply(*setup, "reloaded").await;
+                        Box::pin(self.apply(*setup, "reloaded")).await;
                     }
                 }
                 Err(error) => tracing::error!("vrrp: new configuration not understood: {error}"),

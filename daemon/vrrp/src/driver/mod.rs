@@ -159,8 +159,39 @@ struct Inbox {
     sessions: mpsc::Receiver<sessions::Told>,
 }
 
+/// A driver that is ready to begin.
+struct Opened {
+    driver: Box<Driver>,
+    setup: Setup,
+    inbox: Inbox,
+    alarm: Alarm,
+}
+
 /// See [`crate::run`].
 pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Channel>) -> ExitCode {
+    match open(setup, supervisor, control) {
+        Ok(opened) => {
+            opened
+                .driver
+                .live(opened.setup, opened.inbox, opened.alarm)
+                .await
+        }
+        Err((outbox, error)) => {
+            tracing::error!("vrrp: cannot start: {error}");
+            outbox.send(&FromChild::Failed(format!("cannot start: {error}")));
+            outbox.flush().await;
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Opens what the driver needs. In a frame of its own, which ends: all that runs afterwards lies above it on the stack.
+#[inline(never)]
+fn open(
+    setup: Setup,
+    supervisor: Channel,
+    control: Option<Channel>,
+) -> Result<Box<Opened>, (Outbox, NetworkError)> {
     sys::memory::keep_little();
     if let Err(error) = sys::realtime::schedule() {
         tracing::debug!("vrrp: no real-time priority: {error}");
@@ -174,15 +205,10 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         Network::open(changed).and_then(|network| Ok((network, Announcer::open()?, Alarm::new()?)));
     let (network, announcer, alarm) = match opened {
         Ok(opened) => opened,
-        Err(error) => {
-            tracing::error!("vrrp: cannot start: {error}");
-            outbox.send(&FromChild::Failed(format!("cannot start: {error}")));
-            outbox.flush().await;
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return Err((outbox, error)),
     };
     let memory = Memory::new(&setup.remembered);
-    let mut driver = Driver {
+    let mut driver = Box::new(Driver {
         setup: Setup {
             config: Default::default(),
             node: String::new(),
@@ -233,7 +259,7 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         refresh_at: None,
         tidy_at: None,
         refreshed_at: Moment::ZERO,
-    };
+    });
     if let Some(control) = control {
         driver.attach(control);
     }
@@ -242,7 +268,12 @@ pub(crate) async fn run(setup: Setup, supervisor: Channel, control: Option<Chann
         changes: change_inbox,
         sessions: told_inbox,
     };
-    driver.live(setup, inbox, alarm).await
+    Ok(Box::new(Opened {
+        driver,
+        setup,
+        inbox,
+        alarm,
+    }))
 }
 
 /// Has SIGTERM and SIGINT come as messages: they ask for an end in order.
@@ -283,14 +314,14 @@ impl Driver {
         global.startup_delay.max(after_boot)
     }
 
-    async fn live(mut self, setup: Setup, mut inbox: Inbox, alarm: Alarm) -> ExitCode {
+    async fn live(mut self: Box<Self>, setup: Setup, mut inbox: Inbox, alarm: Alarm) -> ExitCode {
         if let Err(error) = watch_signals(self.messages.clone()) {
             self.supervisor
                 .send(&FromChild::Failed(format!("cannot watch signals: {error}")));
             self.supervisor.flush().await;
             return ExitCode::FAILURE;
         }
-        self.apply(setup, reload::FIRST).await;
+        Box::pin(self.apply(setup, reload::FIRST)).await;
         if let Err(error) = sys::realtime::lock_memory() {
             tracing::debug!("vrrp: memory is not locked: {error}");
         }
@@ -325,7 +356,7 @@ impl Driver {
                 }
             }
         };
-        self.stop(reason, inbox.messages).await;
+        Box::pin(self.stop(reason, inbox.messages)).await;
         ExitCode::SUCCESS
     }
 
@@ -365,7 +396,7 @@ impl Driver {
     }
 
     /// Ends in order: resigns, removes the addresses, runs the last notifications.
-    async fn stop(mut self, reason: &str, mut messages: mpsc::Receiver<Message>) {
+    async fn stop(mut self: Box<Self>, reason: &str, mut messages: mpsc::Receiver<Message>) {
         self.remember_now(self.now());
         for at in 0..self.units.len() {
             let keeps = self.setup.keep_addresses && !self.supervisor_gone;

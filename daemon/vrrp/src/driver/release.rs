@@ -174,7 +174,7 @@ impl Driver {
             match release.after {
                 Afterwards::Stop(reason) => return Some(reason),
                 Afterwards::Reload(setup) => {
-                    self.apply(*setup, "reloaded").await;
+                    Box::pin(self.apply(*setup, "reloaded")).await;
                     self.plan_all();
                 }
                 Afterwards::Failover {

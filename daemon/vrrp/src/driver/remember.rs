@@ -81,14 +81,22 @@ impl Memory {
         let wanted = Router::new(&unit.config);
         let known = self.routers.iter().find(|router| router.is(&wanted));
         if let Some(router) = known {
-            unit.voice.proofs.recall(&router.senders);
+            unit.voice
+                .proofs
+                .get_or_insert_default()
+                .recall(&router.senders);
         }
     }
 
     /// Takes the numbers of a unit.
     fn note(&mut self, unit: &Unit) {
         let mut router = Router::new(&unit.config);
-        router.senders = unit.voice.proofs.heard().collect();
+        router.senders = unit
+            .voice
+            .proofs
+            .iter()
+            .flat_map(|proofs| proofs.heard())
+            .collect();
         if router.senders.is_empty() {
             return;
         }

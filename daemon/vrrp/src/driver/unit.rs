@@ -18,6 +18,7 @@ use crate::core::{Instance, Moment, Peer, Rules};
 use crate::network::{Network, View};
 use crate::packet::Refused;
 
+use super::authentication::Proofs;
 use super::ports::PortNumber;
 use super::routes::Troubles;
 use super::voice::Voice;
@@ -345,7 +346,10 @@ impl Unit {
             addresses_present: self
                 .addresses()
                 .all(|(device, entry)| network.has(device, entry.address)),
-            authentication: self.voice.proofs.describe(&self.voice.form),
+            authentication: match &self.voice.proofs {
+                Some(proofs) => proofs.describe(&self.voice.form),
+                None => Proofs::default().describe(&self.voice.form),
+            },
             source: self.source.to_string(),
             master: self.core.master().map(seen),
             peers: self.core.peers().iter().map(seen).collect(),

@@ -27,8 +27,8 @@ pub(super) struct Voice {
     pub(super) reach: Reach,
     ttl: u8,
     sequences: Sequences,
-    /// The numbers of `auth_hmac`.
-    pub(super) proofs: Proofs,
+    /// The numbers of `auth_hmac`, once there are some.
+    pub(super) proofs: Option<Box<Proofs>>,
 }
 
 impl Voice {
@@ -66,7 +66,7 @@ impl Voice {
             reach: reach(config, global),
             ttl,
             sequences: Sequences::new(u32::try_from(seconds).unwrap_or(0)),
-            proofs: Proofs::default(),
+            proofs: None,
         }
     }
 
@@ -113,7 +113,8 @@ impl Voice {
             None | Some(Authentication::Pass(_)) => 0,
         };
         let stamp = self.form.hmac.as_ref();
-        let stamp = stamp.map(|auth| (auth, self.proofs.take(auth, wall())));
+        let stamp =
+            stamp.map(|auth| (auth, self.proofs.get_or_insert_default().take(auth, wall())));
         let make = |receiver| {
             let mut plain = encode(&self.form, priority, source, receiver);
             if let Some((auth, stamp)) = stamp {
@@ -155,7 +156,9 @@ impl Voice {
             (Some(PseudoHeader::Included | PseudoHeader::Absent) | None, _) => {}
         }
         if let Some(auth) = &self.form.hmac {
-            self.proofs.accept(auth, &heard, wall())?;
+            self.proofs
+                .get_or_insert_default()
+                .accept(auth, &heard, wall())?;
         }
         if let Some(sequence) = heard.sequence {
             self.sequences.heard(sequence)?;
