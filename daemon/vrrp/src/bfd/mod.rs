@@ -314,7 +314,14 @@ impl Table {
                 }
             }
             Err(refused) => {
-                let at = self.neighbor(datagram);
+                let at = match refused {
+                    // Who knows its discriminator means this session, wherever it speaks from.
+                    Refused::Source { wanted, .. } => self
+                        .entries
+                        .iter()
+                        .position(|entry| entry.config.neighbor == wanted),
+                    _ => self.neighbor(datagram),
+                };
                 Err(self.refuse(at, refused))
             }
         }

@@ -40,12 +40,12 @@ const DETECTION: Duration = Duration::from_millis(400);
 /// The skew of priority 99 at 100 ms.
 const SKEW: Duration = Duration::from_millis(62);
 /// For a busy machine: all scenarios run at once. The figures are printed.
-const MARGIN: Duration = Duration::from_millis(1_000);
+pub(crate) const MARGIN: Duration = Duration::from_millis(1_000);
 /// Coming up: at most a second each way before both have spoken, and some.
-const RISE: Duration = Duration::from_secs(8);
+pub(crate) const RISE: Duration = Duration::from_secs(8);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     Ours,
     Keepalived,
 }
@@ -69,13 +69,13 @@ const IPV6: Network = Network {
     node: "2001:db8::1",
 };
 
-fn session(name: &str, neighbor: &str, source: &str, more: &str) -> String {
+pub(crate) fn session(name: &str, neighbor: &str, source: &str, more: &str) -> String {
     format!(
         "bfd_instance {name} {{\n neighbor_ip {neighbor}\n source_ip {source}\n min_rx 50\n min_tx 50\n multiplier 8\n {more}\n}}\n"
     )
 }
 
-fn instance(name: &str, id: u8, priority: u8, last: u8, more: &str) -> String {
+pub(crate) fn instance(name: &str, id: u8, priority: u8, last: u8, more: &str) -> String {
     format!(
         "vrrp_instance {name} {{\n state BACKUP\n interface eth0\n virtual_router_id {id}\n version 3\n advert_int 0.1\n \
          priority {priority}\n virtual_ipaddress {{\n 10.230.137.{last}\n }}\n {more}\n}}\n"
@@ -83,11 +83,11 @@ fn instance(name: &str, id: u8, priority: u8, last: u8, more: &str) -> String {
 }
 
 /// The instance of all scenarios.
-fn router(priority: u8, more: &str) -> String {
+pub(crate) fn router(priority: u8, more: &str) -> String {
     instance("R1", 50, priority, 100, more)
 }
 
-fn start(lab: &Lab, name: &str, kind: Kind, text: &str) -> Node {
+pub(crate) fn start(lab: &Lab, name: &str, kind: Kind, text: &str) -> Node {
     let path = lab.folder.join(format!("{name}.bfd.conf"));
     std::fs::write(&path, text).expect("a file");
     match kind {
@@ -103,7 +103,7 @@ fn gateway(lab: &Lab, kind: Kind, network: &Network, more: &str) -> Node {
     start(lab, "c", kind, &text)
 }
 
-fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     let lab = Lab::new();
     for (name, last) in [("a", 1), ("c", 9)] {
         for network in ["2001:db8", "fe80"] {
@@ -159,7 +159,17 @@ fn dies(node: Kind, neighbor: Kind, network: &Network) {
     }
     let c = gateway(&lab, neighbor, network, "");
     wait("a is master again", RISE, || alone("a"));
-    stays("a is master", Duration::from_millis(500), || alone("a"));
+    // Who failed this, and why, is to be read.
+    let remains = |time: Duration| {
+        stays("a is master", time, || {
+            let remains = alone("a");
+            if !remains {
+                println!("a:\n{}\nb:\n{}", a.text(), b.text());
+            }
+            remains
+        });
+    };
+    remains(Duration::from_millis(500));
     b.forget();
     let stopping = Instant::now();
     c.stop();
@@ -172,13 +182,13 @@ fn dies(node: Kind, neighbor: Kind, network: &Network) {
         }
         // AdminDown is no failure: keepalived takes it so, and ours does.
         Kind::Ours => {
-            stays("a is master", Duration::from_secs(1), || alone("a"));
+            remains(Duration::from_secs(1));
             if node == Kind::Ours {
                 let told = format!("gw: Up -> Down: {} said AdminDown", network.gateway);
                 a.hears(&told, SOON);
             }
             let _c = gateway(&lab, neighbor, network, "");
-            stays("a is master", Duration::from_secs(3), || alone("a"));
+            remains(Duration::from_secs(3));
             assert_eq!(b.count("BACKUP -> MASTER"), 0, "{}", b.text());
         }
     }

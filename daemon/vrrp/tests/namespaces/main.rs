@@ -8,6 +8,10 @@ mod addresses;
 mod alone;
 mod beside;
 mod bfd;
+mod bfd_beside;
+mod bfd_forged;
+mod bfd_wire;
+mod bfd_words;
 mod busy;
 mod conflict;
 mod dumped;
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("node") => return alone::node(arguments[1..].to_vec()),
         Some("forge") => return forge::run(&arguments[1..]),
+        Some("forge-bfd") => return bfd_forged::forge(&arguments[1..]),
         _ => {}
     }
     let probe = format!("tandem-probe-{}", std::process::id());
@@ -123,6 +128,9 @@ fn main() -> ExitCode {
         .chain(&beside::SCENARIOS)
         .chain(&busy::SCENARIOS)
         .chain(&bfd::SCENARIOS)
+        .chain(&bfd_beside::SCENARIOS)
+        .chain(&bfd_forged::SCENARIOS)
+        .chain(&bfd_words::SCENARIOS)
         .chain(&dumped::SCENARIOS)
         .chain(&garps::SCENARIOS)
         .chain(&groups::SCENARIOS)

@@ -61,7 +61,7 @@ fn what_is_not_for_a_session_changes_nothing_of_it() {
         found: address("10.0.0.9"),
         wanted: address(B),
     };
-    check(&|_| {}, "10.0.0.9", 255, source, false);
+    check(&|_| {}, "10.0.0.9", 255, source, true);
     let ttl = Refused::Ttl {
         found: 254,
         least: 255,
