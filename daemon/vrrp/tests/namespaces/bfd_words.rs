@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_vrrp::bfd::packet::SessionState;
 
-use crate::bfd::{Kind, MARGIN, RISE, instance, lab, router, session, start};
+use crate::bfd::{DETECTION, Kind, MARGIN, RISE, instance, lab, router, session, start};
 use crate::bfd_wire::Tap;
 use crate::lab::{Lab, Node, run, stays, wait};
 use crate::{ELECTION, SOON, has_keepalived};
@@ -33,8 +33,6 @@ pub(crate) const SCENARIOS: [(&str, fn()); 8] = [
 const A: &str = "10.230.137.1";
 const B: &str = "10.230.137.2";
 const C: &str = "10.230.137.9";
-/// Eight packets every 50 ms.
-const DETECTION: Duration = Duration::from_millis(400);
 
 /// As both kinds, at once: what is asserted holds for both.
 fn beside(check: fn(Kind)) {
@@ -268,7 +266,7 @@ fn two_links() {
     let on = |last: u8| {
         let one = |name: &str, link: &str| {
             format!(
-                "bfd_instance {name} {{\n neighbor_ip fe80::{last}%{link}\n min_rx 50\n min_tx 50\n multiplier 8\n}}\n"
+                "bfd_instance {name} {{\n neighbor_ip fe80::{last}%{link}\n min_rx 50\n min_tx 50\n multiplier 16\n}}\n"
             )
         };
         one("one", "eth0") + &one("two", "eth1")
