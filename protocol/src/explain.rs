@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::vrrp::{BfdSnapshot, InstanceSnapshot, PeerSeen, VrrpState};
+use crate::vrrp::{
+    BFD_EXPIRED, BFD_OWN_TROUBLE, BfdSnapshot, InstanceSnapshot, PeerSeen, VrrpState,
+};
 
 impl InstanceSnapshot {
     /// Why the state was entered: which packet, timer, tracked item or operator. Empty before the first change.
@@ -93,26 +95,66 @@ impl InstanceSnapshot {
 }
 
 impl BfdSnapshot {
-    /// State, reason, times, what the neighbour last said, and the counters, in one line.
+    /// State, reason, whose fault that is, times, what the neighbour last said, and the counters, in one line.
     pub fn text(&self, now_ms: u64) -> String {
-        let mut text = format!(
-            "{}: {} ({}); speaks every {}, detection time {}",
-            self.name,
-            self.detail,
-            ago(now_ms.saturating_sub(self.since_ms)),
-            milliseconds(self.transmit_interval_us),
-            milliseconds(self.detection_time_us),
-        );
-        if let Some(heard_ms) = self.heard_ms {
-            let state = match self.remote_state.as_str() {
-                "" => "something",
-                state => state,
-            };
-            let (diagnostic, when) = (&self.remote_diagnostic, ago(heard_ms));
-            text.push_str(&format!("; it last said {state} ({diagnostic}) {when}"));
+        let since = ago(now_ms.saturating_sub(self.since_ms));
+        let mut text = format!("{}: {} ({since})", self.name, self.detail);
+        if let Some(means) = self.means() {
+            text.push_str(&format!("; {means}"));
+        }
+        text.push_str(&format!("; {}", self.intervals()));
+        if self.heard_ms.is_some() {
+            text.push_str(&format!("; it last said {}", self.said()));
         }
         text.push_str(&format!("; {}", self.counted()));
         text
+    }
+
+    /// Where to look while it is not Up: on which side, and in which direction, nothing arrives.
+    pub fn means(&self) -> Option<&'static str> {
+        if self.state == "Up" {
+            return None;
+        }
+        let it_missed_us = self.remote_diagnostic == BFD_EXPIRED;
+        Some(match (self.heard_ms, self.remote_state.as_str()) {
+            _ if self.detail.contains(BFD_OWN_TROUBLE) => "the fault is on this node",
+            (None, _) => {
+                "the neighbor never spoke: no BFD there, another address there, or UDP port 3784 is blocked on the way here"
+            }
+            // Its word may be old: what it said before is no longer known.
+            (Some(_), "") => "its packets stopped: the neighbor is dead, or they do not get here",
+            (Some(_), "AdminDown") => "it was taken down on purpose over there",
+            (Some(_), "Down") if it_missed_us => {
+                "its packets get here, ours do not get there, or too late"
+            }
+            (Some(_), "Up") => "its packets get here; it has not noticed yet that this end is down",
+            (Some(_), _) => {
+                "its packets get here; ours did not get there yet, or are refused there"
+            }
+        })
+    }
+
+    /// All that there is to say of pauses.
+    fn intervals(&self) -> String {
+        format!(
+            "speaks every {}, is spoken to every {}, detection time {} ({} packets)",
+            milliseconds(self.transmit_interval_us),
+            milliseconds(self.receive_interval_us),
+            milliseconds(self.detection_time_us),
+            self.remote_multiplier,
+        )
+    }
+
+    /// The neighbour's last word, and when that was.
+    fn said(&self) -> String {
+        let state = match self.remote_state.as_str() {
+            "" => "something",
+            state => state,
+        };
+        match self.heard_ms {
+            None => "nothing yet".to_owned(),
+            Some(age_ms) => format!("{state} ({}) {}", self.remote_diagnostic, ago(age_ms)),
+        }
     }
 
     /// Changes, packets, and what was refused by reason.
@@ -152,28 +194,16 @@ impl BfdSnapshot {
             "; discriminator {:#010x} here, {remote}",
             self.discriminator
         ));
-        let intervals = format!(
-            "speaks every {}, is spoken to every {}, detection time {} ({} packets)",
-            milliseconds(self.transmit_interval_us),
-            milliseconds(self.receive_interval_us),
-            milliseconds(self.detection_time_us),
-            self.remote_multiplier,
-        );
-        let said = match (self.heard_ms, self.remote_state.as_str()) {
-            (None, _) => "nothing yet".to_owned(),
-            (Some(age_ms), "") => format!("{}, {}", self.remote_diagnostic, ago(age_ms)),
-            (Some(age_ms), state) => {
-                format!("{state} ({}), {}", self.remote_diagnostic, ago(age_ms))
-            }
-        };
-        vec![
-            ("why", self.detail.clone()),
+        let mut told = vec![("why", self.detail.clone())];
+        told.extend(self.means().map(|means| ("means", means.to_owned())));
+        told.extend([
             ("neighbor", neighbor),
-            ("intervals", intervals),
-            ("it said", said),
-            ("last down", self.diagnostic.clone()),
+            ("intervals", self.intervals()),
+            ("it said", self.said()),
+            ("we say", format!("{} ({})", self.state, self.diagnostic)),
             ("counted", self.counted()),
-        ]
+        ]);
+        told
     }
 }
 
@@ -309,6 +339,78 @@ mod tests {
             ]
         );
         assert_eq!(alone.why(), "no advertisement from anybody for 3.61 s");
+    }
+
+    fn session(state: &str, remote_state: &str, remote_diagnostic: &str) -> BfdSnapshot {
+        BfdSnapshot {
+            name: "gw".to_owned(),
+            neighbor: "10.0.0.254".to_owned(),
+            interface: String::new(),
+            source: String::new(),
+            state: state.to_owned(),
+            up: state == "Up",
+            since_ms: 1_000,
+            detail: format!("{state}: as it is"),
+            diagnostic: "no diagnostic".to_owned(),
+            remote_state: remote_state.to_owned(),
+            remote_diagnostic: remote_diagnostic.to_owned(),
+            heard_ms: Some(12_000),
+            discriminator: 1,
+            remote_discriminator: 2,
+            transmit_interval_us: 50_000,
+            receive_interval_us: 3_312,
+            multiplier: 5,
+            remote_multiplier: 5,
+            detection_time_us: 16_560,
+            sent: 12,
+            received: 11,
+            ups: 1,
+            downs: 1,
+            refused: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_session_tells_on_which_side_to_look() {
+        let check = |session: &BfdSnapshot, expected: &str| {
+            let means = session.means().unwrap_or("nothing");
+            assert!(means.contains(expected), "{means}");
+        };
+        let quiet = "no diagnostic";
+        check(&session("Up", "Up", quiet), "nothing");
+        check(&session("Down", "", "path down"), "its packets stopped");
+        check(
+            &session("Down", "Down", BFD_EXPIRED),
+            "ours do not get there",
+        );
+        check(
+            &session("Down", "AdminDown", quiet),
+            "on purpose over there",
+        );
+        check(
+            &session("Init", "Down", quiet),
+            "ours did not get there yet",
+        );
+        check(&session("Down", "Up", quiet), "it has not noticed yet");
+        let mut one = session("Down", "", "");
+        one.heard_ms = None;
+        check(&one, "never spoke");
+        one.detail = format!("Down: nothing{BFD_OWN_TROUBLE}cannot speak from 10.0.0.1");
+        check(&one, "on this node");
+    }
+
+    #[test]
+    fn one_line_of_a_session_says_times_as_the_many_do() {
+        let session = session("Down", "Down", BFD_EXPIRED);
+        let line = session.text(61_000);
+        for (word, told) in session.told() {
+            let only_there = ["neighbor", "we say"].contains(&word);
+            assert!(only_there || line.contains(&told), "{told}: {line}");
+        }
+        assert!(line.contains(
+            "(60 s ago); its packets get here, ours do not get there, or too late; speaks every 50 ms, is spoken to every \
+             3.312 ms, detection time 16.560 ms (5 packets); it last said Down (control detection time expired) 12 s ago; up 1"
+        ), "{line}");
     }
 
     #[test]

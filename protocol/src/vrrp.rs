@@ -147,6 +147,11 @@ pub struct InstanceSnapshot {
     pub counters: VrrpCounters,
 }
 
+/// In words, the diagnostic of who heard nothing for the detection time (RFC 5880 section 4.1, 1).
+pub const BFD_EXPIRED: &str = "control detection time expired";
+/// In a session's [`BfdSnapshot::detail`], before what keeps this node itself from speaking or hearing.
+pub const BFD_OWN_TROUBLE: &str = "; here: ";
+
 /// All that is to be known about a BFD session (`bfd_instance`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BfdSnapshot {

@@ -299,8 +299,8 @@ bfd gw: Up since 1970-01-01T00:00:01.000Z (60 s ago)
               here, 0xb4100c4c there
   intervals   speaks every 50 ms, is spoken to every 50 ms, detection time 250
               ms (5 packets)
-  it said     Up (control detection time expired), 7 ms ago
-  last down   no diagnostic
+  it said     Up (control detection time expired) 7 ms ago
+  we say      Up (no diagnostic)
   counted     up 1 times, down 0 times; 12 sent, 11 heard, 3 refused (ttl)
   tracked by  R1
 ";

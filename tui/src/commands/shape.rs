@@ -356,6 +356,8 @@ pub struct BfdShape {
     pub up: bool,
     pub since: String,
     pub detail: String,
+    /// On which side to look while it is not Up.
+    pub means: Option<&'static str>,
     /// Why it left Up last.
     pub diagnostic: String,
     pub remote_state: String,
@@ -392,6 +394,7 @@ impl BfdShape {
             up: session.up,
             since: words::moment(session.since_ms),
             detail: session.detail.clone(),
+            means: session.means(),
             diagnostic: session.diagnostic.clone(),
             remote_state: session.remote_state.clone(),
             remote_diagnostic: session.remote_diagnostic.clone(),

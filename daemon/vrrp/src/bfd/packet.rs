@@ -120,7 +120,7 @@ impl std::fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Self::None => "no diagnostic",
-            Self::DetectionTimeExpired => "control detection time expired",
+            Self::DetectionTimeExpired => protocol::vrrp::BFD_EXPIRED,
             Self::EchoFailed => "echo function failed",
             Self::NeighborSignaledDown => "neighbor signaled session down",
             Self::ForwardingPlaneReset => "forwarding plane reset",

@@ -89,13 +89,6 @@ pub(crate) fn router(priority: u8, more: &str) -> String {
 
 pub(crate) fn start(lab: &Lab, name: &str, kind: Kind, text: &str) -> Node {
     let path = lab.folder.join(format!("{name}.bfd.conf"));
-    // Ours has real-time priority without a word; on a busy machine who has none is late, and is rightly missed.
-    let text = match kind {
-        Kind::Ours => text.to_owned(),
-        Kind::Keepalived => {
-            format!("global_defs {{\n bfd_rt_priority 20\n vrrp_rt_priority 20\n}}\n{text}")
-        }
-    };
     std::fs::write(&path, text).expect("a file");
     match kind {
         Kind::Ours => lab.ours(name, &format!("file={}", path.display())),

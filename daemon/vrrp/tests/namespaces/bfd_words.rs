@@ -248,7 +248,7 @@ fn two(kind: Kind) {
     numbers.dedup();
     assert_eq!(numbers.len(), 2, "{numbers:x?}");
     c.signal("KILL");
-    wait("the first one is gone", DETECTION + MARGIN, || {
+    wait("the first one is gone", DETECTION + MARGIN + RISE, || {
         has() == [false, true]
     });
     stays("the second one is there", Duration::from_secs(1), || {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::keepalived::BfdInstance;
 use protocol::EventSeverity;
 use protocol::event::now_ms;
-use protocol::vrrp::BfdSnapshot;
+use protocol::vrrp::{BFD_OWN_TROUBLE, BfdSnapshot};
 use sys::alarm::Alarm;
 use sys::datagram::{
     Arrived, Family, Incoming, Listener, Speaker, interface_named, interface_with,
@@ -430,7 +430,7 @@ impl Room {
         let deaf = self.deaf.get(&Family::of(entry.config.neighbor));
         let (state, reason) = (entry.session.state(), reason(entry));
         match mute.or(deaf.map(String::as_str)) {
-            Some(trouble) => format!("{state}: {reason}; {trouble}"),
+            Some(trouble) => format!("{state}: {reason}{BFD_OWN_TROUBLE}{trouble}"),
             None => format!("{state}: {reason}"),
         }
     }
