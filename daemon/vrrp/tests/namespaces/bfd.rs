@@ -333,7 +333,10 @@ fn reload() {
     let mut seen = watch(&lab);
     wait("packets are seen", ELECTION, || seen.count("BFDv1") > 10);
     let again = |a: &mut Node, text: &str| {
-        std::fs::write(&path, text).expect("a file");
+        // At once: who reads late must not find half a file.
+        let new = path.with_extension("new");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(&new, &path).expect("a file");
         a.tell(&format!("set file={}", path.display()));
         a.tell("show");
     };
