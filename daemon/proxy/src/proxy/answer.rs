@@ -4,9 +4,10 @@ use std::task::{Context, Poll};
 
 use config::haproxy::ConnectionMode;
 
-use super::leave::Left;
-use super::upload::{count_client_abort, count_response_error, poll_left, poll_upload};
-use super::{Connection, Exchange, log_early, typed, upload};
+use super::failure::count_response_error;
+use super::leave::{Left, count_client_abort, poll_left};
+use super::request_body::{self, poll_upload};
+use super::{Connection, Exchange, LARGE_BODY, log_early, typed};
 use crate::app::SessionStage;
 use crate::http1::{
     BodyDecoder, BodyLength, ClientPersistence, Framing, ResponseFacts, end_chunks,
@@ -15,9 +16,6 @@ use crate::http1::{
 use crate::net::{Splice, poll_write_all};
 use crate::server::{is_private, is_worn_out, put_idle};
 use crate::txn::{Cause, Stage, Termination};
-
-/// A body longer than this is moved in large buffers.
-pub(super) const LARGE_BODY: u64 = 32 << 10;
 
 /// The state of an answer on its way to the client.
 struct Relay {
@@ -92,7 +90,7 @@ pub(super) async fn forward(
         .await;
     let end = match outcome {
         Ok(Ok(())) => {
-            let uploaded = upload::finish(c, x).await;
+            let uploaded = request_body::finish(c, x).await;
             release_server(c, x, facts.keep_alive);
             if let Err(end) = uploaded {
                 count_client_abort(x);

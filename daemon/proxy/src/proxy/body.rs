@@ -4,7 +4,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::upload::Broken;
+use super::failure::Broken;
 use super::{Connection, Exchange, answer, typed};
 use crate::http1::{ClientPersistence, Framing, write_response_head};
 use crate::txn::{Cause, Stage, Termination};

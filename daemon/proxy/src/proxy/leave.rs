@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll};
 
-use super::Exchange;
+use super::{Connection, Exchange};
 use crate::net::{Buffer, Stream};
 
 /// How a client left.
@@ -57,4 +57,25 @@ impl Watch {
 /// Whether the backend's `option abortonclose` is on.
 pub(super) fn heeds_end(x: &Exchange) -> bool {
     x.back.as_ref().is_some_and(|back| back.abortonclose)
+}
+
+/// Whether the client has left while nothing is wanted of it any more.
+pub(super) fn poll_left(
+    c: &mut Connection,
+    x: &mut Exchange,
+    context: &mut Context<'_>,
+) -> Poll<Left> {
+    if !x.request_done() {
+        return Poll::Pending;
+    }
+    let heeds_end = heeds_end(x);
+    x.watch
+        .poll(&mut c.client, &mut c.input, heeds_end, context)
+}
+
+pub(super) fn count_client_abort(x: &Exchange) {
+    if let (Some(back), Some(server)) = (&x.back, &x.txn.server) {
+        back.backend.counters.client_aborts.increment();
+        server.counters.client_aborts.increment();
+    }
 }

@@ -6,6 +6,7 @@ mod close;
 mod connection;
 mod conversation;
 mod exchange;
+mod failure;
 mod finish;
 mod leave;
 mod multiplex;
@@ -13,6 +14,7 @@ mod parked;
 mod reach;
 mod ready;
 mod receive;
+mod request_body;
 mod streams;
 mod typed;
 mod upload;
@@ -26,3 +28,6 @@ pub use multiplex::serve as serve_http2;
 pub use parked::drive as drive_parked;
 pub(crate) use reach::server_by_rule;
 pub use reach::{Target, reach_server};
+
+/// A body longer than this is moved in large buffers, or without being copied.
+const LARGE_BODY: u64 = 32 << 10;

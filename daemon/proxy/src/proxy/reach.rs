@@ -526,7 +526,7 @@ async fn again(
             return Err(interrupt.end(Cause::ServerTimeout, Stage::Connect));
         }
         Failed::ClientLeft => {
-            super::upload::count_client_abort(x);
+            super::leave::count_client_abort(x);
             return Err(Termination::new(Cause::Client, Stage::Connect));
         }
     };

@@ -10,8 +10,8 @@ use crate::http2::{
 use crate::net::Stream;
 use crate::txn::{Cause, Stage, Termination, Transaction};
 
+use super::failure::Broken;
 use super::receive::count_request;
-use super::upload::Broken;
 use super::{Connection, Exchange};
 
 /// What is in the buffer of a connection that has sent no request yet.

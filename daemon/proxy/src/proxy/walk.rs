@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::haproxy::HeaderNames;
 
-use super::upload::Failure;
+use super::failure::Failure;
 use super::{Connection, Exchange, answer, body, finish, reach, receive, upload};
 use crate::app::{BackendRuntime, FrontendRuntime};
 use crate::persistence::Persist;
