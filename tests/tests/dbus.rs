@@ -22,6 +22,23 @@ const INSTANCE_INTERFACE: &str = "org.keepalived.Vrrp1.Instance";
 /// A user that is neither root nor the owner of the name.
 const STRANGER: &str = "1";
 
+/// Requires what tandemd beside keepalived on a bus needs, and more.
+macro_rules! require_both {
+    ($($more:literal),*) => {
+        require!(
+            "root",
+            "users",
+            "keepalived",
+            "haproxy",
+            "killall",
+            "dbus-daemon",
+            "busctl",
+            "tandemd+dbus",
+            $($more),*
+        )
+    };
+}
+
 /// The system's bus of a host, and somebody who writes down all signals.
 struct Bus {
     daemon: Process,
@@ -237,16 +254,7 @@ fn life_of(kind: NodeKind) -> Outcome<Seen> {
 
 #[test]
 fn clients_of_keepalived_find_what_they_know() -> Outcome {
-    require!(
-        "root",
-        "users",
-        "keepalived",
-        "haproxy",
-        "killall",
-        "dbus-daemon",
-        "busctl",
-        "tandemd+dbus"
-    );
+    require_both!();
     let ours = life_of(NodeKind::Tandem)?;
     let theirs = life_of(NodeKind::Peer)?;
     ensure!(ours.tree == theirs.tree, "{ours:#?}\n{theirs:#?}");
@@ -370,17 +378,7 @@ fn sent(text: &str) -> u64 {
 
 #[test]
 fn announcements_and_files_on_demand_are_keepalived_s() -> Outcome {
-    require!(
-        "root",
-        "users",
-        "keepalived",
-        "haproxy",
-        "killall",
-        "tcpdump",
-        "dbus-daemon",
-        "busctl",
-        "tandemd+dbus"
-    );
+    require_both!("tcpdump");
     let ours = written_by(NodeKind::Tandem)?;
     let theirs = written_by(NodeKind::Peer)?;
     ensure!(

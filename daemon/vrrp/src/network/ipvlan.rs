@@ -1,7 +1,7 @@
-//! Interfaces of `use_ipvlan`, by rtnetlink; and the VRF that an interface of ours is in.
+//! Interfaces of `use_ipvlan`, by rtnetlink; and what they have in common with those of virtual MACs.
 
 use config::keepalived::{Ipvlan, IpvlanMode, VirtualAddress};
-use netlink_packet_route::link::{IpVlanFlags, IpVlanMode};
+use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, LinkMessage};
 use rtnetlink::{LinkIpVlan, LinkUnspec};
 
 use super::{EEXIST, ENODEV, Network, NetworkError, in_time};
@@ -22,13 +22,7 @@ impl Network {
         let message = LinkIpVlan::new(&ipvlan.name, self.index(base)?, IpVlanMode::L2)
             .flag(flags)
             .build();
-        match in_time(&what, self.handle.link().add(message).execute()).await {
-            Err(error) if error.is_one_of(&[EEXIST]) => {}
-            other => other?,
-        }
-        self.refresh().await?;
-        self.join_vrf(&ipvlan.name, base).await?;
-        let index = self.index(&ipvlan.name)?;
+        let index = self.make_above(&what, message, &ipvlan.name, base).await?;
         let up = LinkUnspec::new_with_index(index).up().build();
         in_time(&what, self.handle.link().set(up).execute()).await?;
         if let Some((address, prefix_length)) = ipvlan.address {
@@ -38,6 +32,32 @@ impl Network {
             self.add(&ipvlan.name, &entry).await?;
         }
         self.refresh().await
+    }
+
+    /// Makes the interface `own` above `base` and puts it into the VRF of that; what is there already is good. Gives its index.
+    pub(super) async fn make_above(
+        &mut self,
+        what: &str,
+        message: LinkMessage,
+        own: &str,
+        base: &str,
+    ) -> Result<u32, NetworkError> {
+        match in_time(what, self.handle.link().add(message).execute()).await {
+            Err(error) if error.is_one_of(&[EEXIST]) => {}
+            other => other?,
+        }
+        self.refresh().await?;
+        self.join_vrf(own, base).await?;
+        self.index(own)
+    }
+
+    /// Removes an interface of ours; false if it was gone already.
+    pub(super) async fn remove_link(&self, name: &str, index: u32) -> Result<bool, NetworkError> {
+        let what = format!("removing {name}");
+        match in_time(&what, self.handle.link().del(index).execute()).await {
+            Err(error) if error.is_one_of(&[ENODEV]) => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     /// Puts an interface of ours into the VRF of the one below, as of the last refresh.
@@ -58,10 +78,6 @@ impl Network {
         let Some(found) = self.view.get(&ipvlan.name).filter(|found| found.is_ipvlan) else {
             return Ok(false);
         };
-        let what = format!("removing {}", ipvlan.name);
-        match in_time(&what, self.handle.link().del(found.index).execute()).await {
-            Err(error) if error.is_one_of(&[ENODEV]) => Ok(false),
-            other => other.map(|()| true),
-        }
+        self.remove_link(&ipvlan.name, found.index).await
     }
 }

@@ -7,7 +7,7 @@ use netlink_packet_route::link::{
 use rtnetlink::packet_core::DefaultNla;
 use rtnetlink::{LinkMacVlan, LinkUnspec};
 
-use super::{EEXIST, ENODEV, Network, NetworkError, in_time};
+use super::{Network, NetworkError, in_time};
 
 /// A setting of IPv4 of an interface, by the kernel's number (IPV4_DEVCONF_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +66,7 @@ impl Network {
         let message = LinkMacVlan::new(&vmac.name, self.index(base)?, MacVlanMode::Private)
             .address(vmac.hardware.to_vec())
             .build();
-        match in_time(&what, self.handle.link().add(message).execute()).await {
-            Err(error) if error.is_one_of(&[EEXIST]) => {}
-            other => other?,
-        }
-        self.refresh().await?;
-        self.join_vrf(&vmac.name, base).await?;
-        let index = self.index(&vmac.name)?;
+        let index = self.make_above(&what, message, &vmac.name, base).await?;
         // The kernel takes these of an interface that is there already alone.
         let own = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let message = LinkUnspec::new_with_index(index)
@@ -111,11 +105,7 @@ impl Network {
         if found.hardware != Some(vmac.hardware) || found.below.is_none() {
             return Ok(false);
         }
-        let what = format!("removing {}", vmac.name);
-        match in_time(&what, self.handle.link().del(found.index).execute()).await {
-            Err(error) if error.is_one_of(&[ENODEV]) => Ok(false),
-            other => other.map(|()| true),
-        }
+        self.remove_link(&vmac.name, found.index).await
     }
 
     async fn change(&self, what: &str, message: LinkMessage) -> Result<(), NetworkError> {
