@@ -21,18 +21,7 @@ pub(super) fn bind_addresses(
         let part = expand(part, cx);
         match bind_address(&part) {
             Ok(mut found) => addresses.append(&mut found),
-            Err(Refusal::NotYet(what)) => {
-                cx.not_yet(word.span, &what);
-                return None;
-            }
-            Err(Refusal::Bad(why)) => {
-                cx.error(
-                    DiagnosticKind::InvalidValue,
-                    word.span,
-                    format!("'{keyword}': {why}"),
-                );
-                return None;
-            }
+            Err(refusal) => return refusal.tell(keyword, word, cx),
         }
     }
     if addresses.is_empty() {
@@ -52,18 +41,7 @@ pub(super) fn server_address(
     let text = expand(&word.text, cx);
     match server(&text) {
         Ok(address) => Some(address),
-        Err(Refusal::NotYet(what)) => {
-            cx.not_yet(word.span, &what);
-            None
-        }
-        Err(Refusal::Bad(why)) => {
-            cx.error(
-                DiagnosticKind::InvalidValue,
-                word.span,
-                format!("'{keyword}': {why}"),
-            );
-            None
-        }
+        Err(refusal) => refusal.tell(keyword, word, cx),
     }
 }
 
@@ -72,18 +50,7 @@ pub(super) fn log_address(word: &Word, cx: &mut Context<'_>) -> Option<LogAddres
     let text = expand(&word.text, cx);
     match log(&text) {
         Ok(address) => Some(address),
-        Err(Refusal::NotYet(what)) => {
-            cx.not_yet(word.span, &what);
-            None
-        }
-        Err(Refusal::Bad(why)) => {
-            cx.error(
-                DiagnosticKind::InvalidValue,
-                word.span,
-                format!("'log': {why}"),
-            );
-            None
-        }
+        Err(refusal) => refusal.tell("log", word, cx),
     }
 }
 
@@ -174,6 +141,20 @@ enum Refusal {
     Bad(String),
     /// Good in HAProxy.
     NotYet(String),
+}
+
+impl Refusal {
+    /// Reports it for a keyword's word.
+    fn tell<T>(self, keyword: &str, word: &Word, cx: &mut Context<'_>) -> Option<T> {
+        match self {
+            Self::NotYet(what) => cx.not_yet(word.span, &what),
+            Self::Bad(why) => {
+                let message = format!("'{keyword}': {why}");
+                cx.error(DiagnosticKind::InvalidValue, word.span, message);
+            }
+        }
+        None
+    }
 }
 
 fn bad<T>(why: impl Into<String>) -> Result<T, Refusal> {

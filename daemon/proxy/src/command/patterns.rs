@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use protocol::event::{Event, EventKind, EventSeverity, EventSource};
 use protocol::operation::Refusal;
 use protocol::patterns::{PatternAsk, PatternCommand};
 
+use super::apply::tell_operation;
 use crate::app::Shared;
 use crate::pattern::{Chosen, List, Matcher, Source, Use};
 use crate::sample::Value;
@@ -216,12 +216,5 @@ fn tell(shared: &Shared, list: &List, change: &str) {
         Source::File(path) => path.clone(),
         Source::Line(criterion) => format!("acl {criterion}"),
     };
-    shared.events.push(Event::now(
-        EventSource::Operator,
-        EventSeverity::Notice,
-        EventKind::Operation,
-        subject,
-        change,
-        "asked by an operator",
-    ));
+    tell_operation(shared, &subject, change);
 }

@@ -18,13 +18,15 @@ use crate::state::{Backend, Health, Server};
 pub(crate) enum Author {
     Operator,
     Agent,
+    /// The record that the server's address came from.
+    SrvRecord,
 }
 
 impl Author {
     fn source(self) -> EventSource {
         match self {
             Self::Operator => EventSource::Operator,
-            Self::Agent => EventSource::Worker,
+            Self::Agent | Self::SrvRecord => EventSource::Worker,
         }
     }
 
@@ -32,6 +34,7 @@ impl Author {
         match self {
             Self::Operator => "asked by an operator",
             Self::Agent => "asked by the server's agent",
+            Self::SrvRecord => "of its SRV record",
         }
     }
 }

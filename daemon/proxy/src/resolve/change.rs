@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use config::haproxy::LogLevel;
 use protocol::event::{Event, EventKind, EventSeverity, EventSource};
@@ -11,6 +10,7 @@ use protocol::operation::ServerAdmin;
 use protocol::snapshot::{AdminCause, Operational};
 
 use crate::app::Shared;
+use crate::health::admin::{Author, set_user_weight};
 use crate::health::{announce_backend, lock_health, server_word, servers_left};
 use crate::state::{Backend, Server};
 
@@ -163,22 +163,7 @@ pub(super) fn set_name(shared: &Shared, backend: &Backend, server: &Server, name
 /// Gives a server the weight of its record: HAProxy's scale of 0 to 256.
 pub(super) fn set_weight(shared: &Shared, backend: &Backend, server: &Server, record_weight: u16) {
     let weight = u32::from(record_weight).div_ceil(256);
-    let usable_before = backend.is_available();
-    let before = server.user_weight.swap(weight, Relaxed);
-    if before == weight {
-        return;
-    }
-    server.publish();
-    backend.servers_changed();
-    shared.events.push(Event::now(
-        EventSource::Worker,
-        EventSeverity::Notice,
-        EventKind::ServerWeight,
-        format!("{}/{}", backend.name, server.name),
-        format!("weight {before} -> {weight}"),
-        "of its SRV record",
-    ));
-    announce_backend(shared, backend, usable_before);
+    set_user_weight(shared, backend, server, weight, Author::SrvRecord);
 }
 
 fn tell(shared: &Shared, backend: &Backend, server: &Server, text: &str) {

@@ -10,7 +10,7 @@ use protocol::snapshot::{
 
 use crate::app::Shared;
 use crate::health::{Outcome, lock_health, status_word};
-use crate::state::{Average, Backend, Frontend, RateMeter, Server, Usability};
+use crate::state::{Average, Backend, Frontend, MaxGauge, RateMeter, Server, Usability};
 
 /// All figures of the worker.
 pub fn snapshot(shared: &Shared) -> WorkerSnapshot {
@@ -497,17 +497,16 @@ fn clear_frontend(frontend: &Frontend) {
 
 fn clear_backend(backend: &Backend, all: bool) {
     let counters = &backend.counters;
-    counters.sessions.clear_maximum();
-    counters.queue.clear_maximum();
-    counters.rate.clear_maximum();
-    for average in [
-        &counters.queue_time,
-        &counters.connect_time,
-        &counters.response_time,
-        &counters.total_time,
-    ] {
-        average.clear_maximum();
-    }
+    clear_maxima(
+        [&counters.sessions, &counters.queue],
+        &counters.rate,
+        [
+            &counters.queue_time,
+            &counters.connect_time,
+            &counters.response_time,
+            &counters.total_time,
+        ],
+    );
     if !all {
         return;
     }
@@ -538,17 +537,16 @@ fn clear_backend(backend: &Backend, all: bool) {
 
 fn clear_server(server: &Server, all: bool) {
     let counters = &server.counters;
-    counters.sessions.clear_maximum();
-    counters.queue.clear_maximum();
-    counters.rate.clear_maximum();
-    for average in [
-        &counters.queue_time,
-        &counters.connect_time,
-        &counters.response_time,
-        &counters.total_time,
-    ] {
-        average.clear_maximum();
-    }
+    clear_maxima(
+        [&counters.sessions, &counters.queue],
+        &counters.rate,
+        [
+            &counters.queue_time,
+            &counters.connect_time,
+            &counters.response_time,
+            &counters.total_time,
+        ],
+    );
     if !all {
         return;
     }
@@ -574,4 +572,14 @@ fn clear_server(server: &Server, all: bool) {
         counter.clear();
     }
     counters.responses.clear();
+}
+
+fn clear_maxima(gauges: [&MaxGauge; 2], rate: &RateMeter, averages: [&Average; 4]) {
+    for gauge in gauges {
+        gauge.clear_maximum();
+    }
+    rate.clear_maximum();
+    for average in averages {
+        average.clear_maximum();
+    }
 }
