@@ -126,6 +126,11 @@ impl Watch {
         self.transitions
     }
 
+    /// Advertisements that a node has sent.
+    pub(crate) fn sent(&self, node: usize) -> u32 {
+        self.sent[node]
+    }
+
     /// A node started or woke.
     pub(crate) fn woke(&mut self, node: usize, now: Duration) {
         self.assured_at[node] = now;

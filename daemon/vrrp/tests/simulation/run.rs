@@ -75,7 +75,7 @@ fn trouble(world: &mut World) -> Result<(), String> {
         let pause = world.random.time(Duration::ZERO, interval * 4);
         world.run_until(world.now + pause)?;
         let at = world.random.below(world.nodes.len());
-        match world.random.below(12) {
+        match world.random.below(13) {
             0 => world.crash(at),
             1 | 2 => world.start(at)?,
             3 => world.pause(at),
@@ -97,7 +97,8 @@ fn trouble(world: &mut World) -> Result<(), String> {
                 let weight = world.random.pick(&[-50, -2, 0, 2, 50]);
                 world.set_weight(at, weight)?;
             }
-            10 => {
+            10 => world.reload(at)?,
+            11 => {
                 let force = world.random.chance(50);
                 world.failover(at, force)?;
             }
@@ -187,7 +188,7 @@ fn mishap(world: &mut World) -> Result<&'static str, String> {
     // Anywhere between two advertisements.
     let pause = world.random.time(Duration::ZERO, world.limits.intervals.1);
     world.run_until(world.now + pause)?;
-    match world.random.below(10) {
+    match world.random.below(12) {
         0 => {
             world.watch.forget_gap(world.now);
             world.stop(master)?;
@@ -210,12 +211,13 @@ fn mishap(world: &mut World) -> Result<&'static str, String> {
             let pause = world.random.time(Duration::ZERO, world.limits.down * 3);
             world.run_until(world.now + pause)?;
             world.resume(master)?;
-            Ok("the master's waking")
+            a_master_wakes(world, master)
         }
         5 => a_backup_sleeps(world, master),
         6 => a_node_returns(world, master),
         7 => operator(world, master),
         8 => split(world),
+        9 | 10 => a_reload(world),
         _ => {
             let weight = world.random.pick(&[-60, -1, 1, 60]);
             let at = world.random.below(world.nodes.len());
@@ -239,7 +241,7 @@ fn succession(
         return Ok(name);
     };
     let down = if silently {
-        interval * 3
+        interval * world.nodes[gone].rules.down_timer_adverts
     } else {
         Duration::ZERO
     };
@@ -254,6 +256,45 @@ fn succession(
         return Err(format!("{name}: no master after {gap:?} (limit {limit:?})"));
     }
     Ok(name)
+}
+
+/// A master that others followed: with `timer_expired_backup` it leaves them the addresses.
+fn a_master_wakes(world: &mut World, woken: usize) -> Result<&'static str, String> {
+    let name = "the master's waking";
+    let yields = world.nodes[woken].rules.timer_expired_backup.is_some();
+    let is_heir = |world: &World, at: &usize| *at != woken && world.nodes[*at].core.is_active();
+    let was_followed = world.able().iter().any(|at| is_heir(world, at));
+    // What an owner follows is its right to speak at once, and a fault's end is no waking.
+    if !yields || !was_followed || !world.nodes[woken].is_able() {
+        return Ok(name);
+    }
+    let before = world.watch.sent(woken);
+    world.run_until(world.now + world.limits.intervals.1 * 2)?;
+    world.watch.checked += 1;
+    // Its last word is priority 0, which makes the other one announce the addresses again.
+    if world.nodes[woken].core.is_active() || world.watch.sent(woken) > before + 1 {
+        return Err(format!(
+            "{name}: node {woken} speaks although another one followed it"
+        ));
+    }
+    Ok(name)
+}
+
+/// Another priority comes by a reload: whoever is master then, there is never none.
+fn a_reload(world: &mut World) -> Result<&'static str, String> {
+    let name = "a reload of a priority";
+    let at = world.random.below(world.nodes.len());
+    world.watch.forget_gap(world.now);
+    world.reload(at)?;
+    let limits = world.limits;
+    let time = limits.down + limits.preempt + limits.intervals.1 * 2 + limits.slop;
+    world.run_until(world.now + time)?;
+    world.watch.checked += 1;
+    let gap = world.watch.gap(world.now);
+    match gap.is_zero() {
+        true => Ok(name),
+        false => Err(format!("{name}: no master for {gap:?}")),
+    }
 }
 
 /// A backup that slept must not take the silence of its sleep for the master's.

@@ -36,6 +36,8 @@ impl Trace {
         self.0.unwrap_or_default()
     }
 }
+/// `timer_expired_backup`: no other router's priority is higher, but for an owner's.
+pub(crate) const HIGHEST: u8 = 254;
 /// What clocks may differ by, in millionths.
 const MAX_DRIFT: u64 = 10_000;
 /// What that adds to a time, in hundredths.
@@ -82,10 +84,12 @@ impl World {
         let mut nodes = Vec::new();
         let has_owner = random.chance(15);
         let has_delay = random.chance(40);
+        let down_timer_adverts = adverts(&mut random);
         for at in 0..count {
             let own = at == 0 && has_owner;
             // Version 3 learns the master's interval: there they may differ.
             let differs = version == Version::V3 && random.chance(20);
+            let nopreempt = !own && random.chance(25);
             let rules = Rules {
                 version,
                 base_priority: if own {
@@ -97,14 +101,14 @@ impl World {
                 },
                 starts_active: true,
                 advert_interval: if differs { interval * 2 } else { interval },
-                nopreempt: !own && random.chance(25),
+                nopreempt,
                 preempt_delay: if has_delay && random.chance(50) {
                     interval * random.pick(&[1, 2, 5])
                 } else {
                     Duration::ZERO
                 },
-                timer_expired_backup: None,
-                down_timer_adverts: 3,
+                timer_expired_backup: (nopreempt && random.chance(50)).then_some(HIGHEST),
+                down_timer_adverts,
                 last_word: true,
                 answers_lower: true,
                 announce_lower_again: random.pick(&[Duration::ZERO, interval * 5]),
@@ -126,7 +130,7 @@ impl World {
         let delays = nodes.iter().map(|node| node.rules.preempt_delay).max();
         let limits = Limits {
             intervals: (interval, drifted(longest)),
-            down: drifted(longest * 3 + skew),
+            down: drifted(longest * down_timer_adverts + skew),
             preempt: drifted(delays.unwrap_or_default()),
             slop: (calm.most_delay + latency) * 2 + Duration::from_millis(1),
         };
@@ -296,10 +300,13 @@ impl World {
         }
         self.note(|| format!("node {at} wakes"));
         self.nodes[at].life = Life::Up;
-        self.watch.woke(at, self.now);
+        let now = self.now;
+        self.watch.woke(at, now);
         let late = self.lateness(at);
-        self.nodes[at].run_at(self.now + late);
+        self.nodes[at].run_at(now + late);
         // What changed meanwhile waits for it, too.
+        let node = &mut self.nodes[at];
+        node.core.follow(node.clock.shows(now), node.rules.clone());
         self.judge(at, "it woke")
     }
 
@@ -322,6 +329,21 @@ impl World {
         self.nodes[at].weight = weight;
         self.note(|| format!("node {at}: weight {weight}"));
         self.judge(at, "its priority changes")
+    }
+
+    /// A reload brings another priority, and perhaps switches `nopreempt`; the owner remains it.
+    pub(crate) fn reload(&mut self, at: usize) -> Result<(), String> {
+        let random = &mut self.random;
+        let node = &mut self.nodes[at];
+        reloaded(random, &mut node.rules);
+        let now = node.clock.shows(self.now);
+        if node.life == Life::Up {
+            node.core.follow(now, node.rules.clone());
+        }
+        let rules = &self.nodes[at].rules;
+        let (priority, nopreempt) = (rules.base_priority, rules.nopreempt);
+        self.note(|| format!("node {at}: reload: priority {priority}, nopreempt {nopreempt}"));
+        self.judge(at, "its priority was reloaded")
     }
 
     fn judge(&mut self, at: usize, cause: &str) -> Result<(), String> {
@@ -391,6 +413,23 @@ impl World {
     /// Nodes in a random order of sides.
     pub(crate) fn sides(&mut self) -> Vec<bool> {
         (0..MAX_NODES).map(|_| self.random.chance(50)).collect()
+    }
+}
+
+/// `down_timer_adverts`: the same for all (keepalived.conf(5)). With one, a network's jitter alone makes a second master.
+pub(crate) fn adverts(random: &mut Random) -> u32 {
+    random.pick(&[3, 3, 3, 2, 4, 7])
+}
+
+/// What a reload changes of a definition.
+pub(crate) fn reloaded(random: &mut Random, rules: &mut Rules) {
+    if rules.base_priority == u8::MAX {
+        return;
+    }
+    rules.base_priority = random.pick(&[1, 60, 99, 100, 101, 150, 254]);
+    if random.chance(30) {
+        rules.nopreempt = !rules.nopreempt;
+        rules.timer_expired_backup = (rules.nopreempt && random.chance(50)).then_some(HIGHEST);
     }
 }
 

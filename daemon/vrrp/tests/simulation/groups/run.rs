@@ -71,7 +71,7 @@ fn trouble(world: &mut World) -> Result<(), String> {
         world.run_until(world.now + pause)?;
         let at = world.random.below(world.nodes.len());
         let link = world.random.below(world.links.len());
-        match world.random.below(15) {
+        match world.random.below(16) {
             0 => world.crash(at),
             1 | 2 => world.start(at)?,
             3 => world.pause(at),
@@ -93,7 +93,8 @@ fn trouble(world: &mut World) -> Result<(), String> {
                 let weight = world.random.pick(&[-50, -2, 0, 2, 50]);
                 world.set_weight(at, link, weight)?;
             }
-            13 => {
+            13 => world.reload(at, link)?,
+            14 => {
                 let force = world.random.chance(50);
                 let order = match world.random.chance(50) {
                     true => Order::Failover { force },
@@ -190,7 +191,7 @@ fn mishap(world: &mut World) -> Result<&'static str, String> {
     world.run_until(world.now + pause)?;
     world.forget_gap();
     let link = world.random.below(world.links.len());
-    match world.random.below(11) {
+    match world.random.below(12) {
         0 => {
             world.stop(master)?;
             succession(world, master, "a clean stop", End::Told)
@@ -242,6 +243,11 @@ fn mishap(world: &mut World) -> Result<&'static str, String> {
         7 => a_backup_sleeps(world, master),
         8 => a_node_returns(world, master),
         9 => operator(world, master),
+        10 => {
+            let at = world.random.below(world.nodes.len());
+            world.reload(at, link)?;
+            Ok("a reload of a priority")
+        }
         _ => {
             let weight = world.random.pick(&[-60, -1, 1, 60]);
             let at = world.random.below(world.nodes.len());

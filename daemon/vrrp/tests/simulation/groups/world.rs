@@ -14,7 +14,7 @@ use crate::invariants::{Limits, Seen, Watch};
 use crate::network::{MAX_NODES, Network, Packet};
 use crate::node::Life;
 use crate::random::Random;
-use crate::world::{Trace, calm, clock, drifted};
+use crate::world::{HIGHEST, Trace, adverts, calm, clock, drifted, reloaded};
 
 /// A link between all nodes.
 pub(super) struct Link {
@@ -42,22 +42,28 @@ pub(super) struct World {
 }
 
 /// The rules of a node's member.
-fn rules(random: &mut Random, version: Version, interval: Duration, priority: u8) -> Rules {
+fn rules(
+    random: &mut Random,
+    version: Version,
+    interval: Duration,
+    (priority, down_timer_adverts): (u8, u32),
+) -> Rules {
     // Version 3 learns the master's interval: there they may differ.
     let differs = version == Version::V3 && random.chance(15);
     let is_owner = priority == u8::MAX;
+    let nopreempt = !is_owner && random.chance(12);
     Rules {
         version,
         base_priority: priority,
         starts_active: true,
         advert_interval: if differs { interval * 2 } else { interval },
-        nopreempt: !is_owner && random.chance(12),
+        nopreempt,
         preempt_delay: match random.chance(20) {
             true => interval * random.pick(&[1, 2, 5]),
             false => Duration::ZERO,
         },
-        timer_expired_backup: None,
-        down_timer_adverts: 3,
+        timer_expired_backup: (nopreempt && random.chance(50)).then_some(HIGHEST),
+        down_timer_adverts,
         last_word: true,
         answers_lower: true,
         announce_lower_again: random.pick(&[Duration::ZERO, interval * 5]),
@@ -83,6 +89,7 @@ impl World {
         // Priorities of a node: the same everywhere, or of each member alone, where they may contradict each other's.
         let is_even = random.chance(50);
         let latency = (interval / 10).min(Duration::from_millis(2));
+        let down_timer_adverts = adverts(&mut random);
         let mut nodes = Vec::new();
         for at in 0..count {
             let common = random.pick(&[99, 100, 150, 200]);
@@ -92,7 +99,12 @@ impl World {
                     false if at == 0 && random.chance(10) => u8::MAX,
                     false => random.pick(&[50, 100, 100, 150, 200]),
                 };
-                let rules = rules(&mut random, version, intervals[link], priority);
+                let rules = rules(
+                    &mut random,
+                    version,
+                    intervals[link],
+                    (priority, down_timer_adverts),
+                );
                 // The order of addresses is not the order of nodes, nor that on other links.
                 let last = u8::try_from(1 + (at * 3 + link) % 5).unwrap_or(1);
                 let third = u8::try_from(link).unwrap_or(0);
@@ -112,7 +124,7 @@ impl World {
         let calm = calm(interval);
         let limits = Limits {
             intervals: (interval, drifted(longest)),
-            down: drifted(longest * 3 + skew),
+            down: drifted(longest * down_timer_adverts + skew),
             preempt: drifted(delays.unwrap_or_default()),
             slop: (calm.most_delay + latency) * 2 + Duration::from_millis(1),
         };
@@ -354,6 +366,10 @@ impl World {
         let late = self.lateness(at);
         self.nodes[at].run_at(now + late);
         // What changed meanwhile waits for it, too.
+        let moment = self.nodes[at].clock.shows(now);
+        for member in &mut self.nodes[at].members {
+            member.core.follow(moment, member.rules.clone());
+        }
         self.judge(at, "it woke")
     }
 
@@ -384,6 +400,22 @@ impl World {
         self.note(|| format!("node {at} link {link}: weight {weight}"));
         self.nodes[at].members[link].weight = weight;
         self.judge(at, "its priority changes")
+    }
+
+    /// A reload brings a member another priority, and perhaps switches its `nopreempt`.
+    pub(super) fn reload(&mut self, at: usize, link: usize) -> Result<(), String> {
+        let node = &mut self.nodes[at];
+        let now = node.clock.shows(self.now);
+        let member = &mut node.members[link];
+        reloaded(&mut self.random, &mut member.rules);
+        if node.life == Life::Up {
+            member.core.follow(now, member.rules.clone());
+        }
+        let (priority, nopreempt) = (member.rules.base_priority, member.rules.nopreempt);
+        self.note(|| {
+            format!("node {at} link {link}: reload: priority {priority}, nopreempt {nopreempt}")
+        });
+        self.judge(at, "its priority was reloaded")
     }
 
     fn judge(&mut self, at: usize, cause: &str) -> Result<(), String> {
@@ -468,7 +500,8 @@ impl World {
             };
             let priority = self.nodes[at].members[link].priority();
             let skew = unit * (256 - u32::from(priority)) / 256;
-            skew + interval * if silently { 3 } else { 0 }
+            let adverts = self.nodes[at].members[link].rules.down_timer_adverts;
+            skew + interval * if silently { adverts } else { 0 }
         };
         let told = links.clone().filter(|link| end != End::ToldBut(*link));
         let first = told.map(wait).min().unwrap_or_default();
