@@ -270,8 +270,9 @@ fn succession(
     let Some(mut limit) = patience else {
         return Ok(name);
     };
-    if !world.agree(&heirs) {
-        // Who comes at the same moment and wins on one link each gives all up, and tries once more.
+    let with_gone: Vec<_> = heirs.iter().copied().chain([gone]).collect();
+    if !world.agree(&with_gone) {
+        // An advertisement that left on one link just before the end may be heard after the word on another one. And who comes at the same moment and wins on one link each gives all up, and tries once more.
         limit += world.limits.down * CONTRADICTIONS;
     }
     world.run_until(world.now + limit)?;
