@@ -7,6 +7,7 @@ mod alone;
 mod bfd;
 mod election;
 mod keys;
+mod links;
 mod pair;
 mod table;
 #[cfg(test)]

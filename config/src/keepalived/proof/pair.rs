@@ -9,6 +9,7 @@ use super::Host;
 use super::alone::{place, pointless};
 use super::election::{Candidate, OWNER, outranks};
 use super::keys::compare;
+use super::links::{Link, companions, crossed};
 use super::table::{Company, Scenario, scenarios};
 use super::tracked::{Effect, Program, numbered, tracked_by, tracks_backends};
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Severity};
@@ -51,6 +52,7 @@ impl PairProof {
 pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
     let mut proof = PairProof::default();
     let mut taken = BTreeSet::new();
+    let mut links = Vec::new();
     let partners = partners(own.config, peer.config);
     for (at, partner) in partners.iter().copied().enumerate() {
         let instance = &own.config.instances[at];
@@ -71,6 +73,12 @@ pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
         let candidates = pair.candidates();
         pair.election(&candidates, &mut proof);
         pair.unknown(&mut proof.peer);
+        if meets {
+            links.push(Link {
+                at: [at, partner],
+                candidates: candidates.clone(),
+            });
+        }
         let labels = [own.label, peer.label].map(str::to_owned);
         let others = companions(own.config, at).into_iter().filter_map(|other| {
             let partner = partners.get(other).copied().flatten()?;
@@ -90,6 +98,7 @@ pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
             .scenarios
             .extend(scenarios(labels, instance, candidates, company, meets));
     }
+    crossed([own, peer], &links, &mut proof);
     for (at, instance) in peer.config.instances.iter().enumerate() {
         if !taken.contains(&at) {
             proof.peer.push(unmatched(instance, own.label));
@@ -108,18 +117,6 @@ pub fn prove_pair(own: Side<'_>, peer: Side<'_>) -> PairProof {
         });
     }
     proof
-}
-
-/// The other members of an instance's sync group.
-fn companions(config: &KeepalivedConfig, at: usize) -> Vec<usize> {
-    let mut groups = config.sync_groups.iter();
-    let group = groups.find(|group| group.members.contains(&at));
-    let members = group.map_or(&[][..], |group| &group.members);
-    members
-        .iter()
-        .copied()
-        .filter(|other| *other != at)
-        .collect()
 }
 
 fn unmatched(instance: &VrrpInstance, other: &str) -> Diagnostic {
