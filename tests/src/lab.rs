@@ -175,6 +175,15 @@ impl Lab {
             .map(drop)
     }
 
+    /// Whether frames come to a host and from it. The kernel makes a port whose cable is back forward a while later, and would
+    /// end a [`Lab::isolate`] that comes before it.
+    pub fn is_joined(&self, name: &str) -> Outcome<bool> {
+        let shown = self
+            .hub
+            .exec_in_network("bridge", &["link", "show", "dev", &port(name)])?;
+        Ok(shown.contains(" state forwarding "))
+    }
+
     /// The hosts that hold an address.
     pub fn who_has(&self, address: &str) -> Outcome<Vec<String>> {
         let wanted: IpAddr = address
