@@ -274,6 +274,7 @@ mod tests {
             }],
             bfd: Vec::new(),
             counters: VrrpCounters::default(),
+            decided: String::new(),
         }
     }
 

@@ -145,6 +145,9 @@ pub struct InstanceSnapshot {
     pub bfd: Vec<BfdSnapshot>,
     /// Counted packets.
     pub counters: VrrpCounters,
+    /// Which member of its sync group decided who is master of the whole group, and why, where links elected different
+    /// nodes when it took over or let another node do so; else empty.
+    pub decided: String,
 }
 
 /// In words, the diagnostic of who heard nothing for the detection time (RFC 5880 section 4.1, 1).

@@ -298,6 +298,19 @@ async fn a_failover_to_a_node_that_is_not_well_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn the_link_that_decided_for_a_sync_group_is_told() {
+    let pair = Pair::start().await;
+    let why = "the links of sync group G elect different nodes: R1 decides";
+    lock(&pair.world).nodes[0].instance().decided = why.to_owned();
+    let (code, json) = pair.json(&["vrrp", "R1"]).await;
+    let decided = [0, 1].map(|node| &json["instances"][node]["decided"]);
+    assert_eq!((code, decided), (0, [&why.into(), &"".into()]));
+    let (_, stdout, _) = pair.tandem(&["vrrp", "R1"]).await;
+    let lines = stdout.lines().filter(|line| line.contains("  group  "));
+    assert_eq!(lines.collect::<Vec<_>>(), [format!("  group      {why}")]);
+}
+
+#[tokio::test]
 async fn failover_asks_the_master_and_failback_the_one_that_gave_away() {
     let pair = Pair::start().await;
     let (code, stdout, _) = pair.tandem(&["failover", "R1", "--wait"]).await;

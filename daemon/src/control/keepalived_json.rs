@@ -131,6 +131,7 @@ mod tests {
                 refused: vec![("ttl".to_owned(), 7)],
                 ..VrrpCounters::default()
             },
+            decided: "VI_2 decides".to_owned(),
         }]);
         let (data, stats) = (&dumped[0]["data"], &dumped[0]["stats"]);
         assert_eq!(data["iname"], "VI_1");
@@ -141,5 +142,6 @@ mod tests {
             (&json!(2), &json!(7))
         );
         assert_eq!(dumped[0]["tandem"]["source"], "10.0.0.2");
+        assert_eq!(dumped[0]["tandem"]["decided"], "VI_2 decides");
     }
 }

@@ -67,6 +67,9 @@ fn one(instance: &InstanceSnapshot, now_ms: u64, text: &mut String) {
     if !instance.why().is_empty() {
         say("why", instance.why());
     }
+    if !instance.decided.is_empty() {
+        say("group", &instance.decided);
+    }
     let mut priority = format!(
         "{} = {} configured",
         instance.effective_priority, instance.base_priority
@@ -290,6 +293,10 @@ mod tests {
                 refused: vec![("authentication".to_owned(), 4)],
                 ..VrrpCounters::default()
             },
+            decided:
+                "the links of sync group G elect different nodes: R1 decides, where 10.0.0.2 has \
+                      priority 90 (ours 98)"
+                    .to_owned(),
         };
         let session = instance.bfd[0].clone();
         let expected = "\
@@ -311,7 +318,7 @@ bfd gw: Up since 1970-01-01T00:00:01.000Z (60 s ago)
             ..session
         };
         assert!(bfd(&[&alone], &instances, 61_000).ends_with("tracked by  nobody\n"));
-        let text = vrrp(&[instance], 61_000);
+        let text = vrrp(std::slice::from_ref(&instance), 61_000);
         assert!(
             text.lines().all(|line| line.chars().count() <= WIDTH),
             "{text}"
@@ -323,6 +330,8 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
               addresses are announced again. If it does not yield, it does not
               hear this node, or refuses what it hears
   why         no advertisement from 10.0.0.2 for 3.61 s
+  group       the links of sync group G elect different nodes: R1 decides, where
+              10.0.0.2 has priority 90 (ours 98)
   priority    98 = 100 configured -2 script chk_gateway
   FAILS       script chk_gateway -2: exit status 1, 3 of 3 failures
   addresses   10.0.0.100/24 (on this node)
@@ -334,5 +343,10 @@ R1: MASTER since 1970-01-01T00:00:03.000Z (58 s ago)
   before      1970-01-01T00:00:00.500Z INIT -> BACKUP: started
 ";
         assert_eq!(text, expected);
+        let agreed = InstanceSnapshot {
+            decided: String::new(),
+            ..instance
+        };
+        assert!(!vrrp(&[agreed], 61_000).contains("  group "));
     }
 }

@@ -266,6 +266,9 @@ pub(super) fn vrrp(session: &mut Session, output: &Output, only: Option<&str>) -
             for peer in instance.peers_text() {
                 text.push_str(&format!("  peer       {}\n", printable(&peer)));
             }
+            if !instance.decided.is_empty() {
+                text.push_str(&format!("  group      {}\n", printable(&instance.decided)));
+            }
             if instance.held {
                 text.push_str(
                     "  held       an operator gave the addresses away; 'tandem failback' ends it\n",

@@ -339,6 +339,8 @@ pub struct InstanceShape {
     pub adverts_sent: u64,
     pub adverts_received: u64,
     pub became_master: u64,
+    /// Which member of its sync group decided for the whole group, and why, where its links elected different nodes; else empty.
+    pub decided: String,
 }
 
 /// A BFD session on a node.
@@ -501,6 +503,7 @@ impl InstanceShape {
             adverts_sent: instance.counters.adverts_sent,
             adverts_received: instance.counters.adverts_received,
             became_master: instance.counters.became_master,
+            decided: instance.decided.clone(),
         }
     }
 }

@@ -224,6 +224,10 @@ fn instance_lines<'a>(
         " {} {present}",
         instance.addresses.join(" ")
     ))));
+    if !instance.decided.is_empty() {
+        let text = printable(&format!(" {}", instance.decided));
+        lines.extend(words::wrap(&text, width, 2).into_iter().map(Line::raw));
+    }
     if instance.held {
         lines.push(Line::styled(
             cut(" gave the addresses away; b takes them back".to_owned()),

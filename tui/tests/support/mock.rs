@@ -210,6 +210,7 @@ pub fn node(name: &str, state: VrrpState, at_ms: u64) -> MockNode {
             gratuitous_arps_sent: if master { 10 } else { 0 },
             ..VrrpCounters::default()
         },
+        decided: String::new(),
     };
     let busy = |mut stats: ServerStats| {
         if !master {

@@ -98,6 +98,12 @@ impl Driver {
         }
     }
 
+    /// Which member of a unit's sync group decided for the whole group, and why; empty if none had to.
+    pub(super) fn decided(&self, at: usize) -> String {
+        let group = self.group_of(at).and_then(|group| self.groups.get(group));
+        group.map_or_else(String::new, |group| group.core.decided().to_owned())
+    }
+
     /// The sync group of a unit.
     pub(super) fn group_of(&self, at: usize) -> Option<usize> {
         self.groups

@@ -185,6 +185,7 @@ impl Driver {
                 let units = self.units.iter().enumerate();
                 let instances = units.map(|(at, unit)| InstanceSnapshot {
                     bfd: self.tracked_bfd(at, &sessions),
+                    decided: self.decided(at),
                     ..unit.snapshot(now, &self.network)
                 });
                 // The list that is made one by one is the last of the message.

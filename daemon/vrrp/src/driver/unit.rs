@@ -358,6 +358,7 @@ impl Unit {
             transitions: self.history.iter().cloned().collect(),
             bfd: Vec::new(),
             counters,
+            decided: String::new(),
         }
     }
 }

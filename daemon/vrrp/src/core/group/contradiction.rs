@@ -28,6 +28,15 @@ pub(super) struct Outranked {
     until: Option<Moment>,
 }
 
+/// What one link decided for the whole group.
+#[derive(Clone, Debug)]
+pub(super) struct Decided {
+    /// In words.
+    pub(super) reason: String,
+    /// For this node.
+    pub(super) ours: bool,
+}
+
 impl Outranked {
     /// Why the first of its members is no master any more, if it was outranked.
     pub(super) fn note(now: Moment, instance: &Instance) -> Option<Self> {
@@ -84,7 +93,16 @@ impl Group {
         });
         let (decider, member, best) =
             decides.min_by_key(|(at, ..)| (self.ranks.get(*at).copied(), *at))?;
-        if !member.loses_to(best) || !members.iter().any(wins) {
+        let ours = !member.loses_to(best);
+        let loses = |member: &&mut Instance| {
+            let mut met = member.peers.iter().filter(|peer| member.met(peer));
+            met.any(|peer| member.loses_to(peer))
+        };
+        let is_contradicted = match ours {
+            true => members.iter().any(loses),
+            false => members.iter().any(wins),
+        };
+        if !is_contradicted {
             return None;
         }
         let reason = format!(
@@ -94,11 +112,19 @@ impl Group {
             best.address,
             best.claim,
             member.effective,
-            match best.claim == member.effective {
-                true => ", and a lower address",
-                false => "",
+            match (best.claim == member.effective, ours) {
+                (true, false) => ", and a lower address",
+                (true, true) => ", and a higher address",
+                (false, _) => "",
             }
         );
+        self.decided = Some(Decided {
+            reason: reason.clone(),
+            ours,
+        });
+        if ours {
+            return None;
+        }
         let interval = members.iter().map(|member| member.master_interval).max()?;
         // Never for longer than a backup waits that heard a master just then.
         let patience = members.iter().map(|member| member.master_down_interval());

@@ -20,7 +20,7 @@ mod tests;
 use protocol::EventSeverity;
 use protocol::vrrp::VrrpState;
 
-use contradiction::Outranked;
+use contradiction::{Decided, Outranked};
 
 use super::tracking::Standing;
 use super::{Action, Instance, Moment, RESIGN, State, Wait};
@@ -64,6 +64,8 @@ pub struct Group {
     shown: VrrpState,
     /// It gave way lately, and does not know yet to whom.
     outranked: Option<Outranked>,
+    /// The election that made it what it is, if its links elected different nodes.
+    decided: Option<Decided>,
 }
 
 impl Group {
@@ -76,6 +78,7 @@ impl Group {
             active: false,
             shown: VrrpState::Init,
             outranked: None,
+            decided: None,
         }
     }
 
@@ -100,6 +103,12 @@ impl Group {
         self.members = members;
         self.active = false;
         self.outranked = None;
+        self.decided = None;
+    }
+
+    /// Which member decided who is master, and why, if the links elected different nodes; else empty.
+    pub fn decided(&self) -> &str {
+        self.decided.as_ref().map_or("", |decided| &decided.reason)
     }
 
     fn member(&self, at: usize) -> &str {
@@ -135,6 +144,7 @@ impl Group {
         if let (false, Some(first)) = (self.active, rising) {
             self.active = true;
             self.outranked = None;
+            self.decided.take_if(|decided| !decided.ours);
             because = self.because(first, members[first]);
             let reason = format!("{because} became master");
             for (at, member) in members.iter_mut().enumerate() {
@@ -146,6 +156,7 @@ impl Group {
             }
         } else if let (true, Some(first)) = (self.active, falling) {
             self.active = false;
+            self.decided = None;
             because = self.because(first, members[first]);
             let reason = format!("{because} is no longer master");
             let held = members[first].is_held();
@@ -161,6 +172,9 @@ impl Group {
         let to = state_of(members);
         if to != self.shown {
             let from = std::mem::replace(&mut self.shown, to);
+            if matches!(to, VrrpState::Fault | VrrpState::Init) {
+                self.decided = None;
+            }
             let first = members.iter().position(|member| member.shown() == to);
             if let (true, Some(first)) = (because.is_empty(), first) {
                 because = self.because(first, members[first]);

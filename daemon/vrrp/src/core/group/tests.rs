@@ -382,9 +382,22 @@ fn of_links_that_elect_different_nodes_the_lowest_virtual_router_id_decides() {
                 false => VrrpState::Master,
             };
             assert_eq!(node.states(), [expected; 2]);
+            let (from, than) = match waits {
+                true => (HIGH, "a lower address"),
+                false => (LOW, "a higher address"),
+            };
+            let why = format!(
+                "the links of sync group G elect different nodes: {decider}, where {from} has priority 100 \
+                 (ours 100, and {than})"
+            );
+            assert_eq!(node.group.decided(), why);
             // The other one did not come.
             node.pass(ms(6450));
             assert_eq!(node.states(), [VrrpState::Master; 2]);
+            assert_eq!(node.group.decided(), if waits { "" } else { &why });
+            node.heard(ms(6500), 0, HIGH, 150);
+            assert_eq!(node.states(), [VrrpState::Backup; 2]);
+            assert_eq!(node.group.decided(), "", "that is over");
         }
     }
 }
