@@ -42,7 +42,7 @@ fn check_in(lines: &str, block: &str, complaints: &[&str]) -> AuthHmac {
     for (one, expected) in found.iter().zip(complaints) {
         assert!(one.message.contains(expected), "{expected}\n{shown}");
     }
-    instance(&loaded).auth_hmac.clone().expect("keys")
+    *instance(&loaded).auth_hmac.clone().expect("keys")
 }
 
 /// What is refused, and why; the text that is shown.

@@ -68,7 +68,7 @@ fuzz_target!(|input: &[u8]| {
         },
     };
     let mut form = form;
-    form.hmac = (choice & 0x10 != 0).then(|| auth.clone());
+    form.hmac = (choice & 0x10 != 0).then(|| Box::new(auth.clone()));
     let reach = if choice & 0x80 == 0 {
         Reach::Multicast(address(group))
     } else {

@@ -167,7 +167,7 @@ fn virtual_address(
             }
             ("nodad", _) => at -= 1,
             ("use_vmac", _) => {
-                found.vmac = Some(Vmac::wanted());
+                found.vmac = Some(Box::new(Vmac::wanted()));
                 at -= 1;
             }
             (text, _) if FLAGS.iter().any(|(name, _)| *name == text) => {

@@ -263,7 +263,7 @@ pub(super) fn instance(
         priority,
         advert_int: advertised.advert_int,
         authentication: advertised.authentication,
-        auth_hmac: advertised.auth_hmac,
+        auth_hmac: advertised.auth_hmac.map(Box::new),
         virtual_addresses: pending.virtual_addresses,
         excluded_addresses: pending.excluded_addresses,
         nopreempt,

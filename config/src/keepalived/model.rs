@@ -274,7 +274,7 @@ pub struct VirtualAddress {
     /// `track_group` of a static one.
     pub track_group: Option<Word>,
     /// The virtual MAC that it is on, other than the instance's own (`use_vmac`, `use_vmac_addr`).
-    pub vmac: Option<Vmac>,
+    pub vmac: Option<Box<Vmac>>,
     /// Where it was written.
     pub span: Span,
 }
@@ -299,7 +299,7 @@ pub struct VrrpInstance {
     /// `authentication`.
     pub authentication: Option<Authentication>,
     /// `auth_hmac`; `authentication` is nothing then.
-    pub auth_hmac: Option<AuthHmac>,
+    pub auth_hmac: Option<Box<AuthHmac>>,
     /// `virtual_ipaddress`, in order: they go into the advertisement.
     pub virtual_addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: set up, but not in the advertisement.

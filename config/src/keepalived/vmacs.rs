@@ -27,7 +27,7 @@ impl VrrpInstance {
             .chain(&self.excluded_addresses);
         own.chain(entries.filter_map(|entry| {
             let below = entry.device.as_deref().unwrap_or(&self.interface);
-            Some((entry.vmac.as_ref()?, below, entry.address.is_ipv6()))
+            Some((entry.vmac.as_deref()?, below, entry.address.is_ipv6()))
         }))
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn assign(instances: &mut [VrrpInstance], announcing: &Announcing) {
                     vmac
                 }
             };
-            entry.vmac = Some(vmac);
+            entry.vmac = Some(Box::new(vmac));
         }
     }
 }

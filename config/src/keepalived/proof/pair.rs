@@ -315,7 +315,7 @@ impl Pair<'_> {
     fn keys(&self, found: &mut Diagnostics) {
         let (own, peer) = (self.own.1, self.peer.1);
         let labels = [self.own.0.label, self.peer.0.label];
-        let keys = compare(own.auth_hmac.as_ref(), peer.auth_hmac.as_ref(), labels);
+        let keys = compare(own.auth_hmac.as_deref(), peer.auth_hmac.as_deref(), labels);
         for message in keys.errors {
             found.push(self.error("auth_hmac", message));
         }

@@ -369,6 +369,7 @@ impl Driver {
     /// Reads the kernel's tables and lets every instance know.
     async fn refresh(&mut self, cause: &str) {
         self.refreshed_at = self.now();
+        self.tidy_later();
         if let Err(error) = self.network.refresh().await {
             tracing::error!("vrrp: {error}");
             self.refresh_at = Some(self.refreshed_at + REFRESH_ERROR_PAUSE);

@@ -87,7 +87,6 @@ impl Driver {
             self.follow_routes(at, &old.addressing).await;
         }
         self.refresh(cause).await;
-        self.tidy_later();
         if self.setup.config.global.notify.states_on_reload && cause != FIRST {
             self.write_states();
         }

@@ -47,7 +47,7 @@ pub struct Form {
     /// How version 2 authenticates.
     pub authentication: Option<Authentication>,
     /// Keys of the trailer.
-    pub hmac: Option<AuthHmac>,
+    pub hmac: Option<Box<AuthHmac>>,
     /// The addresses, in order.
     pub addresses: Vec<IpAddr>,
     /// What the checksum of version 3 over IPv4 covers.

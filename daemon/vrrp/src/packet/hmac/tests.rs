@@ -43,7 +43,7 @@ fn routers() -> [Router; 3] {
             vrid: 50,
             interval: Duration::from_secs(1),
             authentication: None,
-            hmac: Some(auth()),
+            hmac: Some(Box::new(auth())),
             addresses: addresses.iter().map(|text| address(text)).collect(),
             pseudo_header: PseudoHeader::Included,
         },
