@@ -21,14 +21,13 @@ use super::peers::{Ask, NoAnswer, Peer, Tell};
 use super::succession::{MAX_TURNS, Succession, Turn};
 use super::{Setup, role_name};
 
-/// How often the picture is renewed at least, and at most while nobody is subscribed. In between it depends on the number of
-/// servers and instances, so that nobody's looking costs next to nothing; what operators change is fetched at once.
+/// How often the picture is renewed at least. While nobody is subscribed only the worker is asked, so often at most and at
+/// least: in between it depends on the number of servers. Nobody's looking costs next to nothing; what operators change is
+/// fetched at once.
 const IDLE_POLL_MS: u64 = 1_000;
 const MAX_IDLE_POLL_MS: u64 = 10_000;
 /// Milliseconds of pause for each server.
 const IDLE_POLL_MS_PER_SERVER: u64 = 4;
-/// Milliseconds of pause for each VRRP instance, whose process does little else.
-const IDLE_POLL_MS_PER_INSTANCE: u64 = 20;
 /// How long a reload may take before who asked for it is told so.
 const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
@@ -252,8 +251,25 @@ impl Hub {
 
     /// A picture of the node as it is now.
     pub async fn snapshot(&self) -> Arc<Snapshot> {
-        let setup = self.setup();
         let (worker, vrrp) = tokio::join!(self.worker_snapshot(), self.routers());
+        let snapshot = self.assemble(worker, vrrp);
+        self.picture.send_replace(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    /// The same without VRRP, whose process does little else than answer: for the figures that the next worker begins with.
+    async fn glance(&self) -> Arc<Snapshot> {
+        let worker = self.worker_snapshot().await;
+        self.assemble(worker, None)
+    }
+
+    /// Puts a picture together of what was asked, and keeps the worker's figures.
+    fn assemble(
+        &self,
+        worker: Option<WorkerSnapshot>,
+        vrrp: Option<(Vec<InstanceSnapshot>, Vec<BfdSnapshot>)>,
+    ) -> Arc<Snapshot> {
+        let setup = self.setup();
         let at_ms = now_ms();
         let current = *self.current.borrow();
         let draining_workers = lock(&self.workers)
@@ -286,7 +302,6 @@ impl Hub {
         if snapshot.worker.is_some() {
             *lock(&self.last_worker) = Some(Arc::clone(&snapshot));
         }
-        self.picture.send_replace(Arc::clone(&snapshot));
         snapshot
     }
 
@@ -560,17 +575,19 @@ impl Drop for Subscription {
 fn idle_poll_ms(snapshot: &Snapshot) -> u64 {
     let proxies = snapshot.worker.iter().flat_map(|worker| &worker.proxies);
     let servers: usize = proxies.map(|proxy| proxy.servers.len()).sum();
-    let for_servers = servers as u64 * IDLE_POLL_MS_PER_SERVER;
-    let for_instances = snapshot.vrrp.len() as u64 * IDLE_POLL_MS_PER_INSTANCE;
-    (for_servers + for_instances).clamp(IDLE_POLL_MS, MAX_IDLE_POLL_MS)
+    (servers as u64 * IDLE_POLL_MS_PER_SERVER).clamp(IDLE_POLL_MS, MAX_IDLE_POLL_MS)
 }
 
 /// Renews the picture for all subscribers at once; a task of its own.
 pub(super) async fn poll(hub: Arc<Hub>) {
     loop {
-        let snapshot = hub.snapshot().await;
-        hub.hand_over_state(&snapshot).await;
         let wanted_ms = lock(&hub.intervals).values().copied().min();
+        let snapshot = match wanted_ms {
+            Some(_) => hub.snapshot().await,
+            None => hub.glance().await,
+        };
+        hub.hand_over_state(&snapshot).await;
+        // Who subscribed meanwhile has called `faster`.
         let interval_ms = match wanted_ms {
             Some(wanted_ms) => wanted_ms.min(IDLE_POLL_MS),
             None => idle_poll_ms(&snapshot),

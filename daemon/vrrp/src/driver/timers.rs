@@ -128,7 +128,7 @@ impl Driver {
             self.refresh("its interface is well again").await;
             self.plan_all();
         }
-        if let Some(cause) = self.watched.elapsed(now) {
+        while let Some(cause) = self.watched.elapsed(now) {
             self.judge_all(&cause).await;
         }
         if self.proxy.elapsed(now) {

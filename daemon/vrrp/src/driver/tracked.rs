@@ -56,15 +56,12 @@ impl Watched {
             .min()
     }
 
-    /// Ends delays that are over: what changed by it.
+    /// Ends one delay that is over: what changed by it. To be called until nothing is left, so that each change has its own reason.
     pub(super) fn elapsed(&mut self, now: Moment) -> Option<String> {
-        let mut ended = None;
-        for (name, (_, track)) in &mut self.processes {
-            if track.elapsed(now) {
-                ended = Some(told(&format!("process {name}"), &track.report()));
-            }
-        }
-        ended
+        self.processes.iter_mut().find_map(|(name, (_, track))| {
+            let is_over = track.elapsed(now);
+            is_over.then(|| told(&format!("process {name}"), &track.report()))
+        })
     }
 
     /// Takes an observation; what changed by it.
