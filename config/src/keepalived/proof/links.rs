@@ -9,6 +9,7 @@ use super::super::model::{KeepalivedConfig, VrrpInstance};
 use super::alone::{place, pointless};
 use super::election::{Candidate, Standing, outranks};
 use super::pair::{PairProof, Side};
+use super::table::{Holder, Scenario};
 use super::tracked::Program;
 
 /// Two instances that hear each other.
@@ -103,6 +104,30 @@ pub(super) fn crossed(sides: [Side<'_>; 2], links: &[Link], proof: &mut PairProo
                     winner.map_or("the node with the higher address", |node| labels[node])
                 ),
             };
+            let followers = votes
+                .iter()
+                .filter(|vote| vote.members[0].name != decides.members[0].name)
+                .map(|vote| vote.members[0].name.as_str());
+            let because = match peer.program {
+                Program::Keepalived => format!(
+                    "its sync group '{}' moves as a whole, and no link decides: see the warning",
+                    group.name.as_str()
+                ),
+                Program::Tandem => format!(
+                    "'{}' decides for sync group '{}': its table holds",
+                    decides.members[0].name.as_str(),
+                    group.name.as_str()
+                ),
+            };
+            for name in followers {
+                follow(
+                    &mut proof.scenarios,
+                    name,
+                    peer.program,
+                    decides.winner,
+                    &because,
+                );
+            }
             let message = format!(
                 "the links of vrrp_sync_group '{}' elect different nodes: {}. Whoever is master of the group stays it; \
                  when both take over at once, {end}",
@@ -123,6 +148,31 @@ pub(super) fn crossed(sides: [Side<'_>; 2], links: &[Link], proof: &mut PairProo
                 .push(pointless(group.name.span, message).with_help(help));
         }
     }
+}
+
+/// Has an instance's table say what the group does: what its own link alone would elect does not happen.
+fn follow(
+    scenarios: &mut Vec<Scenario>,
+    name: &str,
+    program: Program,
+    winner: Option<usize>,
+    because: &str,
+) {
+    let mut is_first = true;
+    scenarios.retain_mut(|scenario| {
+        if scenario.name != name {
+            return true;
+        }
+        because.clone_into(&mut scenario.because);
+        if program == Program::Tandem {
+            scenario.rows.clear();
+            if let Some(node) = winner {
+                scenario.holder = Holder::Node(node);
+            }
+            return std::mem::take(&mut is_first);
+        }
+        true
+    });
 }
 
 /// None if one of them takes no part.
@@ -183,8 +233,8 @@ mod tests {
         loaded
     }
 
-    /// The warnings of links that elect different nodes: line, message, help.
-    fn proved(own: &Loaded, peer: &Loaded, program: Program) -> Vec<(u32, String, String)> {
+    /// What is proved of both.
+    fn proof(own: &Loaded, peer: &Loaded, program: Program) -> PairProof {
         let side = [("lb1", own, Program::Tandem), ("lb2", peer, program)];
         let [own, peer] = side.map(|(label, loaded, program)| Side {
             label,
@@ -195,7 +245,12 @@ mod tests {
         });
         let proof = prove_pair(own, peer);
         assert!(proof.works());
-        let found = proof.own.0.into_iter();
+        proof
+    }
+
+    /// The warnings of links that elect different nodes: line, message, help.
+    fn proved(own: &Loaded, peer: &Loaded, program: Program) -> Vec<(u32, String, String)> {
+        let found = proof(own, peer, program).own.0.into_iter();
         let found = found.filter(|one| one.message.contains("elect different nodes"));
         found
             .map(|one| {
@@ -229,6 +284,29 @@ mod tests {
         assert!(found[0].1.ends_with(
             "lb2 runs keepalived, which lets no link decide: either may become master of the whole group"
         ));
+    }
+
+    #[test]
+    fn the_table_of_a_member_that_does_not_decide_says_what_the_group_does() {
+        let own = node("a.conf", ["priority 150", "priority 100"], GROUP);
+        let peer = node("b.conf", ["priority 90", "priority 140"], GROUP);
+        let proved = proof(&own, &peer, Program::Tandem);
+        let [a, b] = &proved.scenarios[..] else {
+            panic!("{:?}", proved.scenarios);
+        };
+        assert_eq!((a.holder, b.holder), (Holder::Node(1), Holder::Node(1)));
+        assert_eq!(a.because, "'B' decides for sync group 'G': its table holds");
+        assert_eq!(b.because, "");
+        assert!(a.rows.is_empty() && !b.rows.is_empty());
+        let beside_keepalived = proof(&own, &peer, Program::Keepalived);
+        let [a, _] = &beside_keepalived.scenarios[..] else {
+            panic!("{:?}", beside_keepalived.scenarios);
+        };
+        assert_eq!(
+            a.because,
+            "its sync group 'G' moves as a whole, and no link decides: see the warning"
+        );
+        assert!(!a.rows.is_empty());
     }
 
     #[test]
