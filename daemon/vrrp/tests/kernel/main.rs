@@ -52,7 +52,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if inside {
-        return ExitCode::from(lab::perform(&scenarios, AT_ONCE));
+        let failed = lab::perform(&scenarios, AT_ONCE).len();
+        return ExitCode::from(u8::try_from(failed).unwrap_or(u8::MAX));
     }
     match machine::Parts::find() {
         Ok(parts) => {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -54,17 +54,23 @@ pub(crate) fn stays(what: &str, time: Duration, condition: impl Fn() -> bool) {
     }
 }
 
-/// Runs scenarios, so many at once; how many failed.
-pub(crate) fn perform(scenarios: &[(&str, fn())], at_once: usize) -> u8 {
+/// A scenario with its name.
+pub(crate) type Scenario = (&'static str, fn());
+
+/// Runs scenarios, so many at once; those that failed.
+pub(crate) fn perform(scenarios: &[Scenario], at_once: usize) -> Vec<Scenario> {
     let next = AtomicUsize::new(0);
-    let failures = AtomicU8::new(0);
+    let failed = Mutex::new(Vec::new());
     let work = || {
-        while let Some((name, scenario)) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(entry) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, scenario) = entry;
             let began = Instant::now();
             let outcome = std::panic::catch_unwind(scenario);
             let word = if outcome.is_ok() { "ok" } else { "FAILED" };
             println!("{name} ... {word}, {:.1} s", began.elapsed().as_secs_f64());
-            failures.fetch_add(u8::from(outcome.is_err()), Ordering::Relaxed);
+            if outcome.is_err() {
+                failed.lock().expect("nobody panics with it").push(*entry);
+            }
         }
     };
     std::thread::scope(|scope| {
@@ -72,7 +78,7 @@ pub(crate) fn perform(scenarios: &[(&str, fn())], at_once: usize) -> u8 {
             scope.spawn(work);
         }
     });
-    failures.into_inner()
+    failed.into_inner().expect("nobody panics with it")
 }
 
 /// Whether keepalived is installed; says so if it is not.

@@ -149,7 +149,17 @@ fn main() -> ExitCode {
         .copied()
         .collect();
     let alone: Vec<_> = ALONE.iter().filter(is_wanted).copied().collect();
-    ExitCode::from(perform(&together, AT_ONCE) + perform(&alone, 1))
+    let mut failed = perform(&together, AT_ONCE);
+    if !failed.is_empty() {
+        // Beside fifteen others a peer that is no real-time process may be too late for what it has promised. Alone it may not.
+        println!("again, each alone:");
+        failed = perform(&failed, 1);
+    }
+    failed.extend(perform(&alone, 1));
+    match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// Forgets what a node said until now: an answer comes after everything that happened before.
